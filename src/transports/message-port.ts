@@ -1,0 +1,206 @@
+/**
+ * A MessagePort as a transport: two tabs, a page and its worker, two Node.js threads. Both ends of the channel
+ * use this file, since a bare port knows neither an end nor backpressure. What goes over it is:
+ *
+ * | message | meaning |
+ * |---|---|
+ * | a `Uint8Array` | bytes; never more than the receiver's credit |
+ * | `{ credit: n }` | the sender of this may be sent `n` more bytes. The first one opens the transport |
+ * | `{ end: true }` | no more bytes follow; the other direction goes on |
+ * | `{ cancel: text }` | no more bytes are wanted; the other direction goes on |
+ * | `{ abort: text }` | the transport is given up, both ways |
+ *
+ * Credit is what keeps memory flat: a receiver grants `window` bytes in advance and more only as its reader
+ * takes them, so that at most `window` bytes wait per direction, however long the other tab sleeps.
+ *
+ * Bytes are copied once and the copy is transferred: the memory of the one who writes stays his own (that of
+ * a WebAssembly module could not be transferred at all).
+ *
+ * A side that finds both directions ended closes the port; what it posted before still arrives. A peer that
+ * vanishes (its tab is closed, its worker terminated) is only noticed where ports have a `close` event: in
+ * Node.js and recent browsers. Elsewhere use a timeout of your own.
+ *
+ * @module
+ */
+
+import { TlsError } from "../errors.js";
+import type { Transport } from "../transport.js";
+
+/** What is used of a MessagePort: a browser's, Deno's and Node's all are one. */
+export interface MessagePortLike {
+  postMessage(message: unknown, transfer: ArrayBuffer[]): void;
+  start(): void;
+  close(): void;
+  addEventListener(type: "message", listener: (event: { data: unknown }) => void): void;
+  addEventListener(type: "messageerror" | "close", listener: () => void): void;
+  /** Only Node's have these: an idle port must not keep the process alive. */
+  ref?(): void;
+  unref?(): void;
+}
+
+export interface MessagePortOptions {
+  /** Bytes that the other end may send before our reader has taken any. Default 256 KiB. */
+  window?: number;
+}
+
+type Message = Uint8Array | { credit: number } | { end: true } | { cancel: string } | { abort: string };
+
+/** One message carries no more than this, so that credit flows back while a large write is under way. */
+const MAX_MESSAGE = 64 * 1024;
+
+/**
+ * Makes a transport of a port. The port belongs to the transport from then on.
+ *
+ * Failures are `TlsError`s of code `"transport"`.
+ */
+export function messagePortTransport(port: MessagePortLike, options: MessagePortOptions = {}): Transport {
+  const { window = 256 * 1024 } = options;
+  let reading: ReadableStreamDefaultController<Uint8Array>;
+  let writing: WritableStreamDefaultController;
+  let failure: TlsError | undefined;
+  let sendOpen = true;
+  /** `ended`: the peer said so, and what is unread may still be read. `dropped`: cancelled or failed. */
+  let receiving: "open" | "ended" | "dropped" = "open";
+
+  /** Bytes that we may send. */
+  let credit = 0;
+  /** Bytes that the peer may send, and those that our reader took since that was last told. */
+  let granted = 0;
+  let taken = 0;
+  const unread: Uint8Array[] = [];
+
+  /** Those who wait for the next message, after which they look at the state again. */
+  const waiting: (() => void)[] = [];
+  const event = () => {
+    port.ref?.();
+    return new Promise<void>((resolve) => waiting.push(resolve));
+  };
+  const wake = () => {
+    port.unref?.();
+    for (const resolve of waiting.splice(0)) resolve();
+  };
+
+  const post = (message: Message, transfer: ArrayBuffer[] = []) => port.postMessage(message, transfer);
+  const grant = (bytes: number) => {
+    granted += bytes;
+    post({ credit: bytes });
+  };
+  const take = (bytes: number) => {
+    taken += bytes;
+    // In large steps: a message per chunk would double the number of messages.
+    if (2 * taken < window || receiving !== "open") return;
+    grant(taken);
+    taken = 0;
+  };
+
+  const closeWhenDone = () => {
+    if (!sendOpen && receiving !== "open") port.close();
+  };
+  const drop = () => {
+    if (receiving === "open") receiving = "dropped";
+    if (receiving === "dropped") unread.length = 0;
+    wake();
+  };
+
+  /** Errors whichever side is still open, and gives the port up. Of several failures the first one tells. */
+  const fail = (message: string, cause?: unknown, code = "transport") => {
+    failure ??= new TlsError(code, message, { cause });
+    if (receiving === "open") reading.error(failure);
+    writing.error(failure);
+    sendOpen = false;
+    drop();
+    port.close();
+    return failure;
+  };
+
+  const readable = new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        reading = controller;
+      },
+      async pull() {
+        while (receiving === "open" && unread.length === 0) await event();
+        const chunk = unread.shift();
+        if (chunk) {
+          reading.enqueue(chunk);
+          take(chunk.byteLength);
+        } else if (receiving === "ended") {
+          reading.close();
+        }
+      },
+      cancel(reason) {
+        if (receiving === "open") post({ cancel: String(reason) });
+        receiving = "dropped";
+        drop();
+        closeWhenDone();
+      },
+    },
+    // Nothing is read ahead: what waits, waits here, counted.
+    { highWaterMark: 0 },
+  );
+
+  const writable = new WritableStream<Uint8Array>({
+    start(controller) {
+      writing = controller;
+    },
+    async write(chunk) {
+      if (!(chunk instanceof Uint8Array)) {
+        post({ abort: "not bytes" });
+        throw fail("A transport takes Uint8Arrays only", undefined, "invalid-argument");
+      }
+      for (let at = 0; at < chunk.byteLength; ) {
+        while (sendOpen && credit === 0) await event();
+        if (failure) throw failure;
+        if (!sendOpen) return; // Cancelled by the peer: the stream is errored already.
+        const bytes = new Uint8Array(chunk.subarray(at, at + Math.min(credit, MAX_MESSAGE)));
+        at += bytes.byteLength;
+        credit -= bytes.byteLength;
+        post(bytes, [bytes.buffer]);
+      }
+    },
+    close() {
+      sendOpen = false;
+      post({ end: true });
+      closeWhenDone();
+    },
+    abort(reason) {
+      post({ abort: String(reason) });
+      fail("The transport was aborted", reason);
+    },
+  });
+
+  const receive = (message: unknown) => {
+    if (failure) return;
+    const fields = Object(message) as { [field: string]: unknown };
+    if (message instanceof Uint8Array) {
+      granted -= message.byteLength;
+      if (granted < 0) fail("The other end of the MessagePort sent more than it had credit for");
+      else if (receiving === "open" && message.byteLength > 0) unread.push(message);
+    } else if (Number.isSafeInteger(fields.credit) && Number(fields.credit) > 0) {
+      credit += Number(fields.credit);
+    } else if (fields.end === true) {
+      if (receiving === "open") receiving = "ended";
+    } else if (typeof fields.cancel === "string") {
+      sendOpen = false;
+      writing.error(
+        new TlsError("transport", `The other end of the MessagePort reads no more: ${fields.cancel}`),
+      );
+    } else if (typeof fields.abort === "string") {
+      fail(`The other end of the MessagePort aborted: ${fields.abort}`);
+    } else {
+      fail("A message came that is not of this protocol: does the other end use messagePortTransport?");
+    }
+    closeWhenDone();
+    wake();
+  };
+  port.addEventListener("message", ({ data }) => receive(data));
+  port.addEventListener("messageerror", () => fail("A message could not be deserialized"));
+  port.addEventListener("close", () => {
+    if (sendOpen || receiving === "open") fail("The MessagePort was closed before both directions had ended");
+  });
+  port.start();
+  port.unref?.();
+  grant(window);
+
+  return { readable, writable };
+}

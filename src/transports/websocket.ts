@@ -1,0 +1,255 @@
+/**
+ * A WebSocket as a transport: every binary frame is a piece of the byte stream, whose frame boundaries mean
+ * nothing. Typically a relay on the other side copies the bytes to and from a TCP connection.
+ *
+ * What a WebSocket cannot do, and what is done about it:
+ *
+ * - **It has no event for "sent".** There is only `bufferedAmount`, so a write that finds too much of it
+ *   waits with a timer that grows from 1 ms to 32 ms. (A hidden page's timers run once a second or slower:
+ *   sending goes on there, in steps of `maxBufferedAmount`.)
+ * - **It cannot be paused.** Frames arrive whether or not somebody reads. They are queued, and when more than
+ *   `maxUnread` bytes wait the transport fails instead of eating the memory of the page. (npm `ws` can be
+ *   paused; it is, from 1 MiB on.)
+ * - **It has no half-close.** `writable.close()` sends what is buffered and then closes both ways. Close it
+ *   when nothing more is expected.
+ *
+ * The readable ends when the peer closes with code 1000 or without a code. Any other code, a connection that
+ * just breaks, or a text frame is an error: a `TlsError` of code `"transport"` which names the code and reason.
+ *
+ * @module
+ */
+
+import { TlsError } from "../errors.js";
+import type { Transport } from "../transport.js";
+
+/** What is used of a WebSocket: the browser's, Deno's and Node's global one, and npm `ws`, all are one. */
+export interface WebSocketLike {
+  binaryType: string;
+  readonly readyState: number;
+  readonly bufferedAmount: number;
+  readonly url: string;
+  send(data: Uint8Array<ArrayBuffer>): void;
+  close(code?: number, reason?: string): void;
+  addEventListener(type: "open" | "error", listener: (event: object) => void): void;
+  addEventListener(type: "message", listener: (event: { data: unknown }) => void): void;
+  addEventListener(
+    type: "close",
+    listener: (event: { wasClean: boolean; code: number; reason: string }) => void,
+  ): void;
+  /** Only npm `ws` has these. */
+  pause?(): void;
+  resume?(): void;
+  terminate?(): void;
+}
+
+export interface WebSocketTransportOptions {
+  /** Aborts the connecting and, afterwards, the transport. */
+  signal?: AbortSignal;
+  /** Bytes: a write waits while more than these are buffered for sending. Default 1 MiB. */
+  maxBufferedAmount?: number;
+  /** Bytes: when more than these have arrived and wait to be read, the transport fails. Default 64 MiB. */
+  maxUnread?: number;
+  /** Milliseconds: how long to wait for the peer's answer to our close. Default 5,000. */
+  closeTimeout?: number;
+}
+
+export interface ConnectWebSocketOptions extends WebSocketTransportOptions {
+  /** Subprotocols to offer, as in `new WebSocket(url, protocols)`. */
+  protocols?: string | string[];
+  /** The class to use instead of the global `WebSocket`: on Node.js 20, which has none, npm `ws`'s. */
+  WebSocket?: new (
+    url: string | URL,
+    protocols?: string | string[],
+  ) => WebSocketLike;
+}
+
+const OPEN = 1;
+/** Close codes of RFC 6455 §7.4: a purpose fulfilled; no code was given; the first one left to applications. */
+const NORMAL = 1000;
+const NO_STATUS = 1005;
+const ABORTED = 4000;
+/** Small frames let `bufferedAmount` sink steadily, and need no large buffer anywhere on the way. */
+const MAX_FRAME = 64 * 1024;
+const PAUSE_AT = 1024 * 1024;
+
+/**
+ * Connects to a WebSocket server, and resolves once the connection is open.
+ *
+ * @throws {TlsError} code `"transport"` when it cannot be opened, `"aborted"` when `signal` says so.
+ */
+export async function connectWebSocket(
+  url: string | URL,
+  options: ConnectWebSocketOptions = {},
+): Promise<Transport> {
+  const WebSocket = options.WebSocket ?? globalThis.WebSocket;
+  if (!WebSocket) {
+    throw new TlsError(
+      "invalid-argument",
+      "This runtime has no WebSocket. Pass one as the option `WebSocket`, for example that of npm ws",
+    );
+  }
+  let socket: WebSocketLike;
+  try {
+    socket = new WebSocket(url, options.protocols ?? []);
+  } catch (cause) {
+    throw new TlsError("transport", `Cannot connect to ${url}: ${messageOf(cause)}`, { cause });
+  }
+  const { transport, opened } = wrap(socket, options);
+  await opened;
+  return transport;
+}
+
+/**
+ * Makes a transport of a WebSocket that is open or still connecting: then its writes wait for the opening.
+ * Call it before the first frame can have arrived. The socket belongs to the transport from then on.
+ */
+export function webSocketTransport(
+  socket: WebSocketLike,
+  options: WebSocketTransportOptions = {},
+): Transport {
+  return wrap(socket, options).transport;
+}
+
+function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
+  const {
+    signal,
+    maxBufferedAmount = 1024 * 1024,
+    maxUnread = 64 * 1024 * 1024,
+    closeTimeout = 5000,
+  } = options;
+  let reading: ReadableStreamDefaultController<Uint8Array>;
+  let writing: WritableStreamDefaultController;
+  let failure: TlsError | undefined;
+  /** The readable is neither ended, cancelled nor errored; frames may come all the same. */
+  let receiving = true;
+  /** What an error event said. The close event that follows it is the one to act upon. */
+  let lastError: unknown;
+
+  let onOpened: () => void;
+  let onNotOpened: (error: TlsError) => void;
+  const opened = new Promise<void>((resolve, reject) => {
+    onOpened = resolve;
+    onNotOpened = reject;
+  });
+  // Whoever reads or writes gets to know; nobody else has to.
+  opened.catch(() => {});
+  let onClosed: () => void;
+  const closed = new Promise<void>((resolve) => {
+    onClosed = resolve;
+  });
+
+  /** Closes the socket, both ways; resolves when it is closed, or has had enough time for that. */
+  const leave = (code: number) => {
+    // A paused socket would not see the answer.
+    socket.resume?.();
+    socket.close(code);
+    const timer = setTimeout(() => {
+      socket.terminate?.();
+      onClosed();
+    }, closeTimeout);
+    closed.then(() => clearTimeout(timer));
+    return closed;
+  };
+
+  /** Errors whichever side is still open, and gives the socket up. Of several failures the first one tells. */
+  const fail = (code: string, message: string, cause?: unknown) => {
+    failure ??= new TlsError(code, message, { cause });
+    receiving = false;
+    reading.error(failure);
+    writing.error(failure);
+    onNotOpened(failure);
+    if (socket.readyState <= OPEN) leave(ABORTED);
+    return failure;
+  };
+  const onAbort = () => fail("aborted", "The WebSocket was aborted by its signal", signal?.reason);
+
+  const readable = new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        reading = controller;
+      },
+      pull() {
+        if (maxUnread - (reading.desiredSize ?? 0) <= PAUSE_AT) socket.resume?.();
+      },
+      cancel() {
+        receiving = false;
+        writing.error(new TlsError("closed", "The WebSocket was closed by cancelling its readable"));
+        // What was written still leaves: a socket sends its buffer before its close frame.
+        leave(NORMAL);
+      },
+    },
+    { highWaterMark: maxUnread, size: (chunk) => chunk.byteLength },
+  );
+
+  /** Waits until no more than `amount` bytes are buffered for sending. */
+  const drained = async (amount: number) => {
+    for (let delay = 1; !failure && socket.bufferedAmount > amount; delay = Math.min(2 * delay, 32)) {
+      await new Promise((resolve) => setTimeout(resolve, delay));
+    }
+    if (failure) throw failure;
+  };
+
+  const writable = new WritableStream<Uint8Array>({
+    async start(controller) {
+      writing = controller;
+      await opened;
+    },
+    async write(chunk) {
+      if (!(chunk instanceof Uint8Array))
+        throw fail("invalid-argument", "A transport takes Uint8Arrays only");
+      for (let at = 0; at < chunk.byteLength; at += MAX_FRAME) {
+        // send() copies. (Its type has no SharedArrayBuffer in it, nor has a transport.)
+        socket.send(chunk.subarray(at, at + MAX_FRAME) as Uint8Array<ArrayBuffer>);
+        await drained(maxBufferedAmount);
+      }
+    },
+    async close() {
+      await drained(0);
+      await leave(NORMAL);
+      if (failure?.code === "transport") throw failure;
+    },
+    abort(reason) {
+      fail("transport", "The WebSocket was aborted", reason);
+    },
+  });
+
+  socket.binaryType = "arraybuffer";
+  socket.addEventListener("open", () => onOpened());
+  socket.addEventListener("message", ({ data }) => {
+    if (!(data instanceof ArrayBuffer)) {
+      fail("transport", `${socket.url} sent a text frame, but only binary frames carry bytes`);
+      return;
+    }
+    if (data.byteLength === 0 || !receiving) return;
+    reading.enqueue(new Uint8Array(data));
+    const unread = maxUnread - (reading.desiredSize ?? 0);
+    if (unread > maxUnread) fail("transport", `${socket.url} sent over ${maxUnread} bytes that nobody read`);
+    else if (unread > PAUSE_AT) socket.pause?.();
+  });
+  socket.addEventListener("error", (event) => {
+    lastError = "error" in event && event.error ? event.error : event;
+  });
+  socket.addEventListener("close", ({ wasClean, code, reason }) => {
+    signal?.removeEventListener("abort", onAbort);
+    if (wasClean && (code === NORMAL || code === NO_STATUS)) {
+      if (receiving) reading.close();
+      receiving = false;
+      failure ??= new TlsError("closed", `${socket.url} has closed the WebSocket`);
+      writing.error(failure);
+    } else {
+      const details = [`close code ${code}`, reason && `reason "${reason}"`, messageOf(lastError)];
+      fail("transport", `No WebSocket to ${socket.url}: ${details.filter(Boolean).join(", ")}`, lastError);
+    }
+    onClosed();
+  });
+
+  if (signal?.aborted) onAbort();
+  else signal?.addEventListener("abort", onAbort);
+  if (socket.readyState === OPEN) onOpened!();
+  else if (socket.readyState > OPEN) fail("transport", `The WebSocket to ${socket.url} was already closed`);
+  return { transport: { readable, writable }, opened };
+}
+
+function messageOf(error: unknown): string {
+  return typeof error === "object" && error !== null && "message" in error ? String(error.message) : "";
+}

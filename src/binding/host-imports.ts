@@ -1,0 +1,44 @@
+import { TlsError } from "../errors.js";
+
+const ERRNO_SUCCESS = 0;
+const ERRNO_IO = 29;
+const ERRNO_NOTSUP = 58;
+const CLOCK_REALTIME = 0;
+const CLOCK_MONOTONIC = 1;
+/** `crypto.getRandomValues` gives at most this much at a time (W3C Web Cryptography §10.1.1). */
+const ENTROPY_MAX = 65_536;
+
+/**
+ * All that the module imports: entropy and the clock, by their WASI names. A missing or failing source of entropy is
+ * fatal: there is nothing to fall back on that would be safe.
+ */
+export function hostImports(memory: () => WebAssembly.Memory): WebAssembly.Imports {
+  if (typeof globalThis.crypto?.getRandomValues !== "function") {
+    throw new TlsError("entropy", "this platform has no crypto.getRandomValues, and so no secure randomness");
+  }
+  return {
+    wasi_snapshot_preview1: {
+      random_get(ptr: number, length: number): number {
+        try {
+          const bytes = new Uint8Array(memory().buffer as ArrayBuffer, ptr, length);
+          for (let i = 0; i < length; i += ENTROPY_MAX) {
+            globalThis.crypto.getRandomValues(bytes.subarray(i, i + ENTROPY_MAX));
+          }
+          return ERRNO_SUCCESS;
+        } catch {
+          // Never let an exception cross C frames. OpenSSL reports that it could not seed.
+          return ERRNO_IO;
+        }
+      },
+      clock_time_get(id: number, _precision: bigint, out: number): number {
+        let milliseconds: number;
+        if (id === CLOCK_REALTIME) milliseconds = Date.now();
+        else if (id === CLOCK_MONOTONIC) milliseconds = performance.now();
+        else return ERRNO_NOTSUP;
+        const nanoseconds = BigInt(Math.round(milliseconds * 1000)) * 1000n;
+        new DataView(memory().buffer).setBigUint64(out, nanoseconds, true);
+        return ERRNO_SUCCESS;
+      },
+    },
+  };
+}

@@ -1,0 +1,124 @@
+import { instantiate } from "@assemblyscript/loader";
+import { TlsError } from "../errors.js";
+import { ABI_VERSION, type Abi } from "./abi.js";
+import { hostImports } from "./host-imports.js";
+
+/** Where openssl.wasm may come from. A string or `URL` is fetched. */
+export type WasmSource = string | URL | Response | BufferSource | WebAssembly.Module;
+
+/**
+ * Compiles, instantiates and initialises the module.
+ *
+ * `@assemblyscript/loader` is given a compiled module and an imports object of its own each time: it adds to that
+ * object, and it never calls `_initialize`. Its `exports` are copies with AssemblyScript's conveniences; ours are
+ * those of the instance.
+ */
+export async function loadAbi(source: WasmSource | Promise<WasmSource>): Promise<Abi> {
+  const module = await compile(await source);
+  let memory: WebAssembly.Memory | undefined;
+  const imports = hostImports(() => memory!);
+  let exports: WebAssembly.Exports;
+  try {
+    exports = (await instantiate(module, imports)).instance.exports;
+  } catch (cause) {
+    if (cause instanceof RangeError) throw new TlsError("out-of-memory", "no memory for openssl.wasm", { cause });
+    throw new TlsError("wasm-corrupt", `openssl.wasm cannot be instantiated: ${messageOf(cause)}`, { cause });
+  }
+  if (!(exports.memory instanceof WebAssembly.Memory) || typeof exports.tls_abi_version !== "function") {
+    throw new TlsError("wasm-corrupt", "this WebAssembly module is not openssl.wasm");
+  }
+  memory = exports.memory;
+  const abi = guarded(exports);
+  abi._initialize();
+  const version = abi.tls_abi_version();
+  if (version !== ABI_VERSION) {
+    throw new TlsError("wasm-corrupt", `openssl.wasm is of ABI version ${version}, expected ${ABI_VERSION}`);
+  }
+  return abi;
+}
+
+async function compile(source: WasmSource): Promise<WebAssembly.Module> {
+  if (source instanceof WebAssembly.Module) return source;
+  try {
+    if (typeof source === "string" || source instanceof URL) return await compileResponse(await load(source));
+    if (typeof Response !== "undefined" && source instanceof Response) return await compileResponse(source);
+    return await WebAssembly.compile(source as BufferSource);
+  } catch (cause) {
+    if (cause instanceof TlsError) throw cause;
+    const message = messageOf(cause);
+    // The engines word it differently, but each names the policy or its keyword.
+    if (/content security policy|unsafe-eval|\bCSP\b/i.test(message)) {
+      throw new TlsError(
+        "wasm-csp",
+        `the Content-Security-Policy of this page forbids WebAssembly: add 'wasm-unsafe-eval' to script-src (${message})`,
+        { cause },
+      );
+    }
+    if (cause instanceof WebAssembly.CompileError || cause instanceof TypeError) {
+      throw new TlsError("wasm-corrupt", `openssl.wasm is damaged: ${message}`, { cause });
+    }
+    throw cause;
+  }
+}
+
+async function load(url: string | URL): Promise<Response> {
+  try {
+    return await fetch(url);
+  } catch (cause) {
+    throw new TlsError("wasm-not-found", `openssl.wasm cannot be fetched from ${url}: ${messageOf(cause)}`, {
+      cause,
+    });
+  }
+}
+
+async function compileResponse(response: Response): Promise<WebAssembly.Module> {
+  const where = response.url || "the given response";
+  if (!response.ok) {
+    throw new TlsError("wasm-not-found", `openssl.wasm is not at ${where}: HTTP status ${response.status}`);
+  }
+  const type = response.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
+  if (type === "application/wasm") return await WebAssembly.compileStreaming(response);
+  // Servers that do not know the type still serve the file; servers that answer every path with a page do not.
+  const bytes = await response.arrayBuffer();
+  const magic = new Uint8Array(bytes, 0, Math.min(4, bytes.byteLength));
+  if (magic.join() !== "0,97,115,109") {
+    throw new TlsError(
+      "wasm-mime",
+      `${where} is no WebAssembly but ${type ?? "of unknown type"}: does the server answer with a page for missing files?`,
+    );
+  }
+  return await WebAssembly.compile(bytes);
+}
+
+/**
+ * After a trap nothing in linear memory can be relied on: the stack pointer was not restored, locks and queues may be
+ * half changed. So the first one ends the instance, and each later call says so instead of working on.
+ */
+function guarded(exports: WebAssembly.Exports): Abi {
+  let crash: TlsError | undefined;
+  const crashed = (cause: unknown) => {
+    crash = new TlsError("wasm-crashed", `OpenSSL trapped, its instance cannot be used any more: ${messageOf(cause)}`, {
+      cause,
+    });
+    return crash;
+  };
+  const abi: Record<string, unknown> = { memory: exports.memory };
+  for (const [name, value] of Object.entries(exports)) {
+    if (typeof value !== "function") continue;
+    const call = value as (a?: unknown, b?: unknown, c?: unknown, d?: unknown) => unknown;
+    // No export has more than four parameters; fixed ones are cheaper than a rest array.
+    abi[name] = (a: unknown, b: unknown, c: unknown, d: unknown) => {
+      if (crash) throw crash;
+      try {
+        return call(a, b, c, d);
+      } catch (cause) {
+        throw crashed(cause);
+      }
+    };
+  }
+  return abi as unknown as Abi;
+}
+
+function messageOf(e: unknown): string {
+  return e instanceof Error ? e.message : String(e);
+}

@@ -1,0 +1,95 @@
+import { TlsError } from "../errors.js";
+import type { Abi } from "./abi.js";
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+
+/**
+ * Linear memory, seen from JavaScript. The heap may grow in any call, and then every view of it is detached: so a
+ * view never outlives the expression it was made for. All crossings are here; what the bytes mean is not.
+ */
+export class Memory {
+  /** Room in linear memory for bytes that cross within one call. Never used across two. */
+  readonly scratch: number;
+  /** Size of `scratch`: a full record (16,384 bytes) and then some. */
+  static readonly SCRATCH = 16_640;
+
+  readonly #abi: Abi;
+
+  constructor(abi: Abi) {
+    this.#abi = abi;
+    this.scratch = this.allocate(Memory.SCRATCH);
+  }
+
+  /** Bytes that `malloc` has handed out. */
+  get used(): number {
+    return this.#abi.tls_heap_used();
+  }
+
+  /** Bytes of linear memory. It grows and never shrinks. */
+  get size(): number {
+    return this.#abi.memory.buffer.byteLength;
+  }
+
+  allocate(length: number): number {
+    const ptr = this.#abi.tls_heap_malloc(Math.max(length, 1));
+    if (ptr === 0) throw new TlsError("out-of-memory", `no room for ${length} bytes in linear memory`);
+    return ptr;
+  }
+
+  /** A view for use right now. */
+  view(ptr: number, length: number): Uint8Array<ArrayBuffer> {
+    return new Uint8Array(this.#abi.memory.buffer as ArrayBuffer, ptr, length);
+  }
+
+  copyIn(bytes: Uint8Array, ptr: number): void {
+    this.view(ptr, bytes.length).set(bytes);
+  }
+
+  /** A copy that is the caller's own. */
+  copyOut(ptr: number, length: number): Uint8Array<ArrayBuffer> {
+    return this.view(ptr, length).slice();
+  }
+
+  word(ptr: number): number {
+    return new DataView(this.#abi.memory.buffer).getInt32(ptr, true);
+  }
+
+  /** The C string at `ptr`, or undefined for a null pointer. */
+  text(ptr: number): string | undefined {
+    if (ptr === 0) return undefined;
+    const all = this.view(ptr, this.size - ptr);
+    return decoder.decode(all.subarray(0, all.indexOf(0)));
+  }
+
+  /** Takes over a `tls_bytes` block (see tls.h). */
+  takeBytes(ptr: number): Uint8Array<ArrayBuffer> | undefined {
+    if (ptr === 0) return undefined;
+    const bytes = this.copyOut(ptr + 4, this.word(ptr));
+    // It may have held a session's secrets.
+    this.#abi.tls_heap_clear_free(ptr, bytes.length + 4);
+    return bytes;
+  }
+
+  takeText(ptr: number): string | undefined {
+    const bytes = this.takeBytes(ptr);
+    return bytes && decoder.decode(bytes);
+  }
+
+  /** Copies `bytes` in for the time of one call. They are overwritten afterwards: they may be a key. */
+  withBytes<T>(bytes: Uint8Array, use: (ptr: number, length: number) => T): T {
+    const ptr = this.allocate(bytes.length);
+    try {
+      this.copyIn(bytes, ptr);
+      return use(ptr, bytes.length);
+    } finally {
+      this.#abi.tls_heap_clear_free(ptr, bytes.length);
+    }
+  }
+
+  /** The same for a C string. Text that holds a NUL would be cut there, and is refused. */
+  withText<T>(text: string, use: (ptr: number) => T): T {
+    if (text.includes("\0")) throw new TlsError("invalid-argument", "a text with a NUL character in it");
+    return this.withBytes(encoder.encode(`${text}\0`), use);
+  }
+}

@@ -1,0 +1,171 @@
+/** Every error that Wassl throws itself. What an `AbortSignal` carries as its reason is thrown as it is. */
+
+/**
+ * What went wrong, stable across versions; the message is for people and may change.
+ *
+ * - `invalid-argument`: an option or a value that cannot work; nothing was done.
+ * - `not-tls`: the peer answered something that is no TLS.
+ * - `certificate`: the peer's certificate was not accepted ({@link TlsCertificateError}).
+ * - `alert`: the peer ended the connection with an alert ({@link TlsAlertError}).
+ * - `protocol`: the peer broke the protocol, or there is nothing that both ends support.
+ * - `truncated`: the transport ended without close_notify ({@link TlsTruncationError}).
+ * - `transport`: the transport failed; `cause` says how.
+ * - `timeout`: a bound on waiting was reached.
+ * - `discard-limit`: a peer went on sending more than `maxDiscard` bytes while `shutdown()` waited.
+ * - `closed`: the connection is closed on our side.
+ * - `freed`: an object was used after it was freed.
+ * - `out-of-memory`: linear memory is exhausted.
+ * - `entropy`: the platform has no `crypto.getRandomValues`, or it failed.
+ * - `wasm-not-found`, `wasm-mime`, `wasm-csp`, `wasm-corrupt`: openssl.wasm could not be loaded.
+ * - `wasm-crashed`: OpenSSL trapped (a stack overflow, say); the instance cannot be used any more.
+ * - `openssl`: OpenSSL refused an operation for a reason of its own; see `errors`.
+ */
+export type TlsErrorCode =
+  | "invalid-argument"
+  | "not-tls"
+  | "certificate"
+  | "alert"
+  | "protocol"
+  | "truncated"
+  | "transport"
+  | "timeout"
+  | "discard-limit"
+  | "closed"
+  | "freed"
+  | "out-of-memory"
+  | "entropy"
+  | "wasm-not-found"
+  | "wasm-mime"
+  | "wasm-csp"
+  | "wasm-corrupt"
+  | "wasm-crashed"
+  | "openssl";
+
+/** One entry of OpenSSL's error queue (`ERR_get_error(3)`), earliest first in {@link TlsError.errors}. */
+export interface OpenSslError {
+  /** The packed code, as `openssl errstr` takes it. */
+  readonly code: number;
+  /** For example "SSL routines". */
+  readonly library: string;
+  /** For example "certificate verify failed". */
+  readonly reason: string;
+  /** The number of the reason within its library, `SSL_R_*` and so on. */
+  readonly reasonCode: number;
+  /** What else OpenSSL had to say, or "". */
+  readonly data: string;
+  /** All of it in one line, as `ERR_error_string(3)` prints it. */
+  readonly text: string;
+}
+
+/** An alert (RFC 8446 §6). */
+export interface Alert {
+  readonly direction: "sent" | "received";
+  readonly level: "warning" | "fatal";
+  /** The name in the RFCs, for example "handshake_failure". */
+  readonly description: string;
+  /** Its number, 0 to 255. */
+  readonly code: number;
+}
+
+/** How a connection ended. */
+export interface CloseInfo {
+  readonly sentCloseNotify: boolean;
+  readonly receivedCloseNotify: boolean;
+  /**
+   * - `complete`: close_notify went both ways.
+   * - `closed-without-waiting`: we closed, and did not wait for the peer's close_notify.
+   * - `quiet`: we closed without close_notify, as `quietShutdown` asks.
+   * - `truncated`: the transport ended before the peer's close_notify.
+   * - `alert`: a fatal alert, ours or the peer's, or a protocol error.
+   * - `timeout`: `shutdown()` waited as long as it may.
+   * - `aborted`: `abort()`, or a signal.
+   * - `failed`: the transport broke.
+   */
+  readonly how:
+    | "complete"
+    | "closed-without-waiting"
+    | "quiet"
+    | "truncated"
+    | "alert"
+    | "timeout"
+    | "aborted"
+    | "failed";
+  /** Where the transport ended: between two records, within one, or in the handshake. */
+  readonly truncatedAt?: TruncationPoint;
+  /** The fatal alert, if there was one. */
+  readonly alert?: Alert;
+  /** Whether OpenSSL lets the session be resumed (`SSL_SESSION_is_resumable(3)`). */
+  readonly resumable: boolean;
+  /** Bytes of application data that arrived during `shutdown()` and that nobody read. */
+  readonly discarded: number;
+}
+
+export type TruncationPoint = "record" | "mid-record" | "handshake";
+
+export interface TlsErrorOptions {
+  cause?: unknown;
+  /** OpenSSL's error queue at that moment, earliest first. */
+  errors?: readonly OpenSslError[];
+}
+
+/** The base of all errors here. */
+export class TlsError extends Error {
+  override readonly name: string = "TlsError";
+  readonly code: TlsErrorCode;
+  readonly errors: readonly OpenSslError[];
+  /** How the connection ended, where this error ended one. */
+  declare outcome?: CloseInfo;
+
+  constructor(code: TlsErrorCode, message: string, options: TlsErrorOptions = {}) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    this.code = code;
+    this.errors = options.errors ?? [];
+  }
+}
+
+/** The peer's certificate, or the chain above it, was not accepted. */
+export class TlsCertificateError extends TlsError {
+  override readonly name: string = "TlsCertificateError";
+  /** OpenSSL's name, for example "X509_V_ERR_CERT_HAS_EXPIRED". */
+  readonly verifyError: string;
+  /** Which certificate: 0 is the peer's own, 1 its issuer, and so on. */
+  readonly depth: number;
+  /** Subject of that certificate (RFC 2253), or "" where OpenSSL names none. */
+  readonly subject: string;
+
+  constructor(
+    message: string,
+    details: { verifyError: string; depth: number; subject: string },
+    options?: TlsErrorOptions,
+  ) {
+    super("certificate", message, options);
+    this.verifyError = details.verifyError;
+    this.depth = details.depth;
+    this.subject = details.subject;
+  }
+}
+
+/** The peer sent a fatal alert. */
+export class TlsAlertError extends TlsError {
+  override readonly name: string = "TlsAlertError";
+  readonly alert: Alert;
+
+  constructor(message: string, alert: Alert, options?: TlsErrorOptions) {
+    super("alert", message, options);
+    this.alert = alert;
+  }
+}
+
+/**
+ * The transport ended without the peer's close_notify. All bytes that arrived intact were delivered; whether more
+ * were meant to follow cannot be known.
+ */
+export class TlsTruncationError extends TlsError {
+  override readonly name: string = "TlsTruncationError";
+  readonly at: TruncationPoint;
+
+  constructor(message: string, at: TruncationPoint, options?: TlsErrorOptions) {
+    super("truncated", message, options);
+    this.at = at;
+  }
+}

@@ -1,0 +1,230 @@
+import { TlsError } from "../errors.js";
+import type { BioPair } from "./bio-pair.js";
+import { bytesOf, type Library, Owned } from "./library.js";
+import { Ssl } from "./ssl.js";
+
+/** `TLS_client_method()` and its siblings. */
+export type Role = "client" | "server" | "dtls-client" | "dtls-server";
+
+const ROLE_BITS: Readonly<Record<Role, number>> = {
+  client: 0,
+  server: 1,
+  "dtls-client": 2,
+  "dtls-server": 3,
+};
+
+/**
+ * `SSL_CTX`: what many connections share. As OpenSSL makes it, but for one mode: `SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER`
+ * is on, since JavaScript has no addresses that could stay the same.
+ *
+ * Methods that set something throw a `TlsError` with OpenSSL's reasons when it is refused.
+ */
+export class SslContext extends Owned {
+  /** @internal */
+  static create(library: Library, role: Role): SslContext {
+    const bits = ROLE_BITS[role];
+    if (bits === undefined) throw new TlsError("invalid-argument", `there is no role "${role}"`);
+    library.abi.tls_ERR_clear_error();
+    return new SslContext(library, library.check(library.abi.tls_SSL_CTX_new(bits), "no SSL_CTX"));
+  }
+
+  #set(what: string, call: (ctx: number) => number): number {
+    const ctx = this.ptr;
+    this.library.abi.tls_ERR_clear_error();
+    return this.library.check(call(ctx), what, "invalid-argument");
+  }
+
+  #setText(what: string, text: string, call: (ctx: number, ptr: number) => number): void {
+    this.library.memory.withText(text, (ptr) => this.#set(`${what} "${text}"`, (ctx) => call(ctx, ptr)));
+  }
+
+  #setBytes(what: string, data: string | Uint8Array, call: (ctx: number, ptr: number, n: number) => number): number {
+    return this.library.memory.withBytes(bytesOf(data, what), (ptr, n) =>
+      this.#set(`the ${what} cannot be used`, (ctx) => call(ctx, ptr, n)),
+    );
+  }
+
+  /** `TLS1_2_VERSION`, `TLS1_3_VERSION`, `DTLS1_2_VERSION`, or 0 for the lowest there is. */
+  setMinProtoVersion(version: number): void {
+    this.#set(`minimum version ${version}`, (c) => this.library.abi.tls_SSL_CTX_set_min_proto_version(c, version));
+  }
+
+  /** The same, or 0 for the highest there is. */
+  setMaxProtoVersion(version: number): void {
+    this.#set(`maximum version ${version}`, (c) => this.library.abi.tls_SSL_CTX_set_max_proto_version(c, version));
+  }
+
+  /** `SSL_OP_*`, added to those that are set. Returns all. */
+  setOptions(options: bigint): bigint {
+    return this.library.abi.tls_SSL_CTX_set_options(this.ptr, options);
+  }
+
+  clearOptions(options: bigint): bigint {
+    return this.library.abi.tls_SSL_CTX_clear_options(this.ptr, options);
+  }
+
+  /** `SSL_MODE_*`, added to those that are set. Returns all. */
+  setMode(mode: number): number {
+    return this.library.abi.tls_SSL_CTX_set_mode(this.ptr, mode);
+  }
+
+  clearMode(mode: number): number {
+    return this.library.abi.tls_SSL_CTX_clear_mode(this.ptr, mode);
+  }
+
+  /** `SSL_VERIFY_*`. As in OpenSSL nothing is verified until this is called. */
+  setVerify(mode: number): void {
+    this.library.abi.tls_SSL_CTX_set_verify(this.ptr, mode);
+  }
+
+  setVerifyDepth(depth: number): void {
+    this.library.abi.tls_SSL_CTX_set_verify_depth(this.ptr, depth);
+  }
+
+  /** `X509_V_FLAG_*` */
+  setVerifyFlags(flags: number): void {
+    this.#set("verify flags", (c) => this.library.abi.tls_SSL_CTX_set_verify_flags(c, flags));
+  }
+
+  /** 0 to 5; OpenSSL's default is 2. */
+  setSecurityLevel(level: number): void {
+    this.library.abi.tls_SSL_CTX_set_security_level(this.ptr, level);
+  }
+
+  getSecurityLevel(): number {
+    return this.library.abi.tls_SSL_CTX_get_security_level(this.ptr);
+  }
+
+  /** Ciphers of TLS 1.2, in the syntax of `openssl-ciphers(1)`. */
+  setCipherList(list: string): void {
+    this.#setText("ciphers", list, (c, p) => this.library.abi.tls_SSL_CTX_set_cipher_list(c, p));
+  }
+
+  /** Cipher suites of TLS 1.3, by name, with colons between. */
+  setCiphersuites(list: string): void {
+    this.#setText("cipher suites", list, (c, p) => this.library.abi.tls_SSL_CTX_set_ciphersuites(c, p));
+  }
+
+  /** `SSL_CTX_set1_groups_list(3)` */
+  setGroups(list: string): void {
+    this.#setText("groups", list, (c, p) => this.library.abi.tls_SSL_CTX_set1_groups_list(c, p));
+  }
+
+  /** `SSL_CTX_set1_sigalgs_list(3)` */
+  setSignatureAlgorithms(list: string): void {
+    this.#setText("signature algorithms", list, (c, p) => this.library.abi.tls_SSL_CTX_set1_sigalgs_list(c, p));
+  }
+
+  /** What a client offers, or what a server chooses from in this order (RFC 7301). 1 to 255 bytes each, in UTF-8. */
+  setAlpnProtocols(protocols: readonly string[]): void {
+    const encoder = new TextEncoder();
+    const wire: number[] = [];
+    for (const protocol of protocols) {
+      const name = encoder.encode(protocol);
+      if (name.length < 1 || name.length > 255) {
+        throw new TlsError("invalid-argument", `the ALPN protocol "${protocol}" has ${name.length} bytes, not 1 to 255`);
+      }
+      wire.push(name.length, ...name);
+    }
+    if (wire.length === 0 || wire.length > 65_535) {
+      throw new TlsError("invalid-argument", "the ALPN protocols must be one at least and fit 65,535 bytes");
+    }
+    this.#setBytes("ALPN protocols", Uint8Array.from(wire), (c, p, n) => this.library.abi.tls_SSL_CTX_set_alpn(c, p, n));
+  }
+
+  /** Trust anchors: PEM, one or several, or one DER. All or none of them. Returns how many. */
+  addCaCert(data: string | Uint8Array): number {
+    return this.#setBytes("CA certificate", data, (c, p, n) => this.library.abi.tls_SSL_CTX_add_ca(c, p, n));
+  }
+
+  /** Revocation lists: PEM, one or several, or one DER. They count once `setVerifyFlags` asks for them. */
+  addCrl(data: string | Uint8Array): number {
+    return this.#setBytes("CRL", data, (c, p, n) => this.library.abi.tls_SSL_CTX_add_crl(c, p, n));
+  }
+
+  /** Our certificate and those above it: PEM, leaf first, or one DER. */
+  useCertificateChain(data: string | Uint8Array): void {
+    this.#setBytes("certificate", data, (c, p, n) => this.library.abi.tls_SSL_CTX_use_certificate_chain(c, p, n));
+  }
+
+  /** The key of that certificate: PEM or DER, PKCS #8 or the algorithm's own form; encrypted with `passphrase`. */
+  usePrivateKey(data: string | Uint8Array, passphrase?: string): void {
+    const { abi } = this.library;
+    this.#withPassphrase(passphrase, (pass) =>
+      this.#setBytes("private key", data, (c, p, n) => abi.tls_SSL_CTX_use_PrivateKey(c, p, n, pass)),
+    );
+  }
+
+  /** Certificate, key and chain from a PKCS #12 file. */
+  usePkcs12(data: Uint8Array, passphrase?: string): void {
+    const { abi } = this.library;
+    this.#withPassphrase(passphrase, (pass) =>
+      this.#setBytes("PKCS #12 file", data, (c, p, n) => abi.tls_SSL_CTX_use_PKCS12(c, p, n, pass)),
+    );
+  }
+
+  #withPassphrase(passphrase: string | undefined, use: (ptr: number) => void): void {
+    if (passphrase === undefined) use(0);
+    else this.library.memory.withText(passphrase, use);
+  }
+
+  /** `SSL_CTX_set_quiet_shutdown(3)` */
+  setQuietShutdown(on: boolean): void {
+    this.library.abi.tls_SSL_CTX_set_quiet_shutdown(this.ptr, Number(on));
+  }
+
+  getQuietShutdown(): boolean {
+    return this.library.abi.tls_SSL_CTX_get_quiet_shutdown(this.ptr) !== 0;
+  }
+
+  /** `SSL_SESS_CACHE_*`. Returns the mode before. */
+  setSessionCacheMode(mode: number): number {
+    return this.library.abi.tls_SSL_CTX_set_session_cache_mode(this.ptr, mode);
+  }
+
+  /** Up to 32 bytes. A server that verifies clients must set one, or resumption fails. */
+  setSessionIdContext(id: Uint8Array): void {
+    const { abi } = this.library;
+    this.#setBytes("session id context", id, (c, p, n) => abi.tls_SSL_CTX_set_session_id_context(c, p, n));
+  }
+
+  /** How many tickets a TLS 1.3 server sends after a full handshake. */
+  setNumTickets(count: number): void {
+    this.#set("number of tickets", (c) => this.library.abi.tls_SSL_CTX_set_num_tickets(c, count));
+  }
+
+  /** `SSL_CTX_sess_number(3)`: sessions in the cache now. */
+  sessNumber(): number {
+    return this.library.abi.tls_SSL_CTX_session_counter(this.ptr, 20);
+  }
+  /** `SSL_CTX_sess_connect_good(3)` */
+  sessConnectGood(): number {
+    return this.library.abi.tls_SSL_CTX_session_counter(this.ptr, 22);
+  }
+  /** `SSL_CTX_sess_accept_good(3)` */
+  sessAcceptGood(): number {
+    return this.library.abi.tls_SSL_CTX_session_counter(this.ptr, 25);
+  }
+  /** `SSL_CTX_sess_hits(3)`: handshakes that resumed a session. */
+  sessHits(): number {
+    return this.library.abi.tls_SSL_CTX_session_counter(this.ptr, 27);
+  }
+  /** `SSL_CTX_sess_misses(3)` */
+  sessMisses(): number {
+    return this.library.abi.tls_SSL_CTX_session_counter(this.ptr, 29);
+  }
+  /** `SSL_CTX_sess_timeouts(3)` */
+  sessTimeouts(): number {
+    return this.library.abi.tls_SSL_CTX_session_counter(this.ptr, 30);
+  }
+
+  /** `SSL_new(3)` with the internal half of `pair`, which from then on belongs to the `Ssl`. */
+  newSsl(pair: BioPair): Ssl {
+    return Ssl.create(this.library, this.ptr, pair);
+  }
+
+  /** @internal */
+  protected override release(ptr: number): void {
+    this.library.abi.tls_SSL_CTX_free(ptr);
+  }
+}

@@ -1,0 +1,14 @@
+/**
+ * OpenSSL as it is: synchronous, without policy, with OpenSSL's own names and return values. For most programs
+ * `startTls` and `acceptTls` of the package itself are the better choice.
+ *
+ * @module
+ */
+export type { Alert, OpenSslError } from "../errors.js";
+export { BioPair } from "./bio-pair.js";
+export * from "./constants.js";
+export { type Role, SslContext } from "./context.js";
+export { type LoadOptions, OpenSsl } from "./openssl.js";
+export { SslSession } from "./session.js";
+export { Ssl, type VerifyFailure } from "./ssl.js";
+export { X509 } from "./x509.js";

@@ -1,0 +1,108 @@
+import type { Abi } from "../binding/abi.js";
+import { Memory } from "../binding/memory.js";
+import { type OpenSslError, TlsError } from "../errors.js";
+import { ERR_R_MALLOC_FAILURE } from "./constants.js";
+
+/** One instance of the module, as the classes of this folder share it. Not public. */
+export class Library {
+  readonly abi: Abi;
+  readonly memory: Memory;
+
+  constructor(abi: Abi) {
+    this.abi = abi;
+    this.memory = new Memory(abi);
+    if (abi.tls_init() !== 1) throw this.failure("OpenSSL cannot be initialised");
+  }
+
+  /** Empties the error queue, earliest error first. */
+  takeErrors(): OpenSslError[] {
+    const { abi, memory } = this;
+    const errors: OpenSslError[] = [];
+    for (;;) {
+      const packed = abi.tls_ERR_get_error(memory.scratch);
+      if (packed === 0) return errors;
+      // First the data: it is only borrowed until the next call.
+      const data = memory.text(memory.word(memory.scratch)) ?? "";
+      const code = packed >>> 0;
+      const library = memory.text(abi.tls_ERR_lib_error_string(packed)) ?? `lib(${abi.tls_ERR_get_lib(packed)})`;
+      const reasonCode = abi.tls_ERR_get_reason(packed);
+      const reason = memory.text(abi.tls_ERR_reason_error_string(packed)) ?? `reason(${reasonCode})`;
+      const text = `error:${code.toString(16).toUpperCase().padStart(8, "0")}:${library}::${reason}`;
+      errors.push({ code, library, reason, reasonCode, data, text: data ? `${text}:${data}` : text });
+    }
+  }
+
+  /** The error for an operation that failed: what was tried, and why OpenSSL did not do it. Empties the queue. */
+  failure(what: string, code: "openssl" | "invalid-argument" = "openssl"): TlsError {
+    const errors = this.takeErrors();
+    if (errors.some((e) => e.reasonCode === ERR_R_MALLOC_FAILURE)) {
+      return new TlsError("out-of-memory", `${what}: linear memory is exhausted`, { errors });
+    }
+    const last = errors.at(-1);
+    const why = last && (last.data ? `${last.reason} (${last.data})` : last.reason);
+    return new TlsError(code, why ? `${what}: ${why}` : what, { errors });
+  }
+
+  /** Runs a call that answers 1, or something else of truth, when it succeeded. */
+  check<T extends number>(result: T, what: string, code?: "openssl" | "invalid-argument"): T {
+    if (result === 0) throw this.failure(what, code);
+    return result;
+  }
+}
+
+/**
+ * A pointer that is given back once. Every class that owns something in linear memory extends this: after `free()` each
+ * use throws, and none reaches memory that may belong to something else by then.
+ */
+export abstract class Owned implements Disposable {
+  /** @internal */
+  protected readonly library: Library;
+  #ptr: number;
+
+  /** @internal */
+  constructor(library: Library, ptr: number) {
+    this.library = library;
+    this.#ptr = ptr;
+  }
+
+  /** @internal */
+  get ptr(): number {
+    if (this.#ptr === 0) throw new TlsError("freed", `this ${this.constructor.name} was freed`);
+    return this.#ptr;
+  }
+
+  get freed(): boolean {
+    return this.#ptr === 0;
+  }
+
+  /** Gives the memory back. A second call does nothing. */
+  free(): void {
+    if (this.#ptr === 0) return;
+    const ptr = this.#ptr;
+    this.#ptr = 0;
+    this.release(ptr);
+  }
+
+  [Symbol.dispose](): void {
+    this.free();
+  }
+
+  /** @internal */
+  protected abstract release(ptr: number): void;
+}
+
+/** Throws unless `value` is a Uint8Array (of any realm). */
+export function requireBytes(value: unknown, what: string): asserts value is Uint8Array {
+  if (!ArrayBuffer.isView(value) || (value as Uint8Array)[Symbol.toStringTag] !== "Uint8Array") {
+    throw new TlsError("invalid-argument", `${what} must be a Uint8Array`);
+  }
+}
+
+const encoder = new TextEncoder();
+
+/** PEM may come as text. */
+export function bytesOf(data: string | Uint8Array, what: string): Uint8Array {
+  if (typeof data === "string") return encoder.encode(data);
+  requireBytes(data, what);
+  return data;
+}

@@ -1,0 +1,105 @@
+import { loadAbi, type WasmSource } from "../binding/loader.js";
+import { type OpenSslError, TlsError } from "../errors.js";
+import { defaultSource } from "#wasm";
+import { BioPair } from "./bio-pair.js";
+import { type Role, SslContext } from "./context.js";
+import { Library } from "./library.js";
+import { SslSession } from "./session.js";
+import { X509 } from "./x509.js";
+
+export interface LoadOptions {
+  /**
+   * Where openssl.wasm comes from: a URL (it is fetched), a `Response`, its bytes, or a compiled module. By default the
+   * file beside this package's code.
+   */
+  source?: WasmSource | Promise<WasmSource>;
+}
+
+/** One instance of OpenSSL with a linear memory of its own. Many connections share one. */
+export class OpenSsl {
+  readonly #library: Library;
+
+  private constructor(library: Library) {
+    this.#library = library;
+  }
+
+  /** Compiles and starts a new instance. */
+  static async load(options: LoadOptions = {}): Promise<OpenSsl> {
+    return new OpenSsl(new Library(await loadAbi(options.source ?? defaultSource())));
+  }
+
+  static #shared: Promise<OpenSsl> | undefined;
+
+  /** The instance that `startTls` uses when it is given none: loaded once, and again if that failed. */
+  static shared(): Promise<OpenSsl> {
+    OpenSsl.#shared ??= OpenSsl.load().catch((reason) => {
+      OpenSsl.#shared = undefined;
+      throw reason;
+    });
+    return OpenSsl.#shared;
+  }
+
+  /** "OpenSSL 3.5.7 …" */
+  get version(): string {
+    return this.#library.memory.text(this.#library.abi.tls_OpenSSL_version(0)) ?? "";
+  }
+
+  newContext(role: Role): SslContext {
+    return SslContext.create(this.#library, role);
+  }
+
+  /**
+   * A BIO pair. Sizes are in bytes, 1 to 2^30; without them 17 KiB, room for one record.
+   *
+   * @param internalSize room for what OpenSSL writes
+   * @param networkSize room for what the transport brings
+   */
+  newBioPair(internalSize = 0, networkSize = internalSize): BioPair {
+    requireSize(internalSize, "internalSize");
+    requireSize(networkSize, "networkSize");
+    return BioPair.create(this.#library, internalSize, networkSize, false);
+  }
+
+  /** A pair that keeps the bounds of each write, for DTLS. */
+  newDatagramPair(internalSize = 0, networkSize = internalSize): BioPair {
+    requireSize(internalSize, "internalSize");
+    requireSize(networkSize, "networkSize");
+    return BioPair.create(this.#library, internalSize, networkSize, true);
+  }
+
+  /** Reads a certificate, PEM or DER. */
+  parseX509(data: string | Uint8Array): X509 {
+    return X509.parse(this.#library, data);
+  }
+
+  /** Reads what {@link SslSession.toDer} wrote. */
+  parseSession(der: Uint8Array): SslSession {
+    return SslSession.parse(this.#library, der);
+  }
+
+  /** Takes all errors out of OpenSSL's queue, earliest first. */
+  errors(): OpenSslError[] {
+    return this.#library.takeErrors();
+  }
+
+  /** `ERR_clear_error(3)` */
+  clearErrors(): void {
+    this.#library.abi.tls_ERR_clear_error();
+  }
+
+  /** `ERR_raise(3)`: puts an error into the queue. For tests of what a stale queue does. */
+  raiseError(library: number, reason: number): void {
+    this.#library.abi.tls_ERR_raise(library, reason);
+  }
+
+  /** Bytes that OpenSSL has allocated, and bytes of linear memory (which grows and never shrinks). */
+  get memory(): { readonly used: number; readonly size: number } {
+    return { used: this.#library.memory.used, size: this.#library.memory.size };
+  }
+}
+
+function requireSize(size: number, name: string): void {
+  if (!Number.isInteger(size) || size < 0 || size > 2 ** 30) {
+    throw new TlsError("invalid-argument", `${name} must be a whole number of bytes, up to 2^30`);
+  }
+}

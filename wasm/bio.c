@@ -1,0 +1,24 @@
+/* The BIO pair: OpenSSL on one half, TypeScript on the other. */
+#include "tls.h"
+
+EXPORT int tls_BIO_new_bio_pair(size_t internal, size_t network, int datagram, BIO *out[2])
+{
+    out[0] = out[1] = NULL;
+    return datagram ? BIO_new_bio_dgram_pair(&out[0], internal, &out[1], network)
+                    : BIO_new_bio_pair(&out[0], internal, &out[1], network);
+}
+
+EXPORT void tls_BIO_free(BIO *b) { BIO_free(b); }
+EXPORT int tls_BIO_read(BIO *b, void *p, int n) { return BIO_read(b, p, n); }
+EXPORT int tls_BIO_write(BIO *b, const void *p, int n) { return BIO_write(b, p, n); }
+EXPORT int tls_BIO_nread0(BIO *b, char **p) { return BIO_nread0(b, p); }
+EXPORT int tls_BIO_nread(BIO *b, char **p, int n) { return BIO_nread(b, p, n); }
+EXPORT int tls_BIO_nwrite0(BIO *b, char **p) { return BIO_nwrite0(b, p); }
+EXPORT int tls_BIO_nwrite(BIO *b, char **p, int n) { return BIO_nwrite(b, p, n); }
+EXPORT size_t tls_BIO_ctrl_pending(BIO *b) { return BIO_ctrl_pending(b); }
+EXPORT size_t tls_BIO_ctrl_wpending(BIO *b) { return BIO_ctrl_wpending(b); }
+EXPORT size_t tls_BIO_ctrl_get_write_guarantee(BIO *b) { return BIO_ctrl_get_write_guarantee(b); }
+EXPORT size_t tls_BIO_ctrl_get_read_request(BIO *b) { return BIO_ctrl_get_read_request(b); }
+EXPORT int tls_BIO_shutdown_wr(BIO *b) { return (int)BIO_shutdown_wr(b); }
+EXPORT int tls_BIO_eof(BIO *b) { return BIO_eof(b); }
+EXPORT int tls_BIO_should_retry(BIO *b) { return BIO_should_retry(b); }

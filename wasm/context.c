@@ -1,0 +1,268 @@
+/* SSL_CTX: what many connections share. */
+#include "tls.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/pkcs12.h>
+#include <string.h>
+
+int tls_ctx_alpn_index = -1;
+
+static void free_alpn(void *parent, void *p, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
+{
+    OPENSSL_free(p);
+}
+
+int tls_context_init(void)
+{
+    tls_ctx_alpn_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_alpn);
+    return tls_ctx_alpn_index >= 0;
+}
+
+EXPORT SSL_CTX *tls_SSL_CTX_new(int role)
+{
+    const SSL_METHOD *method;
+    SSL_CTX *ctx;
+
+    if (role & TLS_ROLE_DTLS)
+        method = role & TLS_ROLE_SERVER ? DTLS_server_method() : DTLS_client_method();
+    else
+        method = role & TLS_ROLE_SERVER ? TLS_server_method() : TLS_client_method();
+    ctx = SSL_CTX_new(method);
+    if (ctx == NULL)
+        return NULL;
+    SSL_CTX_set_mode(ctx, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_msg_callback(ctx, tls_message_callback);
+    return ctx;
+}
+
+EXPORT void tls_SSL_CTX_free(SSL_CTX *c) { SSL_CTX_free(c); }
+EXPORT int tls_SSL_CTX_set_min_proto_version(SSL_CTX *c, int v) { return SSL_CTX_set_min_proto_version(c, v); }
+EXPORT int tls_SSL_CTX_set_max_proto_version(SSL_CTX *c, int v) { return SSL_CTX_set_max_proto_version(c, v); }
+EXPORT uint64_t tls_SSL_CTX_set_options(SSL_CTX *c, uint64_t o) { return SSL_CTX_set_options(c, o); }
+EXPORT uint64_t tls_SSL_CTX_clear_options(SSL_CTX *c, uint64_t o) { return SSL_CTX_clear_options(c, o); }
+EXPORT uint64_t tls_SSL_CTX_get_options(SSL_CTX *c) { return SSL_CTX_get_options(c); }
+EXPORT uint32_t tls_SSL_CTX_set_mode(SSL_CTX *c, uint32_t m) { return (uint32_t)SSL_CTX_set_mode(c, m); }
+EXPORT uint32_t tls_SSL_CTX_clear_mode(SSL_CTX *c, uint32_t m) { return (uint32_t)SSL_CTX_clear_mode(c, m); }
+EXPORT void tls_SSL_CTX_set_verify(SSL_CTX *c, int mode) { SSL_CTX_set_verify(c, mode, tls_verify_callback); }
+EXPORT void tls_SSL_CTX_set_verify_depth(SSL_CTX *c, int depth) { SSL_CTX_set_verify_depth(c, depth); }
+EXPORT void tls_SSL_CTX_set_security_level(SSL_CTX *c, int level) { SSL_CTX_set_security_level(c, level); }
+EXPORT int tls_SSL_CTX_get_security_level(SSL_CTX *c) { return SSL_CTX_get_security_level(c); }
+EXPORT int tls_SSL_CTX_set_cipher_list(SSL_CTX *c, const char *s) { return SSL_CTX_set_cipher_list(c, s); }
+EXPORT int tls_SSL_CTX_set_ciphersuites(SSL_CTX *c, const char *s) { return SSL_CTX_set_ciphersuites(c, s); }
+EXPORT int tls_SSL_CTX_set1_groups_list(SSL_CTX *c, const char *s) { return SSL_CTX_set1_groups_list(c, s); }
+EXPORT int tls_SSL_CTX_set1_sigalgs_list(SSL_CTX *c, const char *s) { return SSL_CTX_set1_sigalgs_list(c, s); }
+
+/* RFC 7301 §3.2: the server picks, by its own order; no common protocol is a fatal alert. */
+static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_length,
+    const unsigned char *offered, unsigned int offered_length, void *arg)
+{
+    const tls_bytes *ours = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), tls_ctx_alpn_index);
+    unsigned char *chosen;
+
+    if (ours == NULL)
+        return SSL_TLSEXT_ERR_NOACK;
+    if (SSL_select_next_proto(&chosen, out_length, ours->data, ours->length, offered, offered_length)
+        != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+EXPORT int tls_SSL_CTX_set_alpn(SSL_CTX *ctx, const uint8_t *wire, size_t length)
+{
+    tls_bytes *copy;
+
+    /* For the client this returns 0 on success, unlike its siblings; it also checks the wire format. */
+    if (SSL_CTX_set_alpn_protos(ctx, wire, (unsigned int)length) != 0)
+        return 0;
+    copy = OPENSSL_malloc(sizeof *copy + length);
+    if (copy == NULL)
+        return 0;
+    copy->length = (uint32_t)length;
+    memcpy(copy->data, wire, length);
+    OPENSSL_free(SSL_CTX_get_ex_data(ctx, tls_ctx_alpn_index));
+    if (!SSL_CTX_set_ex_data(ctx, tls_ctx_alpn_index, copy)) {
+        OPENSSL_free(copy);
+        return 0;
+    }
+    SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
+    return 1;
+}
+
+/* The end of a PEM text: nothing more begins. Any other error is a broken block. */
+static int at_end_of_pem(int count)
+{
+    unsigned long e = ERR_peek_last_error();
+
+    if (count == 0 || ERR_GET_LIB(e) != ERR_LIB_PEM || ERR_GET_REASON(e) != PEM_R_NO_START_LINE)
+        return 0;
+    ERR_clear_error();
+    return 1;
+}
+
+/* All certificates of a PEM text, or the one of a DER block; all or nothing. */
+static STACK_OF(X509) *parse_certificates(const uint8_t *data, size_t length)
+{
+    STACK_OF(X509) *list = sk_X509_new_null();
+    X509 *x = NULL;
+    BIO *in = NULL;
+
+    if (list == NULL)
+        return NULL;
+    if (tls_looks_like_pem(data, length)) {
+        if ((in = BIO_new_mem_buf(data, (int)length)) == NULL)
+            goto failed;
+        while ((x = PEM_read_bio_X509(in, NULL, NULL, NULL)) != NULL) {
+            if (!sk_X509_push(list, x))
+                goto failed;
+            x = NULL;
+        }
+        if (!at_end_of_pem(sk_X509_num(list)))
+            goto failed;
+        BIO_free(in);
+        return list;
+    }
+    if ((x = tls_d2i_X509(data, length)) != NULL && sk_X509_push(list, x))
+        return list;
+failed:
+    X509_free(x);
+    BIO_free(in);
+    OSSL_STACK_OF_X509_free(list);
+    return NULL;
+}
+
+EXPORT int tls_SSL_CTX_add_ca(SSL_CTX *ctx, const uint8_t *data, size_t length)
+{
+    STACK_OF(X509) *list = parse_certificates(data, length);
+    int i, count = 0;
+
+    if (list == NULL)
+        return 0;
+    for (i = 0; i < sk_X509_num(list); i++) {
+        if (!X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), sk_X509_value(list, i))) {
+            count = 0;
+            break;
+        }
+        count++;
+    }
+    OSSL_STACK_OF_X509_free(list);
+    return count;
+}
+
+EXPORT int tls_SSL_CTX_add_crl(SSL_CTX *ctx, const uint8_t *data, size_t length)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+    const unsigned char *p = data;
+    X509_CRL *crl;
+    BIO *in;
+    int count = 0;
+
+    if (!tls_looks_like_pem(data, length)) {
+        if ((crl = d2i_X509_CRL(NULL, &p, (long)length)) == NULL)
+            return 0;
+        count = X509_STORE_add_crl(store, crl);
+        X509_CRL_free(crl);
+        return count;
+    }
+    if ((in = BIO_new_mem_buf(data, (int)length)) == NULL)
+        return 0;
+    while ((crl = PEM_read_bio_X509_CRL(in, NULL, NULL, NULL)) != NULL) {
+        int added = X509_STORE_add_crl(store, crl);
+
+        X509_CRL_free(crl);
+        if (!added) {
+            BIO_free(in);
+            return 0;
+        }
+        count++;
+    }
+    BIO_free(in);
+    return at_end_of_pem(count) ? count : 0;
+}
+
+EXPORT int tls_SSL_CTX_set_verify_flags(SSL_CTX *ctx, unsigned long flags)
+{
+    return X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), flags);
+}
+
+EXPORT int tls_SSL_CTX_use_certificate_chain(SSL_CTX *ctx, const uint8_t *data, size_t length)
+{
+    STACK_OF(X509) *list = parse_certificates(data, length);
+    int ok = 0;
+
+    if (list == NULL)
+        return 0;
+    if (SSL_CTX_use_certificate(ctx, sk_X509_value(list, 0))) {
+        X509_free(sk_X509_shift(list));
+        ok = SSL_CTX_set1_chain(ctx, list);
+    }
+    OSSL_STACK_OF_X509_free(list);
+    return ok == 1;
+}
+
+/* Answers with the passphrase that was given, and never asks a terminal. */
+static int give_passphrase(char *buffer, int size, int writing, void *pass)
+{
+    size_t n = pass == NULL ? 0 : strlen(pass);
+
+    if (pass == NULL || n > (size_t)size)
+        return -1;
+    memcpy(buffer, pass, n);
+    return (int)n;
+}
+
+EXPORT int tls_SSL_CTX_use_PrivateKey(SSL_CTX *ctx, const uint8_t *data, size_t length, const char *pass)
+{
+    BIO *in = BIO_new_mem_buf(data, (int)length);
+    EVP_PKEY *key;
+    int ok;
+
+    if (in == NULL)
+        return 0;
+    if (tls_looks_like_pem(data, length))
+        key = PEM_read_bio_PrivateKey(in, NULL, give_passphrase, (void *)pass);
+    else if (pass != NULL)
+        key = d2i_PKCS8PrivateKey_bio(in, NULL, give_passphrase, (void *)pass);
+    else
+        key = d2i_PrivateKey_bio(in, NULL);
+    BIO_free(in);
+    if (key == NULL)
+        return 0;
+    ok = SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+    EVP_PKEY_free(key);
+    return ok;
+}
+
+EXPORT int tls_SSL_CTX_use_PKCS12(SSL_CTX *ctx, const uint8_t *data, size_t length, const char *pass)
+{
+    const unsigned char *p = data;
+    PKCS12 *p12 = d2i_PKCS12(NULL, &p, (long)length);
+    EVP_PKEY *key = NULL;
+    X509 *leaf = NULL;
+    STACK_OF(X509) *chain = NULL;
+    int ok = 0;
+
+    if (p12 != NULL && PKCS12_parse(p12, pass, &key, &leaf, &chain)) {
+        if (key == NULL || leaf == NULL)
+            ERR_raise(ERR_LIB_SSL, leaf == NULL ? SSL_R_NO_CERTIFICATE_ASSIGNED : SSL_R_NO_PRIVATE_KEY_ASSIGNED);
+        else
+            ok = SSL_CTX_use_cert_and_key(ctx, leaf, key, chain, 1) == 1;
+    }
+    PKCS12_free(p12);
+    EVP_PKEY_free(key);
+    X509_free(leaf);
+    OSSL_STACK_OF_X509_free(chain);
+    return ok;
+}
+
+EXPORT void tls_SSL_CTX_set_quiet_shutdown(SSL_CTX *c, int on) { SSL_CTX_set_quiet_shutdown(c, on); }
+EXPORT int tls_SSL_CTX_get_quiet_shutdown(SSL_CTX *c) { return SSL_CTX_get_quiet_shutdown(c); }
+EXPORT int tls_SSL_CTX_set_session_cache_mode(SSL_CTX *c, int m) { return (int)SSL_CTX_set_session_cache_mode(c, m); }
+EXPORT int tls_SSL_CTX_set_num_tickets(SSL_CTX *c, size_t n) { return SSL_CTX_set_num_tickets(c, n); }
+EXPORT int tls_SSL_CTX_session_counter(SSL_CTX *c, int which) { return (int)SSL_CTX_ctrl(c, which, 0, NULL); }
+
+EXPORT int tls_SSL_CTX_set_session_id_context(SSL_CTX *c, const uint8_t *id, size_t n)
+{
+    return SSL_CTX_set_session_id_context(c, id, (unsigned int)n);
+}

@@ -1,0 +1,70 @@
+/* The heap, entropy, and starting up. */
+#include "tls.h"
+
+#include <malloc.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+
+EXPORT int tls_init(void)
+{
+    /* No configuration file (there is no file system), no atexit (the module never exits). */
+    return OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL) == 1
+        && tls_ssl_init() && tls_context_init();
+}
+
+EXPORT uint32_t tls_abi_version(void) { return TLS_ABI_VERSION; }
+EXPORT const char *tls_OpenSSL_version(int t) { return OpenSSL_version(t); }
+EXPORT void *tls_heap_malloc(size_t n) { return malloc(n); }
+EXPORT void tls_heap_free(void *p) { free(p); }
+
+EXPORT void tls_heap_clear_free(void *p, size_t n)
+{
+    if (p == NULL)
+        return;
+    OPENSSL_cleanse(p, n);
+    free(p);
+}
+
+EXPORT size_t tls_heap_used(void) { return mallinfo().uordblks; }
+
+tls_bytes *tls_bytes_new(const void *data, size_t length)
+{
+    tls_bytes *b = malloc(sizeof *b + length);
+
+    if (b == NULL)
+        return NULL;
+    b->length = (uint32_t)length;
+    if (data != NULL && length > 0)
+        memcpy(b->data, data, length);
+    return b;
+}
+
+tls_bytes *tls_bytes_from_bio(BIO *mem)
+{
+    char *data = NULL;
+    long length;
+    tls_bytes *b;
+
+    if (mem == NULL)
+        return NULL;
+    length = BIO_get_mem_data(mem, &data);
+    b = length < 0 ? NULL : tls_bytes_new(data, (size_t)length);
+    BIO_free(mem);
+    return b;
+}
+
+int tls_looks_like_pem(const uint8_t *data, size_t length)
+{
+    static const char begin[] = "-----BEGIN";
+    size_t i;
+
+    /* DER: a SEQUENCE of more than 127 bytes. Anything else is text, which may begin with comments. */
+    if (length > 1 && data[0] == 0x30 && data[1] >= 0x80)
+        return 0;
+    for (i = 0; i + sizeof begin - 1 <= length; i++)
+        if (data[i] == '-' && memcmp(data + i, begin, sizeof begin - 1) == 0)
+            return 1;
+    return 0;
+}

@@ -1,0 +1,250 @@
+/*
+ * The ABI: what openssl.wasm exports to TypeScript.
+ *
+ * Words used below, so that each line can be short:
+ *
+ *   owns     The caller owns what is returned and gives it back with the function named.
+ *   borrows  The pointer is good until the object it came from is freed; never free it.
+ *   bytes    A `tls_bytes`: a length followed by that many bytes. The caller owns it: `tls_heap_free`.
+ *   queue    The error queue of OpenSSL (`ERR_get_error(3)`); one per module, since there are no threads.
+ *            "fills" = on failure the reason is in the queue. "clears" = emptied before the operation.
+ *            What says nothing about the queue does not touch it.
+ *
+ * Unless a line says otherwise, a pointer result of 0 means failure and an int result of 1 means success, 0 failure.
+ * No function keeps a pointer to memory that was passed to it beyond the call, except where "takes" says that
+ * ownership moves. No function calls JavaScript, except for entropy (random_get) and the clock (clock_time_get).
+ * What OpenSSL would tell by callback is kept and asked for afterwards (tls_SSL_take_events, tls_SSL_verify_*).
+ * The names begin with tls_ and go on with OpenSSL's own name where there is one; libssl has a few private functions
+ * that begin so too (tls_free, tls_alloc_buffers …), and the linker says when one is taken.
+ * Policy (which versions, modes, options, trust) belongs to TypeScript; here are only mechanisms.
+ */
+#ifndef WASSL_TLS_H
+#define WASSL_TLS_H
+
+#include <openssl/bio.h>
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define EXPORT __attribute__((used, visibility("default")))
+
+typedef struct {
+    uint32_t length;
+    uint8_t data[];
+} tls_bytes;
+
+/* ---- memory.c: the heap, and starting up ------------------------------------------------------------------ */
+
+int tls_init(void);                     /* once, after _initialize and before anything else. Fills the queue. */
+uint32_t tls_abi_version(void);         /* TLS_ABI_VERSION of this header; TypeScript refuses any other. */
+#define TLS_ABI_VERSION 1
+const char *tls_OpenSSL_version(int t); /* borrows: a static string. */
+void *tls_heap_malloc(size_t n);             /* owns: tls_heap_free. 0 when memory is exhausted. */
+void tls_heap_free(void *p);                 /* 0 is allowed. */
+void tls_heap_clear_free(void *p, size_t n); /* the same, after overwriting n bytes: for keys and passphrases. */
+size_t tls_heap_used(void);             /* bytes handed out by malloc at this moment. */
+
+/* ---- error.c: the error queue ----------------------------------------------------------------------------- */
+
+void tls_ERR_clear_error(void);                       /* clears. */
+unsigned long tls_ERR_get_error(const char **data);   /* takes the earliest error out; 0 when there is none. *data is
+                                                         borrowed until the next call into the module; may be 0. */
+unsigned long tls_ERR_peek_error(void);               /* the earliest, left where it is. */
+const char *tls_ERR_lib_error_string(unsigned long);  /* borrows: a static string or 0. */
+const char *tls_ERR_reason_error_string(unsigned long); /* the same. */
+int tls_ERR_get_lib(unsigned long);
+int tls_ERR_get_reason(unsigned long);
+void tls_ERR_raise(int lib, int reason);              /* adds to the queue: shows what a stale queue does. */
+
+/* ---- bio.c: the BIO pair ---------------------------------------------------------------------------------- */
+
+/*
+ * Two halves, out[0] the internal one (OpenSSL's), out[1] the network one (ours). `internal` bytes of room for what
+ * goes internal → network, `network` bytes for the other way; 0 = 17 KiB. owns both: tls_BIO_free, until
+ * tls_SSL_new takes the internal one. Freeing one half disconnects the other, which stays safe to use and to free.
+ * datagram: 1 = BIO_s_dgram_pair (keeps message boundaries, for DTLS). Fills the queue.
+ */
+int tls_BIO_new_bio_pair(size_t internal, size_t network, int datagram, BIO *out[2]);
+void tls_BIO_free(BIO *);
+int tls_BIO_read(BIO *, void *, int);        /* > 0 bytes; 0 end; -1 try again (nothing there) */
+int tls_BIO_write(BIO *, const void *, int); /* > 0 bytes; -1 no room, or after shutdown_wr (fills the queue) */
+int tls_BIO_nread0(BIO *, char **);          /* how many bytes can be read at *p without copying; borrows */
+int tls_BIO_nread(BIO *, char **, int);      /* takes up to that many bytes out; they stay readable at *p until the next write */
+int tls_BIO_nwrite0(BIO *, char **);         /* how many bytes may be written at *p; borrows */
+int tls_BIO_nwrite(BIO *, char **, int);     /* commits up to that many bytes */
+size_t tls_BIO_ctrl_pending(BIO *);
+size_t tls_BIO_ctrl_wpending(BIO *);
+size_t tls_BIO_ctrl_get_write_guarantee(BIO *);
+size_t tls_BIO_ctrl_get_read_request(BIO *);
+int tls_BIO_shutdown_wr(BIO *); /* no more bytes will be written: the other half reads what is left, then the end */
+int tls_BIO_eof(BIO *);
+int tls_BIO_should_retry(BIO *);
+
+/* ---- context.c: SSL_CTX ----------------------------------------------------------------------------------- */
+
+#define TLS_ROLE_SERVER 1
+#define TLS_ROLE_DTLS 2
+/*
+ * role: 0 client, or the bits above. owns: tls_SSL_CTX_free. Fills the queue.
+ * Differs from a bare SSL_CTX_new in one mode: SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER is on, since the address of a
+ * buffer means nothing to a caller outside linear memory. Alerts and verification failures are recorded (see ssl.c).
+ */
+SSL_CTX *tls_SSL_CTX_new(int role);
+void tls_SSL_CTX_free(SSL_CTX *);                             /* drops our reference; connections keep theirs */
+int tls_SSL_CTX_set_min_proto_version(SSL_CTX *, int);
+int tls_SSL_CTX_set_max_proto_version(SSL_CTX *, int);
+uint64_t tls_SSL_CTX_set_options(SSL_CTX *, uint64_t);        /* adds, returns all */
+uint64_t tls_SSL_CTX_clear_options(SSL_CTX *, uint64_t);
+uint64_t tls_SSL_CTX_get_options(SSL_CTX *);
+uint32_t tls_SSL_CTX_set_mode(SSL_CTX *, uint32_t);           /* adds, returns all */
+uint32_t tls_SSL_CTX_clear_mode(SSL_CTX *, uint32_t);
+void tls_SSL_CTX_set_verify(SSL_CTX *, int mode);             /* SSL_VERIFY_*, with the recording callback */
+void tls_SSL_CTX_set_verify_depth(SSL_CTX *, int);
+void tls_SSL_CTX_set_security_level(SSL_CTX *, int);
+int tls_SSL_CTX_get_security_level(SSL_CTX *);
+int tls_SSL_CTX_set_cipher_list(SSL_CTX *, const char *);     /* TLS 1.2. Fills the queue. */
+int tls_SSL_CTX_set_ciphersuites(SSL_CTX *, const char *);    /* TLS 1.3. Fills the queue. */
+int tls_SSL_CTX_set1_groups_list(SSL_CTX *, const char *);    /* Fills the queue. */
+int tls_SSL_CTX_set1_sigalgs_list(SSL_CTX *, const char *);   /* Fills the queue. */
+int tls_SSL_CTX_set_alpn(SSL_CTX *, const uint8_t *, size_t); /* wire format; a client offers it, a server chooses by it,
+                                                                 in this order, or refuses with no_application_protocol.
+                                                                 Fills the queue. */
+int tls_SSL_CTX_add_ca(SSL_CTX *, const uint8_t *, size_t);   /* PEM (one or more) or DER: trust anchors. Returns how many
+                                                                 were added, 0 = none, or one of them was broken: then
+                                                                 none is. Fills the queue. */
+int tls_SSL_CTX_add_crl(SSL_CTX *, const uint8_t *, size_t);  /* the same for CRLs. Checking is switched on with flags. */
+int tls_SSL_CTX_set_verify_flags(SSL_CTX *, unsigned long);   /* X509_V_FLAG_* */
+int tls_SSL_CTX_use_certificate_chain(SSL_CTX *, const uint8_t *, size_t); /* PEM, leaf first, or one DER. Fills the queue. */
+int tls_SSL_CTX_use_PrivateKey(SSL_CTX *, const uint8_t *, size_t, const char *pass); /* PEM or DER; pass may be 0.
+                                                                 Must match the certificate. Fills the queue. */
+int tls_SSL_CTX_use_PKCS12(SSL_CTX *, const uint8_t *, size_t, const char *pass);     /* certificate, key and chain. Fills. */
+void tls_SSL_CTX_set_quiet_shutdown(SSL_CTX *, int);
+int tls_SSL_CTX_get_quiet_shutdown(SSL_CTX *);
+int tls_SSL_CTX_set_session_cache_mode(SSL_CTX *, int);       /* returns the mode before */
+int tls_SSL_CTX_set_session_id_context(SSL_CTX *, const uint8_t *, size_t);
+int tls_SSL_CTX_set_num_tickets(SSL_CTX *, size_t);
+int tls_SSL_CTX_session_counter(SSL_CTX *, int which);        /* SSL_CTRL_SESS_*: number, connects, hits, misses … */
+
+/* ---- ssl.c: SSL ------------------------------------------------------------------------------------------- */
+
+SSL *tls_SSL_new(SSL_CTX *, BIO *internal); /* owns: tls_SSL_free. takes `internal` when it succeeds. Fills the queue. */
+void tls_SSL_free(SSL *);                   /* and the internal half of the pair */
+int tls_SSL_clear(SSL *);                   /* Fills the queue. */
+void tls_SSL_set_connect_state(SSL *);
+void tls_SSL_set_accept_state(SSL *);
+
+/*
+ * OpenSSL's operations, unchanged: the return value is OpenSSL's, the queue is left as OpenSSL leaves it, and
+ * tls_SSL_get_error(ssl, ret) must be asked before any other call into the module.
+ */
+int tls_SSL_do_handshake(SSL *);
+int tls_SSL_connect(SSL *);
+int tls_SSL_accept(SSL *);
+int tls_SSL_read(SSL *, void *, int);
+int tls_SSL_peek(SSL *, void *, int);
+int tls_SSL_write(SSL *, const void *, int);
+int tls_SSL_write_ex(SSL *, const void *, size_t, size_t *written);
+int tls_SSL_shutdown(SSL *);
+int tls_SSL_get_error(SSL *, int ret);
+
+/*
+ * The same operations for the pump, in one call: clears the queue, works, and answers either OpenSSL's result where
+ * that is success (handshake 1, read/peek/write > 0, shutdown 0 or 1) or minus the SSL_ERROR_* code. After
+ * -SSL_ERROR_SSL and -SSL_ERROR_SYSCALL the reasons are in the queue. After 0 from shutdown nothing is asked: what
+ * SSL_get_error would say then is misleading (SSL_shutdown(3)).
+ */
+int tls_try_handshake(SSL *);
+int tls_try_read(SSL *, void *, int);
+int tls_try_peek(SSL *, void *, int);
+int tls_try_write(SSL *, const void *, int);
+int tls_try_shutdown(SSL *);
+
+int tls_SSL_get_shutdown(SSL *);
+void tls_SSL_set_shutdown(SSL *, int);
+void tls_SSL_set_quiet_shutdown(SSL *, int);
+int tls_SSL_get_quiet_shutdown(SSL *);
+int tls_SSL_pending(SSL *);
+int tls_SSL_has_pending(SSL *);
+int tls_SSL_want(SSL *);
+int tls_SSL_is_init_finished(SSL *);
+int tls_SSL_is_server(SSL *);
+uint64_t tls_SSL_set_options(SSL *, uint64_t);
+uint32_t tls_SSL_set_mode(SSL *, uint32_t);
+uint32_t tls_SSL_clear_mode(SSL *, uint32_t);
+int tls_SSL_key_update(SSL *, int type);  /* Fills the queue. */
+int tls_SSL_renegotiate(SSL *);           /* Fills the queue. */
+int tls_SSL_new_session_ticket(SSL *);    /* Fills the queue. */
+int tls_DTLSv1_get_timeout(SSL *);        /* milliseconds until tls_DTLSv1_handle_timeout is due; -1 = no timer runs */
+int tls_DTLSv1_handle_timeout(SSL *);     /* 1 sent again, 0 not due, -1 failed. Fills the queue. */
+int tls_SSL_set_mtu(SSL *, int);
+
+/* Identity that is expected of the peer. Each fills the queue. */
+int tls_SSL_set_tlsext_host_name(SSL *, const char *); /* SNI */
+int tls_SSL_set1_host(SSL *, const char *);            /* a DNS name */
+int tls_SSL_set1_ip_asc(SSL *, const char *);          /* an IP literal; 0 when it is none */
+
+/* What the handshake settled. Strings are borrowed, 0 when there is none. */
+const char *tls_SSL_get_version(SSL *);
+const char *tls_SSL_get_cipher_name(SSL *);
+const char *tls_SSL_get0_group_name(SSL *);
+const char *tls_SSL_get0_peer_signature_name(SSL *);
+const char *tls_SSL_get_servername(SSL *);
+const uint8_t *tls_SSL_get0_alpn_selected(SSL *, unsigned *length); /* borrows */
+int tls_SSL_session_reused(SSL *);
+int tls_SSL_peer_certificate_count(SSL *);
+X509 *tls_SSL_get0_peer_certificate(SSL *, int index); /* borrows; 0 = the leaf, on both sides */
+
+/* Verification. */
+int tls_SSL_get_verify_result(SSL *);           /* X509_V_* */
+int tls_SSL_verify_depth(SSL *);                /* of the first failure; -1 = none was recorded */
+X509 *tls_SSL_verify_certificate(SSL *);        /* borrows: the certificate of the first failure, or 0 */
+const char *tls_X509_verify_cert_error_string(int); /* borrows: a static string */
+
+/*
+ * Events since the last call, oldest first, or 0: bytes. Each event is one little-endian word (kind | direction << 8 |
+ * payload length << 16; direction 1 = sent) and the payload, padded to 4. An alert's payload: level, description.
+ * When memory was short or more than 64 KiB waited, the newest are missing and `kind` TLS_EVENT_LOST ends the list.
+ */
+#define TLS_EVENT_LOST 0
+#define TLS_EVENT_ALERT 1
+tls_bytes *tls_SSL_take_events(SSL *);
+const char *tls_SSL_alert_desc_string_long(int); /* borrows: a static string */
+
+/* ---- session.c: SSL_SESSION ------------------------------------------------------------------------------- */
+
+SSL_SESSION *tls_SSL_get1_session(SSL *);    /* owns: tls_SSL_SESSION_free. 0 = there is none */
+int tls_SSL_set_session(SSL *, SSL_SESSION *); /* Fills the queue. */
+void tls_SSL_SESSION_free(SSL_SESSION *);
+int tls_SSL_SESSION_is_resumable(SSL_SESSION *);
+int tls_SSL_SESSION_get_protocol_version(SSL_SESSION *);
+tls_bytes *tls_i2d_SSL_SESSION(SSL_SESSION *);                /* bytes. Holds the session's secrets. */
+SSL_SESSION *tls_d2i_SSL_SESSION(const uint8_t *, size_t);    /* owns: tls_SSL_SESSION_free. Fills the queue. */
+
+/* ---- x509.c: certificates --------------------------------------------------------------------------------- */
+
+X509 *tls_d2i_X509(const uint8_t *, size_t); /* PEM or DER; owns: tls_X509_free. Fills the queue. */
+void tls_X509_free(X509 *);
+tls_bytes *tls_i2d_X509(X509 *);             /* bytes */
+tls_bytes *tls_X509_subject(X509 *);         /* bytes: RFC 2253, UTF-8 */
+tls_bytes *tls_X509_issuer(X509 *);          /* the same */
+tls_bytes *tls_X509_subject_alt_names(X509 *); /* bytes: one per line, "DNS:example.org"; empty when there are none */
+tls_bytes *tls_X509_serial(X509 *);          /* bytes: hexadecimal */
+tls_bytes *tls_X509_public_key(X509 *);      /* bytes: "EC prime256v1 256" — algorithm, group if any, bits */
+tls_bytes *tls_X509_sha256(X509 *);          /* bytes: 32 */
+double tls_X509_not_before(X509 *);          /* seconds since 1970, NaN when malformed */
+double tls_X509_not_after(X509 *);
+
+/* ---- shared among the .c files, not exported -------------------------------------------------------------- */
+
+extern int tls_ssl_state_index; /* ex_data of SSL: what is recorded about a connection */
+extern int tls_ctx_alpn_index;  /* ex_data of SSL_CTX: the protocols a server chooses from */
+int tls_ssl_init(void);
+int tls_context_init(void);
+int tls_verify_callback(int ok, X509_STORE_CTX *);
+void tls_message_callback(int write_p, int version, int type, const void *, size_t, SSL *, void *);
+tls_bytes *tls_bytes_new(const void *, size_t);
+tls_bytes *tls_bytes_from_bio(BIO *); /* takes the memory BIO */
+int tls_looks_like_pem(const uint8_t *, size_t);
+
+#endif

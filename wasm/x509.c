@@ -1,0 +1,125 @@
+/* Certificates: read, and told in words. */
+#include "tls.h"
+
+#include <math.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdlib.h>
+
+EXPORT X509 *tls_d2i_X509(const uint8_t *data, size_t length)
+{
+    const unsigned char *p = data;
+    X509 *x;
+    BIO *in;
+
+    if (!tls_looks_like_pem(data, length)) {
+        x = d2i_X509(NULL, &p, (long)length);
+        if (x != NULL && p != data + length) { /* something stands behind the certificate */
+            ERR_raise(ERR_LIB_ASN1, ASN1_R_LENGTH_TOO_LONG);
+            X509_free(x);
+            return NULL;
+        }
+        return x;
+    }
+    if ((in = BIO_new_mem_buf(data, (int)length)) == NULL)
+        return NULL;
+    x = PEM_read_bio_X509(in, NULL, NULL, NULL);
+    BIO_free(in);
+    return x;
+}
+
+EXPORT void tls_X509_free(X509 *x) { X509_free(x); }
+
+EXPORT tls_bytes *tls_i2d_X509(X509 *x)
+{
+    int length = i2d_X509(x, NULL);
+    tls_bytes *b = length <= 0 ? NULL : tls_bytes_new(NULL, (size_t)length);
+    unsigned char *p = b == NULL ? NULL : b->data;
+
+    if (b != NULL)
+        i2d_X509(x, &p);
+    return b;
+}
+
+static tls_bytes *print_name(const X509_NAME *name)
+{
+    BIO *out = BIO_new(BIO_s_mem());
+
+    /* RFC 2253, but UTF-8 is left as it is: it is read by people. */
+    if (out != NULL && X509_NAME_print_ex(out, name, 0, XN_FLAG_RFC2253 & ~ASN1_STRFLGS_ESC_MSB) < 0) {
+        BIO_free(out);
+        return NULL;
+    }
+    return tls_bytes_from_bio(out);
+}
+
+EXPORT tls_bytes *tls_X509_subject(X509 *x) { return print_name(X509_get_subject_name(x)); }
+EXPORT tls_bytes *tls_X509_issuer(X509 *x) { return print_name(X509_get_issuer_name(x)); }
+
+EXPORT tls_bytes *tls_X509_subject_alt_names(X509 *x)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+    BIO *out = BIO_new(BIO_s_mem());
+    int i;
+
+    for (i = 0; out != NULL && i < sk_GENERAL_NAME_num(names); i++) {
+        if (i > 0)
+            BIO_write(out, "\n", 1);
+        GENERAL_NAME_print(out, sk_GENERAL_NAME_value(names, i));
+    }
+    GENERAL_NAMES_free(names);
+    return tls_bytes_from_bio(out);
+}
+
+EXPORT tls_bytes *tls_X509_serial(X509 *x)
+{
+    BIO *out = BIO_new(BIO_s_mem());
+
+    if (out != NULL)
+        i2a_ASN1_INTEGER(out, X509_get0_serialNumber(x));
+    return tls_bytes_from_bio(out);
+}
+
+EXPORT tls_bytes *tls_X509_public_key(X509 *x)
+{
+    EVP_PKEY *key = X509_get0_pubkey(x);
+    char group[64] = "";
+    const char *algorithm = key == NULL ? NULL : EVP_PKEY_get0_type_name(key);
+    BIO *out = BIO_new(BIO_s_mem());
+
+    if (out == NULL)
+        return NULL;
+    if (algorithm == NULL) {
+        BIO_puts(out, "unknown");
+        return tls_bytes_from_bio(out);
+    }
+    EVP_PKEY_get_group_name(key, group, sizeof group, NULL);
+    BIO_printf(out, "%s%s%s %d", algorithm, group[0] ? " " : "", group, EVP_PKEY_get_bits(key));
+    return tls_bytes_from_bio(out);
+}
+
+EXPORT tls_bytes *tls_X509_sha256(X509 *x)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int length;
+
+    if (!X509_digest(x, EVP_sha256(), digest, &length))
+        return NULL;
+    return tls_bytes_new(digest, length);
+}
+
+static double seconds(const ASN1_TIME *t)
+{
+    ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+    int days, rest;
+    double s = NAN;
+
+    if (epoch != NULL && t != NULL && ASN1_TIME_diff(&days, &rest, epoch, t))
+        s = days * 86400.0 + rest;
+    ASN1_TIME_free(epoch);
+    return s;
+}
+
+EXPORT double tls_X509_not_before(X509 *x) { return seconds(X509_get0_notBefore(x)); }
+EXPORT double tls_X509_not_after(X509 *x) { return seconds(X509_get0_notAfter(x)); }

@@ -23,7 +23,7 @@
  * @module
  */
 
-import { TlsError } from "../errors.js";
+import { TlsError, type TlsErrorCode } from "../errors.js";
 import type { Transport } from "../transport.js";
 
 /** What is used of a MessagePort: a browser's, Deno's and Node's all are one. */
@@ -103,7 +103,7 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
   };
 
   /** Errors whichever side is still open, and gives the port up. Of several failures the first one tells. */
-  const fail = (message: string, cause?: unknown, code = "transport") => {
+  const fail = (message: string, cause?: unknown, code: TlsErrorCode = "transport") => {
     failure ??= new TlsError(code, message, { cause });
     if (receiving === "open") reading.error(failure);
     writing.error(failure);

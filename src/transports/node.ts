@@ -15,7 +15,7 @@
  * @module
  */
 
-import { TlsError } from "../errors.js";
+import { TlsError, type TlsErrorCode } from "../errors.js";
 import type { Transport } from "../transport.js";
 
 /**
@@ -59,7 +59,7 @@ export function nodeTransport(duplex: DuplexLike): Transport {
   };
 
   /** Errors whichever side is still open, and gives the duplex up. Of several failures the first one tells. */
-  const fail = (code: string, message: string, cause?: unknown) => {
+  const fail = (code: TlsErrorCode, message: string, cause?: unknown) => {
     failure ??= new TlsError(code, message, { cause });
     reading.error(failure);
     writing.error(failure);

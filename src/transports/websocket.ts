@@ -19,7 +19,7 @@
  * @module
  */
 
-import { TlsError } from "../errors.js";
+import { TlsError, type TlsErrorCode } from "../errors.js";
 import type { Transport } from "../transport.js";
 
 /** What is used of a WebSocket: the browser's, Deno's and Node's global one, and npm `ws`, all are one. */
@@ -75,7 +75,7 @@ const PAUSE_AT = 1024 * 1024;
 /**
  * Connects to a WebSocket server, and resolves once the connection is open.
  *
- * @throws {TlsError} code `"transport"` when it cannot be opened, `"aborted"` when `signal` says so.
+ * @throws {TlsError} of code `"transport"` when it cannot be opened; the reason of `signal` when that is aborted.
  */
 export async function connectWebSocket(
   url: string | URL,
@@ -119,14 +119,16 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
   } = options;
   let reading: ReadableStreamDefaultController<Uint8Array>;
   let writing: WritableStreamDefaultController;
-  let failure: TlsError | undefined;
+  let failure: { reason: unknown } | undefined;
+  /** The socket did not close properly. */
+  let broken = false;
   /** The readable is neither ended, cancelled nor errored; frames may come all the same. */
   let receiving = true;
   /** What an error event said. The close event that follows it is the one to act upon. */
   let lastError: unknown;
 
   let onOpened: () => void;
-  let onNotOpened: (error: TlsError) => void;
+  let onNotOpened: (reason: unknown) => void;
   const opened = new Promise<void>((resolve, reject) => {
     onOpened = resolve;
     onNotOpened = reject;
@@ -151,17 +153,19 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
     return closed;
   };
 
-  /** Errors whichever side is still open, and gives the socket up. Of several failures the first one tells. */
-  const fail = (code: string, message: string, cause?: unknown) => {
-    failure ??= new TlsError(code, message, { cause });
+  /** Errors whichever side is still open, and gives the socket up. Of several reasons the first one tells. */
+  const failWith = (reason: unknown) => {
+    failure ??= { reason };
     receiving = false;
-    reading.error(failure);
-    writing.error(failure);
-    onNotOpened(failure);
+    reading.error(failure.reason);
+    writing.error(failure.reason);
+    onNotOpened(failure.reason);
     if (socket.readyState <= OPEN) leave(ABORTED);
-    return failure;
+    return failure.reason;
   };
-  const onAbort = () => fail("aborted", "The WebSocket was aborted by its signal", signal?.reason);
+  const fail = (code: TlsErrorCode, message: string, cause?: unknown) =>
+    failWith(new TlsError(code, message, { cause }));
+  const onAbort = () => failWith(signal?.reason);
 
   const readable = new ReadableStream<Uint8Array>(
     {
@@ -186,7 +190,7 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
     for (let delay = 1; !failure && socket.bufferedAmount > amount; delay = Math.min(2 * delay, 32)) {
       await new Promise((resolve) => setTimeout(resolve, delay));
     }
-    if (failure) throw failure;
+    if (failure) throw failure.reason;
   };
 
   const writable = new WritableStream<Uint8Array>({
@@ -206,7 +210,7 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
     async close() {
       await drained(0);
       await leave(NORMAL);
-      if (failure?.code === "transport") throw failure;
+      if (broken) throw failure?.reason;
     },
     abort(reason) {
       fail("transport", "The WebSocket was aborted", reason);
@@ -234,9 +238,10 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
     if (wasClean && (code === NORMAL || code === NO_STATUS)) {
       if (receiving) reading.close();
       receiving = false;
-      failure ??= new TlsError("closed", `${socket.url} has closed the WebSocket`);
-      writing.error(failure);
+      failure ??= { reason: new TlsError("closed", `${socket.url} has closed the WebSocket`) };
+      writing.error(failure.reason);
     } else {
+      broken = true;
       const details = [`close code ${code}`, reason && `reason "${reason}"`, messageOf(lastError)];
       fail("transport", `No WebSocket to ${socket.url}: ${details.filter(Boolean).join(", ")}`, lastError);
     }

@@ -1,0 +1,175 @@
+/*
+ * The module has no operating system. What OpenSSL and emscripten's libc would ask one for is answered here, so that
+ * the only imports left are entropy and the clock. This file is linked before the archives: a function defined here
+ * is never pulled in from libc, and neither is what libc's own version would import.
+ *
+ * Everything that fails does so as on a system without files, environment and sockets, with an errno that says so.
+ * Almost all of it is unreachable and removed by the linker; OpenSSL's archives only name it.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- entropy ---------------------------------------------------------------------------------------------- */
+
+__attribute__((import_module("wasi_snapshot_preview1"), import_name("random_get")))
+int wasi_random_get(void *buffer, size_t length);
+
+/* OpenSSL seeds its generator with this one. The toolchain's own version aborts: a standalone module has no entropy. */
+int getentropy(void *buffer, size_t length) {
+    if (wasi_random_get(buffer, length) == 0) return 0;
+    errno = EIO;
+    return -1;
+}
+
+/* ---- environment ------------------------------------------------------------------------------------------ */
+
+/* No variable may steer a TLS library from outside (OPENSSL_CONF, SSL_CERT_FILE, SSLKEYLOGFILE …): there are none. */
+char *getenv(const char *name) {
+    (void)name;
+    return NULL;
+}
+
+/* The same for OpenSSL's own question; its version would compare user and group ids, which nobody here has. */
+int OPENSSL_issetugid(void);
+int OPENSSL_issetugid(void) { return 1; }
+
+/* ---- files ------------------------------------------------------------------------------------------------ */
+/* OpenSSL is configured with no-stdio; what remains are certificate directories and the "file:" store. */
+
+int stat(const char *restrict path, struct stat *restrict result) {
+    (void)path, (void)result;
+    errno = ENOENT;
+    return -1;
+}
+
+DIR *opendir(const char *path) {
+    (void)path;
+    errno = ENOENT;
+    return NULL;
+}
+
+struct dirent *readdir(DIR *directory) {
+    (void)directory;
+    errno = EBADF;
+    return NULL;
+}
+
+int closedir(DIR *directory) {
+    (void)directory;
+    errno = EBADF;
+    return -1;
+}
+
+ssize_t read(int fd, void *buffer, size_t length) {
+    (void)fd, (void)buffer, (void)length;
+    errno = EBADF;
+    return -1;
+}
+
+ssize_t write(int fd, const void *buffer, size_t length) {
+    (void)fd, (void)buffer, (void)length;
+    errno = EBADF;
+    return -1;
+}
+
+int close(int fd) {
+    (void)fd;
+    errno = EBADF;
+    return -1;
+}
+
+int ioctl(int fd, int request, ...) {
+    (void)fd, (void)request;
+    errno = EBADF;
+    return -1;
+}
+
+/* OpenSSL's single use is to read the port of a URL, also while it checks the name constraints of a certificate. The
+ * general version would bring 20 KiB, half of it arithmetic on long double. Any other use traps and is noticed. */
+int sscanf(const char *restrict text, const char *restrict format, ...) {
+    if (strcmp(format, "%u") != 0 && strcmp(format, "%d") != 0) abort();
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+    if (end == text) return *text == '\0' ? EOF : 0;
+    va_list arguments;
+    va_start(arguments, format);
+    *va_arg(arguments, unsigned *) = (unsigned)value;
+    va_end(arguments);
+    return 1;
+}
+
+/* ---- sockets ---------------------------------------------------------------------------------------------- */
+/* no-sock would also remove the memory pair for datagrams, and DTLS with it. So the socket BIOs are compiled, and
+ * without these functions emscripten would export helpers of its JavaScript sockets from the module. */
+
+static int no_sockets(void) {
+    errno = ENOSYS;
+    return -1;
+}
+
+int socket(int a, int b, int c) { (void)a, (void)b, (void)c; return no_sockets(); }
+int bind(int a, const struct sockaddr *b, socklen_t c) { (void)a, (void)b, (void)c; return no_sockets(); }
+int listen(int a, int b) { (void)a, (void)b; return no_sockets(); }
+int accept(int a, struct sockaddr *restrict b, socklen_t *restrict c) { (void)a, (void)b, (void)c; return no_sockets(); }
+int connect(int a, const struct sockaddr *b, socklen_t c) { (void)a, (void)b, (void)c; return no_sockets(); }
+int shutdown(int a, int b) { (void)a, (void)b; return no_sockets(); }
+int poll(struct pollfd *a, nfds_t b, int c) { (void)a, (void)b, (void)c; return no_sockets(); }
+
+int getsockname(int a, struct sockaddr *restrict b, socklen_t *restrict c) {
+    (void)a, (void)b, (void)c;
+    return no_sockets();
+}
+
+int getpeername(int a, struct sockaddr *restrict b, socklen_t *restrict c) {
+    (void)a, (void)b, (void)c;
+    return no_sockets();
+}
+
+int getsockopt(int a, int b, int c, void *restrict d, socklen_t *restrict e) {
+    (void)a, (void)b, (void)c, (void)d, (void)e;
+    return no_sockets();
+}
+
+int setsockopt(int a, int b, int c, const void *d, socklen_t e) {
+    (void)a, (void)b, (void)c, (void)d, (void)e;
+    return no_sockets();
+}
+
+ssize_t recvfrom(int a, void *restrict b, size_t c, int d, struct sockaddr *restrict e, socklen_t *restrict f) {
+    (void)a, (void)b, (void)c, (void)d, (void)e, (void)f;
+    return no_sockets();
+}
+
+ssize_t sendto(int a, const void *b, size_t c, int d, const struct sockaddr *e, socklen_t f) {
+    (void)a, (void)b, (void)c, (void)d, (void)e, (void)f;
+    return no_sockets();
+}
+
+struct hostent *gethostbyname(const char *name) {
+    (void)name;
+    return NULL;
+}
+
+int getaddrinfo(const char *restrict a, const char *restrict b, const struct addrinfo *restrict c,
+                struct addrinfo **restrict d) {
+    (void)a, (void)b, (void)c, (void)d;
+    return EAI_FAIL;
+}
+
+void freeaddrinfo(struct addrinfo *list) { (void)list; }
+
+int getnameinfo(const struct sockaddr *restrict a, socklen_t b, char *restrict c, socklen_t d, char *restrict e,
+                socklen_t f, int g) {
+    (void)a, (void)b, (void)c, (void)d, (void)e, (void)f, (void)g;
+    return EAI_FAIL;
+}

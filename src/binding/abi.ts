@@ -140,7 +140,8 @@ export interface Abi {
   tls_X509_public_key(x509: number): number;
   tls_X509_sha256(x509: number): number;
   tls_X509_not_before(x509: number): number;
-  tls_X509_not_after(x509: number): number;}
+  tls_X509_not_after(x509: number): number;
+}
 
 /** The version of `tls.h` that this code was written for. */
 export const ABI_VERSION = 1;

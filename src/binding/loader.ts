@@ -21,7 +21,8 @@ export async function loadAbi(source: WasmSource | Promise<WasmSource>): Promise
   try {
     exports = (await instantiate(module, imports)).instance.exports;
   } catch (cause) {
-    if (cause instanceof RangeError) throw new TlsError("out-of-memory", "no memory for openssl.wasm", { cause });
+    if (cause instanceof RangeError)
+      throw new TlsError("out-of-memory", "no memory for openssl.wasm", { cause });
     throw new TlsError("wasm-corrupt", `openssl.wasm cannot be instantiated: ${messageOf(cause)}`, { cause });
   }
   if (!(exports.memory instanceof WebAssembly.Memory) || typeof exports.tls_abi_version !== "function") {
@@ -97,9 +98,13 @@ async function compileResponse(response: Response): Promise<WebAssembly.Module> 
 function guarded(exports: WebAssembly.Exports): Abi {
   let crash: TlsError | undefined;
   const crashed = (cause: unknown) => {
-    crash = new TlsError("wasm-crashed", `OpenSSL trapped, its instance cannot be used any more: ${messageOf(cause)}`, {
-      cause,
-    });
+    crash = new TlsError(
+      "wasm-crashed",
+      `OpenSSL trapped, its instance cannot be used any more: ${messageOf(cause)}`,
+      {
+        cause,
+      },
+    );
     return crash;
   };
   const abi: Record<string, unknown> = { memory: exports.memory };

@@ -7,6 +7,8 @@ export async function defaultSource(): Promise<BufferSource> {
   try {
     return await readFile(url);
   } catch (cause) {
-    throw new TlsError("wasm-not-found", `openssl.wasm cannot be read: ${(cause as Error).message}`, { cause });
+    throw new TlsError("wasm-not-found", `openssl.wasm cannot be read: ${(cause as Error).message}`, {
+      cause,
+    });
   }
 }

@@ -38,7 +38,11 @@ export class SslContext extends Owned {
     this.library.memory.withText(text, (ptr) => this.#set(`${what} "${text}"`, (ctx) => call(ctx, ptr)));
   }
 
-  #setBytes(what: string, data: string | Uint8Array, call: (ctx: number, ptr: number, n: number) => number): number {
+  #setBytes(
+    what: string,
+    data: string | Uint8Array,
+    call: (ctx: number, ptr: number, n: number) => number,
+  ): number {
     return this.library.memory.withBytes(bytesOf(data, what), (ptr, n) =>
       this.#set(`the ${what} cannot be used`, (ctx) => call(ctx, ptr, n)),
     );
@@ -46,12 +50,16 @@ export class SslContext extends Owned {
 
   /** `TLS1_2_VERSION`, `TLS1_3_VERSION`, `DTLS1_2_VERSION`, or 0 for the lowest there is. */
   setMinProtoVersion(version: number): void {
-    this.#set(`minimum version ${version}`, (c) => this.library.abi.tls_SSL_CTX_set_min_proto_version(c, version));
+    this.#set(`minimum version ${version}`, (c) =>
+      this.library.abi.tls_SSL_CTX_set_min_proto_version(c, version),
+    );
   }
 
   /** The same, or 0 for the highest there is. */
   setMaxProtoVersion(version: number): void {
-    this.#set(`maximum version ${version}`, (c) => this.library.abi.tls_SSL_CTX_set_max_proto_version(c, version));
+    this.#set(`maximum version ${version}`, (c) =>
+      this.library.abi.tls_SSL_CTX_set_max_proto_version(c, version),
+    );
   }
 
   /** `SSL_OP_*`, added to those that are set. Returns all. */
@@ -112,7 +120,9 @@ export class SslContext extends Owned {
 
   /** `SSL_CTX_set1_sigalgs_list(3)` */
   setSignatureAlgorithms(list: string): void {
-    this.#setText("signature algorithms", list, (c, p) => this.library.abi.tls_SSL_CTX_set1_sigalgs_list(c, p));
+    this.#setText("signature algorithms", list, (c, p) =>
+      this.library.abi.tls_SSL_CTX_set1_sigalgs_list(c, p),
+    );
   }
 
   /** What a client offers, or what a server chooses from in this order (RFC 7301). 1 to 255 bytes each, in UTF-8. */
@@ -122,14 +132,19 @@ export class SslContext extends Owned {
     for (const protocol of protocols) {
       const name = encoder.encode(protocol);
       if (name.length < 1 || name.length > 255) {
-        throw new TlsError("invalid-argument", `the ALPN protocol "${protocol}" has ${name.length} bytes, not 1 to 255`);
+        throw new TlsError(
+          "invalid-argument",
+          `the ALPN protocol "${protocol}" has ${name.length} bytes, not 1 to 255`,
+        );
       }
       wire.push(name.length, ...name);
     }
     if (wire.length === 0 || wire.length > 65_535) {
       throw new TlsError("invalid-argument", "the ALPN protocols must be one at least and fit 65,535 bytes");
     }
-    this.#setBytes("ALPN protocols", Uint8Array.from(wire), (c, p, n) => this.library.abi.tls_SSL_CTX_set_alpn(c, p, n));
+    this.#setBytes("ALPN protocols", Uint8Array.from(wire), (c, p, n) =>
+      this.library.abi.tls_SSL_CTX_set_alpn(c, p, n),
+    );
   }
 
   /** Trust anchors: PEM, one or several, or one DER. All or none of them. Returns how many. */
@@ -144,7 +159,9 @@ export class SslContext extends Owned {
 
   /** Our certificate and those above it: PEM, leaf first, or one DER. */
   useCertificateChain(data: string | Uint8Array): void {
-    this.#setBytes("certificate", data, (c, p, n) => this.library.abi.tls_SSL_CTX_use_certificate_chain(c, p, n));
+    this.#setBytes("certificate", data, (c, p, n) =>
+      this.library.abi.tls_SSL_CTX_use_certificate_chain(c, p, n),
+    );
   }
 
   /** The key of that certificate: PEM or DER, PKCS #8 or the algorithm's own form; encrypted with `passphrase`. */

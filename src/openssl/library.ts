@@ -24,7 +24,8 @@ export class Library {
       // First the data: it is only borrowed until the next call.
       const data = memory.text(memory.word(memory.scratch)) ?? "";
       const code = packed >>> 0;
-      const library = memory.text(abi.tls_ERR_lib_error_string(packed)) ?? `lib(${abi.tls_ERR_get_lib(packed)})`;
+      const library =
+        memory.text(abi.tls_ERR_lib_error_string(packed)) ?? `lib(${abi.tls_ERR_get_lib(packed)})`;
       const reasonCode = abi.tls_ERR_get_reason(packed);
       const reason = memory.text(abi.tls_ERR_reason_error_string(packed)) ?? `reason(${reasonCode})`;
       const text = `error:${code.toString(16).toUpperCase().padStart(8, "0")}:${library}::${reason}`;

@@ -1,6 +1,6 @@
+import { defaultSource } from "#wasm";
 import { loadAbi, type WasmSource } from "../binding/loader.js";
 import { type OpenSslError, TlsError } from "../errors.js";
-import { defaultSource } from "#wasm";
 import { BioPair } from "./bio-pair.js";
 import { type Role, SslContext } from "./context.js";
 import { Library } from "./library.js";

@@ -1,13 +1,16 @@
 import { Memory } from "../binding/memory.js";
-import { type Alert, TlsError } from "../errors.js";
+import { type Alert, type OpenSslError, TlsError } from "../errors.js";
 import { alertName } from "./alerts.js";
 import type { BioPair } from "./bio-pair.js";
 import {
+  ERR_R_MALLOC_FAILURE,
   SSL_ERROR_SSL,
   SSL_ERROR_SYSCALL,
   SSL_ERROR_WANT_READ,
   SSL_ERROR_WANT_WRITE,
   SSL_ERROR_ZERO_RETURN,
+  SSL_R_CERTIFICATE_VERIFY_FAILED,
+  SSL_R_UNEXPECTED_EOF_WHILE_READING,
   X509_V_ERR,
 } from "./constants.js";
 import { type Library, Owned, requireBytes } from "./library.js";
@@ -30,6 +33,17 @@ export interface VerifyFailure {
   text: string;
   depth: number;
   certificate: X509 | undefined;
+}
+
+/** What is known about a `try…` that answered {@link FAILED} or {@link FAILED_SYSCALL}. */
+export interface SslFailure {
+  /** OpenSSL's error queue. */
+  errors: OpenSslError[];
+  /** The transport ended where more was expected. */
+  unexpectedEof: boolean;
+  outOfMemory: boolean;
+  /** Set when the peer's certificate was the reason. */
+  verify: VerifyFailure | undefined;
 }
 
 const EVENT_LOST = 0;
@@ -182,6 +196,18 @@ export class Ssl extends Owned {
     return call(memory.scratch, src.length);
   }
 
+  /** Why the `try…` just before failed. Empties the error queue. */
+  takeFailure(): SslFailure {
+    const errors = this.library.takeErrors();
+    const has = (reason: number) => errors.some((e) => e.reasonCode === reason);
+    return {
+      errors,
+      unexpectedEof: has(SSL_R_UNEXPECTED_EOF_WHILE_READING),
+      outOfMemory: has(ERR_R_MALLOC_FAILURE),
+      verify: has(SSL_R_CERTIFICATE_VERIFY_FAILED) ? this.getVerifyFailure() : undefined,
+    };
+  }
+
   // Closing
 
   /** `SSL_SENT_SHUTDOWN` | `SSL_RECEIVED_SHUTDOWN` */
@@ -240,7 +266,10 @@ export class Ssl extends Owned {
 
   setSession(session: SslSession): void {
     this.library.abi.tls_ERR_clear_error();
-    this.library.check(this.library.abi.tls_SSL_set_session(this.ptr, session.ptr), "the session cannot be used");
+    this.library.check(
+      this.library.abi.tls_SSL_set_session(this.ptr, session.ptr),
+      "the session cannot be used",
+    );
   }
 
   sessionReused(): boolean {
@@ -261,7 +290,11 @@ export class Ssl extends Owned {
 
   /** The largest datagram, in bytes; OpenSSL does not ask the network then. */
   setMtu(bytes: number): void {
-    this.library.check(this.library.abi.tls_SSL_set_mtu(this.ptr, bytes), `no MTU of ${bytes}`, "invalid-argument");
+    this.library.check(
+      this.library.abi.tls_SSL_set_mtu(this.ptr, bytes),
+      `no MTU of ${bytes}`,
+      "invalid-argument",
+    );
   }
 
   // Identity
@@ -278,7 +311,8 @@ export class Ssl extends Owned {
 
   /** The IP address that the peer's certificate must be for; false when `ip` is no IP literal. */
   setIp(ip: string): boolean {
-    const ok = this.library.memory.withText(ip, (p) => this.library.abi.tls_SSL_set1_ip_asc(this.ptr, p)) === 1;
+    const ok =
+      this.library.memory.withText(ip, (p) => this.library.abi.tls_SSL_set1_ip_asc(this.ptr, p)) === 1;
     this.library.abi.tls_ERR_clear_error();
     return ok;
   }

@@ -31,7 +31,9 @@ export class X509 {
   static parse(library: Library, data: string | Uint8Array): X509 {
     const { abi, memory } = library;
     abi.tls_ERR_clear_error();
-    const ptr = memory.withBytes(bytesOf(data, "a certificate"), (at, length) => abi.tls_d2i_X509(at, length));
+    const ptr = memory.withBytes(bytesOf(data, "a certificate"), (at, length) =>
+      abi.tls_d2i_X509(at, length),
+    );
     library.check(ptr, "this is no certificate", "invalid-argument");
     try {
       return X509.copy(library, ptr);

@@ -1,0 +1,32 @@
+/**
+ * TLS over any byte transport, by OpenSSL in WebAssembly. {@link startTls} and {@link acceptTls} turn a
+ * {@link Transport} into a {@link TlsStream}.
+ *
+ * @module
+ */
+export {
+  type Alert,
+  type CloseInfo,
+  type OpenSslError,
+  TlsAlertError,
+  TlsCertificateError,
+  TlsError,
+  type TlsErrorCode,
+  type TlsErrorOptions,
+  TlsTruncationError,
+  type TruncationPoint,
+} from "./errors.js";
+export { type LoadOptions, OpenSsl } from "./openssl/openssl.js";
+export { X509 } from "./openssl/x509.js";
+export type { EofPolicy, TlsEvent } from "./pump.js";
+export {
+  acceptTls,
+  type CertificateData,
+  type ClientOptions,
+  type CommonOptions,
+  type ServerOptions,
+  startTls,
+  type TlsVersion,
+} from "./start-tls.js";
+export type { ShutdownOptions, ShutdownResult, TlsInfo, TlsStream } from "./stream.js";
+export type { Transport } from "./transport.js";

@@ -1,0 +1,668 @@
+/*
+ * The pump: application bytes ⇄ SSL ⇄ BIO pair ⇄ transport.
+ *
+ *      write() ──▶ ┌─────┐ ──▶ ┌──────────┐ ──drain──▶ #out ──send()────▶
+ *                  │ SSL │     │ BIO pair │                               wire
+ *      read()  ◀── └─────┘ ◀── └──────────┘ ◀──feed─── #in ◀─receive()───
+ *
+ * OpenSSL is a machine that never waits. An operation on it is done, or it says which of two things it lacks: bytes from
+ * the peer (want read), or room for bytes to the peer (want write). Any operation may lack either one: a read may have to
+ * send (a KeyUpdate's answer), a write may have to receive (a renegotiation). And it may lack one while the other side of
+ * the pair holds bytes that must leave first, or the peer would wait for them while we wait for the peer.
+ *
+ * So there is no code here of the form "read until, then write until". There is a set of wishes (a handshake, a write, a
+ * close_notify, somebody who wants to read), and one function, #turn, that gives each wish its chance, moves bytes
+ * between the pair and the wire, and goes on until nothing moves any more. Only then may somebody wait. Whatever happens
+ * outside (a wish is made, bytes came, bytes were accepted) ends in another #turn. #turn never awaits. That settles
+ * most of what goes wrong in such code:
+ *
+ *  1. Never wait while the network BIO holds bytes: #turn ends with an empty pair, or with the sender at work and a full
+ *     #out; it asks the wire for more only after it gave the wire what there was.
+ *  2. No await between asking OpenSSL and acting on its answer: there is no await. After an event everything is asked
+ *     again; no answer is remembered but success, the end, and failure.
+ *  3. One sender: at most one send() is under way, and its bytes are in the order of the pair.
+ *  4. A write that is tried again carries the same bytes: it is tried at the same offset of the same array with the same
+ *     length, until OpenSSL took them. (Their address in linear memory may differ; the heap may have moved under us.)
+ *  5. The error queue is clear before each operation and SSL_get_error is asked right after: Ssl's try… methods.
+ *  6. After a failure the alert that OpenSSL has written still leaves, and no operation is tried again.
+ *  7. The pair is bounded, at one byte if somebody likes it so. What is larger goes through in pieces.
+ *  8. close_notify comes after all that was written: it has its chance only while no write is pending. SSL_shutdown
+ *     during an unfinished SSL_write would lose both.
+ *  9. SSL_shutdown is called until it answers 0 or 1, and then never again: a second call meets unread data and kills the
+ *     connection. The peer's close_notify is waited for by reading. SSL_get_error after 0 is misleading and not asked.
+ * 10. The transport's end is told to OpenSSL (BIO_shutdown_wr), so that OpenSSL says what it means. An end without
+ *     close_notify is an error, whose place RecordEdges knows.
+ * 11. SSL_RECEIVED_SHUTDOWN is also set by a fatal alert. Clean is only what SSL_read calls a zero return.
+ *
+ * Memory is bounded by construction: one chunk from the wire (#in), the pair, and two batches towards the wire (#out,
+ * and the one being sent). The wire is asked for a chunk only while somebody wants to read and #in is used up.
+ */
+
+import {
+  type Alert,
+  TlsAlertError,
+  TlsCertificateError,
+  TlsError,
+  TlsTruncationError,
+  type TruncationPoint,
+} from "./errors.js";
+import type { BioPair } from "./openssl/bio-pair.js";
+import { FAILED_SYSCALL, type Ssl, WANT_READ, WANT_WRITE, ZERO_RETURN } from "./openssl/ssl.js";
+import { RecordEdges } from "./record-edges.js";
+
+/** A transport, reduced to what the pump needs. */
+export interface Wire {
+  /** The next bytes from the peer; null at the end. Never called while an earlier call is unsettled. */
+  receive(): Promise<Uint8Array | null>;
+  /** Settles when the transport has accepted the bytes. Never called while an earlier call is unsettled. */
+  send(bytes: Uint8Array): Promise<void>;
+}
+
+/** What happens, as it happens; `time` is `performance.now()`. */
+export type TlsEvent = { readonly time: number } & (
+  | { readonly type: "handshake-start" | "handshake-done" | "transport-end" }
+  | ({ readonly type: "alert" } & Alert)
+);
+
+export type EofPolicy = "strict" | "record-boundary" | "ignore";
+
+export interface PumpOptions {
+  ssl: Ssl;
+  pair: BioPair;
+  wire: Wire;
+  /** Whose certificate is checked; for messages. */
+  peerName: string;
+  eofPolicy: EofPolicy;
+  onEvent?: ((event: TlsEvent) => void) | undefined;
+  /** Called once, when the connection has failed. */
+  onFailure(error: TlsError): void;
+}
+
+/** A record's worth: more cannot be written in one step, and less would make more records than needed. */
+const WRITE_STEP = 16_384;
+/** How much is gathered for one `send()`. */
+const BATCH = 65_536;
+/** … at least, so that a pair of a few bytes does not make as many sends. */
+const SMALL_BATCH = 2_048;
+/** What a record adds at most: header 5, padding and type 1, tag 16, TLS 1.2 nonce 8. */
+const RECORD_OVERHEAD = 30;
+/**
+ * When a send fails the peer may have said why before it went away. So we read on for so long, in milliseconds, before the
+ * failed send is what is reported.
+ */
+const LAST_WORDS = 1_000;
+
+interface Deferred {
+  readonly promise: Promise<void>;
+  resolve(): void;
+  reject(reason: unknown): void;
+}
+
+interface PendingWrite extends Deferred {
+  readonly bytes: Uint8Array;
+  /** Of `bytes` when the write began. */
+  readonly length: number;
+  offset: number;
+}
+
+function deferred(): Deferred {
+  let resolve!: () => void;
+  let reject!: (reason: unknown) => void;
+  const promise = new Promise<void>((yes, no) => {
+    resolve = yes;
+    reject = no;
+  });
+  return { promise, resolve, reject };
+}
+
+export class Pump {
+  readonly #ssl: Ssl;
+  readonly #pair: BioPair;
+  readonly #wire: Wire;
+  readonly #options: PumpOptions;
+  readonly #edges = new RecordEdges();
+
+  // Wishes
+  #handshake: Deferred | undefined;
+  #write: PendingWrite | undefined;
+  #closeNotify: Deferred | undefined;
+  #readers: Deferred[] = [];
+
+  // What is settled
+  #open = false;
+  #ended = false;
+  #truncatedAt: TruncationPoint | undefined;
+  #closeNotifyDone = false;
+  #closeNotifyReceived = false;
+  #fatalAlert: Alert | undefined;
+  #failure: TlsError | undefined;
+  #released: { reason: unknown } | undefined;
+
+  // Towards us
+  #in: Uint8Array | undefined;
+  #inOffset = 0;
+  #receiving = false;
+  #wantsInput = false;
+  #eof: "no" | "seen" | "told" = "no";
+
+  // Towards the wire
+  #out: Uint8Array | undefined;
+  #outFill = 0;
+  #sending = false;
+  #sendError: TlsError | undefined;
+  #lastWords: ReturnType<typeof setTimeout> | undefined;
+  /** Bytes that left the pair, and bytes that the wire accepted: a flush waits for the second to reach the first. */
+  #produced = 0;
+  #accepted = 0;
+  #flushes: (Deferred & { target: number })[] = [];
+
+  constructor(options: PumpOptions) {
+    this.#options = options;
+    this.#ssl = options.ssl;
+    this.#pair = options.pair;
+    this.#wire = options.wire;
+  }
+
+  // ---- wishes
+
+  handshake(): Promise<void> {
+    const done = deferred();
+    this.#handshake = done;
+    this.#emit({ type: "handshake-start" });
+    this.#turn();
+    return done.promise;
+  }
+
+  /** Settles when the transport has accepted the records that carry `bytes`. One at a time. */
+  write(bytes: Uint8Array): Promise<void> {
+    const refused = this.#refusal();
+    if (refused) return Promise.reject(refused);
+    if (this.#closeNotify || this.#closeNotifyDone) {
+      return Promise.reject(new TlsError("closed", "the writing side is closed"));
+    }
+    if (this.#write) throw new Error("a write is under way");
+    if (bytes.length === 0) return Promise.resolve();
+    const done = deferred();
+    this.#write = { ...done, bytes, length: bytes.length, offset: 0 };
+    this.#turn();
+    return done.promise;
+  }
+
+  /** Sends close_notify after all that was written. Settles when the transport has accepted it. */
+  closeWrite(): Promise<void> {
+    const refused = this.#refusal();
+    if (refused) return Promise.reject(refused);
+    if (this.#closeNotifyDone) return this.flush();
+    this.#closeNotify ??= deferred();
+    const { promise } = this.#closeNotify;
+    this.#turn();
+    return promise;
+  }
+
+  /** Settles when `read` has something to give or the end is reached; rejects when the connection failed. */
+  readable(): Promise<void> {
+    if (this.#released) return Promise.reject(this.#released.reason);
+    if (this.#ended) return Promise.resolve();
+    if (this.#failure) return Promise.reject(this.#failure);
+    const ready = deferred();
+    this.#readers.push(ready);
+    this.#turn();
+    return ready.promise;
+  }
+
+  /**
+   * Fills `dst` with application data that is here already, across records. 0 = nothing at the moment, or the end
+   * (see `ended`). Throws the failure once all that arrived intact was given.
+   */
+  read(dst: Uint8Array): number {
+    if (this.#released) throw this.#released.reason;
+    if (this.#ended) return 0;
+    if (this.#failure) throw this.#failure;
+    let done = 0;
+    try {
+      while (done < dst.length) {
+        const n = this.#ssl.tryRead(done === 0 ? dst : dst.subarray(done));
+        if (n > 0) {
+          done += n;
+        } else if (n === WANT_READ) {
+          if (!this.#feed()) break;
+        } else if (n === WANT_WRITE) {
+          if (!this.#drain()) break;
+        } else {
+          this.#readStopped(n);
+          break;
+        }
+      }
+    } catch (error) {
+      this.#failWith(error as TlsError);
+    }
+    this.#turn();
+    // A failure behind what was read is the next call's.
+    if (done === 0 && this.#failure && !this.#ended) throw this.#failure;
+    return done;
+  }
+
+  /** How much application data may be here, in bytes: never less than `read` can give now. */
+  get available(): number {
+    if (this.#released || this.#failure) return 0;
+    const input = this.#in ? this.#in.length - this.#inOffset : 0;
+    return this.#ssl.pending() + this.#pair.wpending() + input + (this.#ssl.hasPending() ? WRITE_STEP : 0);
+  }
+
+  /** Settles when everything that OpenSSL has written so far was accepted by the transport. */
+  flush(): Promise<void> {
+    if (this.#sendError) return Promise.reject(this.#sendError);
+    const done = deferred();
+    this.#flush(done);
+    this.#turn();
+    return done.promise;
+  }
+
+  // ---- what is settled
+
+  /** No more application data will come. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  get failure(): TlsError | undefined {
+    return this.#failure;
+  }
+
+  /** Where the transport ended, when `eofPolicy` let that pass as an end. */
+  get truncatedAt(): TruncationPoint | undefined {
+    return this.#truncatedAt;
+  }
+
+  get closeNotifySent(): boolean {
+    return this.#closeNotifyDone;
+  }
+
+  get closeNotifyReceived(): boolean {
+    return this.#closeNotifyReceived;
+  }
+
+  /** The fatal alert, sent or received, if there was one. */
+  get fatalAlert(): Alert | undefined {
+    return this.#fatalAlert;
+  }
+
+  /** The bytes that followed the peer's close_notify and were received already. */
+  takeTrailing(): Uint8Array {
+    const inPair = this.#pair.takeUnread();
+    const inChunk = this.#in?.subarray(this.#inOffset) ?? new Uint8Array(0);
+    this.#in = undefined;
+    const all = new Uint8Array(inPair.length + inChunk.length);
+    all.set(inPair);
+    all.set(inChunk, inPair.length);
+    return all;
+  }
+
+  /** Ends everything here: frees OpenSSL's objects, and rejects what still waits with `reason`. */
+  release(reason: unknown): void {
+    if (this.#released) return;
+    this.#released = { reason };
+    clearTimeout(this.#lastWords);
+    this.#rejectAll(reason, true);
+    this.#in = this.#out = undefined;
+    try {
+      this.#ssl.free();
+      this.#pair.free();
+    } catch {
+      // The instance has crashed, and its memory with it.
+    }
+  }
+
+  // ---- the loop
+
+  #turn(): void {
+    if (this.#released) return;
+    try {
+      let moved: boolean;
+      do {
+        this.#wantsInput = false;
+        moved = this.#feed();
+        if (this.#step()) moved = true;
+        if (this.#drain()) moved = true;
+        // Last, so that what one turn produced leaves as one batch.
+        if (!moved && this.#startSending()) moved = true;
+      } while (moved && !this.#released);
+      if (this.#released) return;
+      this.#noteAlerts();
+    } catch (error) {
+      // Linear memory is exhausted, or OpenSSL trapped.
+      this.#failWith(error as TlsError);
+    }
+    this.#startReceiving();
+  }
+
+  /** Gives each wish its chance. True when something came of it, so that the others should be asked again. */
+  #step(): boolean {
+    if (this.#failure) return false;
+    if (!this.#open) return this.#handshake !== undefined && this.#stepHandshake();
+    let moved = false;
+    if (this.#write) moved = this.#stepWrite(this.#write);
+    else if (this.#closeNotify) moved = this.#stepCloseNotify(this.#closeNotify);
+    if (this.#readers.length > 0 && !this.#failure) moved = this.#stepRead() || moved;
+    return moved;
+  }
+
+  #stepHandshake(): boolean {
+    const r = this.#ssl.tryHandshake();
+    if (r === 1) {
+      this.#open = true;
+      this.#emit({ type: "handshake-done" });
+      this.#handshake?.resolve();
+      this.#handshake = undefined;
+      return true;
+    }
+    return this.#lacks(r, () => this.#fail(r));
+  }
+
+  #stepWrite(write: PendingWrite): boolean {
+    if (write.bytes.length !== write.length) {
+      // Part of them may have left already, so there is no going on without them.
+      this.#failWith(
+        new TlsError("invalid-argument", "the bytes of a write were detached before it was done"),
+      );
+      return true;
+    }
+    const r = this.#ssl.tryWrite(write.bytes.subarray(write.offset, write.offset + WRITE_STEP));
+    if (r <= 0) return this.#lacks(r, () => this.#fail(r));
+    write.offset += r;
+    if (write.offset === write.length) {
+      this.#write = undefined;
+      this.#flush(write);
+    }
+    return true;
+  }
+
+  #stepCloseNotify(wish: Deferred): boolean {
+    // Half of a KeyUpdate or a ticket is here: SSL_shutdown would fail ("shutdown while in init") until the rest came.
+    if (!this.#ssl.isInitFinished()) return this.#stepRead();
+    const r = this.#ssl.tryShutdown();
+    if (r < 0) return this.#lacks(r, () => this.#fail(r));
+    this.#closeNotify = undefined;
+    this.#closeNotifyDone = true;
+    this.#flush(wish);
+    return true;
+  }
+
+  #stepRead(): boolean {
+    const r = this.#ssl.tryPeek();
+    if (r <= 0) return this.#lacks(r, () => this.#readStopped(r));
+    this.#wakeReaders();
+    return true;
+  }
+
+  /** Neither want moves anything by itself: bytes in or bytes out will. All else is final. */
+  #lacks(r: number, final: () => void): boolean {
+    if (r === WANT_READ) {
+      this.#wantsInput = true;
+      return false;
+    }
+    if (r === WANT_WRITE) return false;
+    final();
+    return true;
+  }
+
+  /** #in → the pair, as far as there is room. */
+  #feed(): boolean {
+    if (this.#in) {
+      const n = this.#pair.write(this.#inOffset === 0 ? this.#in : this.#in.subarray(this.#inOffset));
+      if (n <= 0) return false;
+      this.#inOffset += n;
+      if (this.#inOffset === this.#in.length) this.#in = undefined;
+      return true;
+    }
+    if (this.#eof !== "seen") return false;
+    this.#eof = "told";
+    this.#pair.shutdownWrite();
+    return true;
+  }
+
+  /** The pair → #out, and on to the wire when that is full. */
+  #drain(): boolean {
+    let moved = false;
+    for (let pending = this.#pair.pending(); pending > 0; pending = this.#pair.pending()) {
+      if (this.#out && this.#outFill === this.#out.length && !this.#startSending()) break;
+      if (this.#out === undefined) {
+        this.#out = new Uint8Array(this.#batchSize(pending));
+        this.#outFill = 0;
+      }
+      const n = this.#pair.read(this.#out.subarray(this.#outFill));
+      this.#outFill += n;
+      this.#produced += n;
+      moved = true;
+    }
+    return moved;
+  }
+
+  /** Room for what is there, and for what the write under way will add. */
+  #batchSize(pending: number): number {
+    if (!this.#write) return Math.max(pending, SMALL_BATCH);
+    const rest = this.#write.length - this.#write.offset;
+    const records = Math.ceil(rest / WRITE_STEP);
+    return Math.max(pending, Math.min(BATCH, pending + rest + records * RECORD_OVERHEAD));
+  }
+
+  /** True when it took #out away, so that there is room again. */
+  #startSending(): boolean {
+    if (this.#out === undefined || this.#sending) return false;
+    // A buffer that is mostly empty is not worth keeping alive for as long as the transport may.
+    const mostlyEmpty = this.#outFill < this.#out.length / 2;
+    const bytes = mostlyEmpty ? this.#out.slice(0, this.#outFill) : this.#out.subarray(0, this.#outFill);
+    this.#out = undefined;
+    if (this.#sendError) return true; // nobody takes them any more
+    this.#sending = true;
+    this.#wire.send(bytes).then(
+      () => {
+        this.#sending = false;
+        this.#accepted += bytes.length;
+        this.#settleFlushes();
+        this.#turn();
+      },
+      (cause) => {
+        this.#sending = false;
+        this.#sendFailed(cause);
+      },
+    );
+    return true;
+  }
+
+  #startReceiving(): void {
+    if (!this.#wantsInput || this.#receiving || this.#in || this.#eof !== "no" || this.#failure) return;
+    this.#receiving = true;
+    this.#wire.receive().then(
+      (bytes) => {
+        this.#receiving = false;
+        if (this.#released) return;
+        if (bytes === null) {
+          this.#eof = "seen";
+          this.#emit({ type: "transport-end" });
+        } else {
+          this.#edges.observe(bytes);
+          this.#in = bytes;
+          this.#inOffset = 0;
+        }
+        this.#turn();
+      },
+      (cause) => {
+        this.#receiving = false;
+        if (this.#released) return;
+        this.#failWith(this.#sendError ?? transportError("receiving", cause));
+        this.#turn();
+      },
+    );
+  }
+
+  // ---- flushes
+
+  #flush(wish: Deferred): void {
+    this.#flushes.push({ ...wish, target: this.#produced + this.#pair.pending() });
+    this.#settleFlushes();
+  }
+
+  #settleFlushes(): void {
+    while (this.#flushes.length > 0 && this.#flushes[0]!.target <= this.#accepted)
+      this.#flushes.shift()!.resolve();
+  }
+
+  // ---- ends and failures
+
+  #wakeReaders(): void {
+    for (const reader of this.#readers.splice(0)) reader.resolve();
+  }
+
+  /** SSL_read or SSL_peek answered something final. */
+  #readStopped(r: number): void {
+    this.#noteAlerts();
+    // user_canceled and then close_notify ends cleanly (RFC 8446 §6.1), though OpenSSL calls it a system error.
+    if (r === ZERO_RETURN || (r === FAILED_SYSCALL && this.#closeNotifyReceived)) {
+      this.#closeNotifyReceived = true;
+      this.#end();
+      return;
+    }
+    this.#fail(r);
+  }
+
+  #end(): void {
+    this.#ended = true;
+    clearTimeout(this.#lastWords);
+    this.#wakeReaders();
+  }
+
+  /** OpenSSL answered an error: say what it means. */
+  #fail(r: number): void {
+    const failure = this.#ssl.takeFailure();
+    this.#noteAlerts();
+    const { errors } = failure;
+    const alert = this.#fatalAlert;
+    const truncated =
+      failure.unexpectedEof || (r === FAILED_SYSCALL && this.#eof === "told" && errors.length === 0);
+    const foreign = this.#open ? undefined : this.#edges.foreign;
+    if (failure.verify) {
+      const { name, text, depth, certificate } = failure.verify;
+      const subject = certificate?.subject ?? "";
+      const which = subject ? ` (depth ${depth}, ${subject})` : "";
+      this.#failWith(
+        new TlsCertificateError(
+          `the certificate of ${this.#options.peerName} was not accepted: ${text}${which}`,
+          { verifyError: name, depth, subject },
+          { errors },
+        ),
+      );
+    } else if (foreign !== undefined) {
+      const said = foreign === "" ? "" : `: it answered "${foreign}"`;
+      this.#failWith(new TlsError("not-tls", `the peer does not speak TLS${said}`, { errors }));
+    } else if (alert?.direction === "received") {
+      const message = `the peer ended the connection with the alert ${alert.description}`;
+      this.#failWith(new TlsAlertError(message, alert, { errors, cause: this.#sendError }));
+    } else if (truncated) {
+      this.#truncate(errors);
+    } else if (failure.outOfMemory) {
+      this.#failWith(new TlsError("out-of-memory", "linear memory is exhausted", { errors }));
+    } else if (r === ZERO_RETURN) {
+      const close: Alert = { direction: "received", level: "warning", description: "close_notify", code: 0 };
+      this.#failWith(
+        new TlsAlertError("the peer sent close_notify in the middle of the handshake", close, { errors }),
+      );
+    } else {
+      const last = errors.at(-1);
+      const why = last
+        ? last.data
+          ? `${last.reason} (${last.data})`
+          : last.reason
+        : "OpenSSL gave no reason";
+      const where = this.#open ? "the connection" : "the handshake";
+      this.#failWith(new TlsError("protocol", `${where} failed: ${why}`, { errors }));
+    }
+  }
+
+  #truncate(errors: TlsError["errors"]): void {
+    if (this.#sendError) return this.#failWith(this.#sendError);
+    const at = !this.#open ? "handshake" : this.#edges.atEdge ? "record" : "mid-record";
+    const { eofPolicy } = this.#options;
+    if (this.#open && (eofPolicy === "ignore" || (eofPolicy === "record-boundary" && at === "record"))) {
+      this.#truncatedAt = at;
+      this.#end();
+      return;
+    }
+    const where = {
+      handshake: this.#edges.silent ? "before it answered the handshake" : "in the middle of the handshake",
+      record: "without close_notify, between two records",
+      "mid-record": "without close_notify, in the middle of a record",
+    }[at];
+    this.#failWith(new TlsTruncationError(`the peer closed the transport ${where}`, at, { errors }));
+  }
+
+  #failWith(error: TlsError): void {
+    if (this.#failure || this.#released) return;
+    this.#failure = error;
+    clearTimeout(this.#lastWords);
+    this.#rejectAll(error, false);
+    // Not from within a turn, see #emit.
+    queueMicrotask(() => this.#options.onFailure(error));
+  }
+
+  /** A send failed. The peer may have told us why before: read on for a moment (see LAST_WORDS). */
+  #sendFailed(cause: unknown): void {
+    if (this.#released) return;
+    this.#sendError = transportError("sending", cause);
+    for (const flush of this.#flushes.splice(0)) flush.reject(this.#sendError);
+    this.#write?.reject(this.#sendError);
+    this.#closeNotify?.reject(this.#sendError);
+    this.#write = this.#closeNotify = undefined;
+    if (this.#failure) return;
+    if (this.#ended) return this.#failWith(this.#sendError);
+    const sendError = this.#sendError;
+    this.#lastWords = setTimeout(() => this.#failWith(sendError), LAST_WORDS);
+    if (this.#open) {
+      // Data that is there belongs to the reader; the failure comes when the reader has seen it all.
+      this.readable().then(
+        () => clearTimeout(this.#lastWords),
+        () => {},
+      );
+    } else {
+      this.#turn();
+    }
+  }
+
+  #refusal(): unknown {
+    return this.#released?.reason ?? this.#failure ?? this.#sendError;
+  }
+
+  #rejectAll(reason: unknown, flushesToo: boolean): void {
+    const waiting = [this.#handshake, this.#write, this.#closeNotify, ...this.#readers.splice(0)];
+    this.#handshake = this.#write = this.#closeNotify = undefined;
+    for (const wish of waiting) wish?.reject(reason);
+    // After a failure they still wait for the alert to leave.
+    if (flushesToo) for (const flush of this.#flushes.splice(0)) flush.reject(reason);
+  }
+
+  // ---- events
+
+  #noteAlerts(): void {
+    for (const alert of this.#ssl.takeAlerts()) {
+      if (alert.level === "fatal") this.#fatalAlert ??= alert;
+      else if (alert.direction === "received" && alert.description === "close_notify")
+        this.#closeNotifyReceived = true;
+      this.#emit({ type: "alert", ...alert });
+    }
+  }
+
+  #emit(
+    event: TlsEvent extends infer E ? (E extends { time: number } ? Omit<E, "time"> : never) : never,
+  ): void {
+    const { onEvent } = this.#options;
+    if (!onEvent) return;
+    const whole = { time: performance.now(), ...event } as TlsEvent;
+    // Not from within a turn: what the application does then must not find OpenSSL in the middle of something.
+    queueMicrotask(() => onEvent(whole));
+  }
+}
+
+function transportError(doing: string, cause: unknown): TlsError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new TlsError("transport", `the transport failed while ${doing}: ${why}`, { cause });
+}

@@ -1,0 +1,59 @@
+const PREVIEW = 48;
+/** ContentType of RFC 8446 §5.1: change_cipher_spec to application_data, and heartbeat, which nobody sends. */
+const FIRST_TYPE = 20;
+const LAST_TYPE = 24;
+
+/**
+ * Follows the record layer's framing (RFC 8446 §5.1: type, version, length, then that many bytes) through the bytes that
+ * arrive. It answers two questions that OpenSSL does not: did the transport end between two records or within one, and
+ * was it TLS at all. It judges nothing else.
+ */
+export class RecordEdges {
+  /** Bytes of the current record's body that are still to come. */
+  #body = 0;
+  /** Bytes of the current header that are here, and the length they say. */
+  #header = 0;
+  #length = 0;
+  #preview: number[] = [];
+
+  observe(bytes: Uint8Array): void {
+    for (let i = 0; this.#preview.length < PREVIEW && i < bytes.length; i++) this.#preview.push(bytes[i]!);
+    let at = 0;
+    while (at < bytes.length) {
+      if (this.#body > 0) {
+        const n = Math.min(this.#body, bytes.length - at);
+        this.#body -= n;
+        at += n;
+        continue;
+      }
+      const byte = bytes[at++]!;
+      if (this.#header === 3) this.#length = byte << 8;
+      if (this.#header === 4) {
+        this.#body = this.#length | byte;
+        this.#header = 0;
+      } else {
+        this.#header++;
+      }
+    }
+  }
+
+  /** True when the last record is complete, or none has begun. */
+  get atEdge(): boolean {
+    return this.#body === 0 && this.#header === 0;
+  }
+
+  /** True when nothing arrived. */
+  get silent(): boolean {
+    return this.#preview.length === 0;
+  }
+
+  /** What the peer said first, as text, when that is no TLS record; else undefined. */
+  get foreign(): string | undefined {
+    const [type, major] = this.#preview;
+    if (type === undefined || (type >= FIRST_TYPE && type <= LAST_TYPE && (major ?? 3) === 3))
+      return undefined;
+    return String.fromCharCode(...this.#preview.map((b) => (b >= 0x20 && b < 0x7f ? b : 0x2e)))
+      .split("..")[0]!
+      .trim();
+  }
+}

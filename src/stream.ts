@@ -1,0 +1,463 @@
+import { type CloseInfo, TlsError, TlsTruncationError } from "./errors.js";
+import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "./openssl/constants.js";
+import { requireBytes } from "./openssl/library.js";
+import type { Ssl } from "./openssl/ssl.js";
+import type { X509 } from "./openssl/x509.js";
+import type { Pump } from "./pump.js";
+import type { Transport } from "./transport.js";
+import type { TransportWire } from "./wire.js";
+
+/** What the handshake settled. */
+export interface TlsInfo {
+  /** "TLSv1.3" */
+  readonly protocol: string;
+  /** "TLS_AES_128_GCM_SHA256" */
+  readonly cipher: string;
+  /** The group of the key exchange, "X25519MLKEM768"; undefined where none took part. */
+  readonly group: string | undefined;
+  /** The algorithm with which the peer proved its key, "ecdsa_secp256r1_sha256". */
+  readonly signatureAlgorithm: string | undefined;
+  readonly alpnProtocol: string | undefined;
+  /** The name asked for with SNI. */
+  readonly serverName: string | undefined;
+  /** The peer's certificates as it sent them, its own first. */
+  readonly peerCertificates: readonly X509[];
+  /** The peer showed a certificate, and it was checked: chain, dates, and, by a client, the name. */
+  readonly verified: boolean;
+  readonly sessionReused: boolean;
+}
+
+export interface ShutdownOptions {
+  /** Gives up when it fires: the connection is aborted with its reason. */
+  signal?: AbortSignal;
+  /** How long to wait for the peer's close_notify, in milliseconds. Default 5,000. */
+  timeout?: number;
+  /**
+   * How many bytes of application data may still arrive with nobody to read them, before the connection is aborted.
+   * Default 1 MiB.
+   */
+  maxDiscard?: number;
+}
+
+export interface ShutdownResult {
+  /** The transport as it was given, unlocked: it may go on without TLS, or begin TLS again. */
+  readonly transport: Transport;
+  /** Bytes that the peer sent behind its close_notify and that were received already. They come before what `transport.readable` gives. */
+  readonly trailing: Uint8Array;
+  readonly info: CloseInfo;
+}
+
+/** @internal */
+export interface StreamParts {
+  ssl: Ssl;
+  pump: Pump;
+  wire: TransportWire;
+  info: TlsInfo;
+  quiet: boolean;
+  preventClose: boolean;
+  signal: AbortSignal | undefined;
+}
+
+export const DEFAULT_SHUTDOWN_TIMEOUT = 5_000;
+export const DEFAULT_MAX_DISCARD = 2 ** 20;
+/** How long `close()` waits for the transport to take what is under way, in milliseconds. */
+const CLOSE_TIMEOUT = 2_000;
+/** What is read at once for a reader that brings no buffer, in bytes. */
+const CHUNK = 65_536;
+
+/**
+ * An open TLS connection. Its streams carry application data, and it is a transport itself, so that TLS can run within
+ * TLS.
+ *
+ * - `readable` is a byte stream: nothing is fetched until somebody reads, and a BYOB reader's buffer is filled directly.
+ *   It ends with the peer's close_notify. A transport that ends without makes it error with `TlsTruncationError`, after
+ *   all that arrived intact was read.
+ * - `writable` takes `Uint8Array`s. A write settles when the transport has accepted its records. `writable.close()` is
+ *   {@link TlsStream.closeWrite}, `writable.abort()` is {@link TlsStream.abort}.
+ *
+ * Four verbs end it. All of them can be called at any time, and again.
+ */
+export class TlsStream implements Transport, AsyncDisposable {
+  readonly readable: ReadableStream<Uint8Array>;
+  readonly writable: WritableStream<Uint8Array>;
+  readonly info: TlsInfo;
+  /**
+   * How it ended. Resolves when the end was proper; rejects with a `TlsError`, whose `outcome` says the same, or with the
+   * reason of an abort, otherwise. Never reported as an unhandled rejection.
+   */
+  readonly closed: Promise<CloseInfo>;
+
+  readonly #parts: StreamParts;
+  #settle!: { resolve(info: CloseInfo): void; reject(reason: unknown): void };
+  #outcome: CloseInfo | undefined;
+  #shutdownFlags: number | undefined;
+  #readController!: ReadableByteStreamController;
+  #writeController!: WritableStreamDefaultController;
+  /** A reader waits for data: what arrives is for it. */
+  #reading: Promise<void> | undefined;
+  /** Calls back when a reader asks for data, or gives up. */
+  #pulled: () => void = () => {};
+  /** `readable` is closed, errored or cancelled. */
+  #readOver = false;
+  #discarded = 0;
+  #closeWrite: Promise<void> | undefined;
+  #shutdown: Promise<ShutdownResult> | undefined;
+  #close: Promise<void> | undefined;
+  #stopListening: () => void = () => {};
+
+  /** @internal */
+  constructor(parts: StreamParts) {
+    this.#parts = parts;
+    this.info = parts.info;
+    this.closed = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+    this.closed.catch(() => {});
+    this.readable = new ReadableStream({
+      type: "bytes",
+      start: (controller) => {
+        this.#readController = controller;
+      },
+      pull: (controller) => {
+        const reading = this.#pull(controller).finally(() => {
+          this.#reading = undefined;
+        });
+        this.#reading = reading.catch(() => {});
+        this.#pulled();
+        return reading;
+      },
+      cancel: () => {
+        this.#readOver = true;
+        this.#pulled();
+        this.#endOfBoth();
+      },
+    });
+    this.writable = new WritableStream({
+      start: (controller) => {
+        this.#writeController = controller;
+        // Not the sink's abort(): that one waits for the write under way, which may never be done.
+        controller.signal.addEventListener("abort", () => this.abort(controller.signal.reason));
+      },
+      write: (chunk) => {
+        requireBytes(chunk, "what is written");
+        return parts.pump.write(chunk);
+      },
+      close: () => this.closeWrite(),
+    });
+    const { signal } = parts;
+    if (signal) {
+      const abort = () => this.abort(signal.reason);
+      signal.addEventListener("abort", abort);
+      this.#stopListening = () => signal.removeEventListener("abort", abort);
+    }
+  }
+
+  /** `SSL_get_shutdown(3)`: which close_notify alerts went. */
+  get shutdownFlags(): { readonly sent: boolean; readonly received: boolean } {
+    const flags = this.#shutdownFlags ?? this.#parts.ssl.getShutdown();
+    return { sent: (flags & SSL_SENT_SHUTDOWN) !== 0, received: (flags & SSL_RECEIVED_SHUTDOWN) !== 0 };
+  }
+
+  /**
+   * Sends close_notify after all that was written; the peer sees a clean end of our data. Reading goes on for as long as
+   * the peer sends, in TLS 1.2 as in TLS 1.3. Settles when the transport has accepted it.
+   */
+  closeWrite(): Promise<void> {
+    this.#closeWrite ??= this.#finishWriting();
+    return this.#closeWrite;
+  }
+
+  async #finishWriting(): Promise<void> {
+    await this.#parts.pump.closeWrite();
+    this.#endOfBoth();
+  }
+
+  /**
+   * Both steps of `SSL_shutdown(3)`: sends close_notify, and reads to the peer's. While `readable` is locked, what still
+   * arrives is for the reader, now or later; up to `maxDiscard` bytes are kept for it, and no more are fetched then until
+   * it reads. Otherwise what arrives is counted and dropped, up to `maxDiscard` bytes. Afterwards both ends are in step
+   * again: the transport is given back for other use.
+   *
+   * Rejects, and gives the transport up, when the peer does not answer in time, or breaks off.
+   */
+  shutdown(options: ShutdownOptions = {}): Promise<ShutdownResult> {
+    this.#shutdown ??= this.#shutDown(options);
+    return this.#shutdown;
+  }
+
+  async #shutDown(options: ShutdownOptions): Promise<ShutdownResult> {
+    const { timeout = DEFAULT_SHUTDOWN_TIMEOUT, maxDiscard = DEFAULT_MAX_DISCARD, signal } = options;
+    if (this.#outcome) throw this.#alreadyOver("shutdown");
+    requireBound(timeout, "timeout");
+    requireBound(maxDiscard, "maxDiscard");
+    signal?.throwIfAborted();
+    const onAbort = () => this.abort(signal!.reason);
+    signal?.addEventListener("abort", onAbort);
+    const timer =
+      timeout === Infinity
+        ? undefined
+        : setTimeout(() => {
+            this.#giveUp(
+              new TlsError("timeout", `no close_notify from the peer within ${timeout} ms`),
+              "timeout",
+            );
+          }, timeout);
+    try {
+      // At once: the peer may have to get rid of its data before it can take our alert.
+      await Promise.all([this.closeWrite(), this.#readToEnd(maxDiscard)]);
+    } finally {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", onAbort);
+    }
+    if (this.#outcome) throw this.#alreadyOver("shutdown");
+    const { pump, wire } = this.#parts;
+    const trailing = pump.takeTrailing();
+    const info = this.#end(this.#parts.quiet ? "quiet" : pump.truncatedAt ? "truncated" : "complete");
+    wire.release();
+    return { transport: wire.transport, trailing, info };
+  }
+
+  async #readToEnd(maxDiscard: number): Promise<void> {
+    const { pump, quiet } = this.#parts;
+    if (quiet) return;
+    while (!pump.ended) {
+      await pump.readable();
+      if (this.#reading) {
+        // A reader waits: this data is its own.
+        await this.#reading;
+      } else if (this.readable.locked && !this.#readOver) {
+        await this.#keepForReader(maxDiscard);
+      } else {
+        this.#discard(maxDiscard);
+      }
+    }
+  }
+
+  /** The reader is not waiting at the moment, but it may come back. */
+  async #keepForReader(most: number): Promise<void> {
+    // What is queued there counts down from 0.
+    const room = most + (this.#readController.desiredSize ?? 0);
+    if (room <= 0) {
+      await new Promise<void>((resolve) => {
+        this.#pulled = resolve;
+      });
+      return;
+    }
+    const chunk = new Uint8Array(Math.min(room, CHUNK, this.#parts.pump.available));
+    const n = this.#parts.pump.read(chunk);
+    if (n > 0) this.#readController.enqueue(chunk.subarray(0, n));
+  }
+
+  #discard(most: number): void {
+    const { pump } = this.#parts;
+    const sink = new Uint8Array(16_384);
+    for (let n = pump.read(sink); n > 0; n = pump.read(sink)) {
+      this.#discarded += n;
+      if (this.#discarded <= most) continue;
+      const message = `the peer sent more than ${most} bytes while we waited for its close_notify`;
+      throw this.#giveUp(new TlsError("discard-limit", message), "aborted");
+    }
+  }
+
+  /**
+   * Sends close_notify if that is still possible, and closes the transport. It waits for the transport to take what is
+   * under way (2 s at most), never for the peer. What arrived and was not read is gone.
+   */
+  close(): Promise<void> {
+    this.#close ??= this.#closeNow();
+    return this.#close;
+  }
+
+  async #closeNow(): Promise<void> {
+    if (this.#outcome) return;
+    const { pump, wire, quiet } = this.#parts;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const error = new TlsError(
+        "timeout",
+        `the transport did not take close_notify within ${CLOSE_TIMEOUT} ms`,
+      );
+      timer = setTimeout(() => reject(error), CLOSE_TIMEOUT);
+    });
+    try {
+      await Promise.race([this.closeWrite(), late]);
+      if (this.#outcome) return;
+      this.#end(quiet ? "quiet" : pump.ended && !pump.truncatedAt ? "complete" : "closed-without-waiting");
+      await Promise.race([wire.close(), late]);
+    } catch (error) {
+      // Not an error of close(): the connection is closed either way, and `closed` says how.
+      this.#giveUp(error, error instanceof TlsError && error.code === "timeout" ? "timeout" : "failed");
+      wire.abort(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Ends at once: no close_notify, and everything that waits is rejected with `reason`. The peer sees a truncation. */
+  abort(reason?: unknown): void {
+    this.#giveUp(reason ?? new DOMException("the TLS connection was aborted", "AbortError"), "aborted");
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #pull(controller: ReadableByteStreamController): Promise<void> {
+    const { pump } = this.#parts;
+    while (!this.#readOver) {
+      // Asked for anew each time round: the reader may have gone in the meantime, with its buffer.
+      const request = controller.byobRequest;
+      const view = request?.view;
+      if (view) {
+        const n = pump.read(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
+        if (n > 0) return request.respond(n);
+      } else {
+        const chunk = new Uint8Array(Math.min(CHUNK, pump.available));
+        const n = chunk.length > 0 ? pump.read(chunk) : 0;
+        if (n > 0) return controller.enqueue(chunk.subarray(0, n));
+      }
+      if (pump.ended) {
+        this.#closeReadable();
+        this.#endOfBoth();
+        return;
+      }
+      await pump.readable();
+    }
+  }
+
+  #closeReadable(): void {
+    if (this.#readOver) return;
+    this.#readOver = true;
+    this.#readController.close();
+    // A BYOB reader waits for its buffer back.
+    this.#readController.byobRequest?.respond(0);
+  }
+
+  /** When both directions ended through the streams, nobody else will close the transport. */
+  #endOfBoth(): void {
+    const { pump, wire, preventClose, quiet } = this.#parts;
+    if (!this.#readOver || !pump.closeNotifySent || this.#outcome || this.#shutdown || this.#close) return;
+    const how = quiet
+      ? "quiet"
+      : pump.truncatedAt
+        ? "truncated"
+        : pump.ended
+          ? "complete"
+          : "closed-without-waiting";
+    this.#end(how);
+    if (preventClose) wire.release();
+    else wire.close().catch((error) => wire.abort(error));
+  }
+
+  /** The pump says that the connection has failed. @internal */
+  failed(error: TlsError): void {
+    if (this.#outcome) return;
+    const { pump, wire } = this.#parts;
+    const how =
+      error.code === "truncated"
+        ? "truncated"
+        : pump.fatalAlert || error.code === "alert"
+          ? "alert"
+          : error.code === "out-of-memory" ||
+              error.code === "wasm-crashed" ||
+              error.code === "invalid-argument"
+            ? "aborted"
+            : "failed";
+    // The alert that tells the peer leaves first, if the transport takes it.
+    farewell(pump, wire, error);
+    this.#end(how, error);
+  }
+
+  #giveUp(reason: unknown, how: CloseInfo["how"]): unknown {
+    if (this.#outcome) return reason;
+    this.#parts.wire.abort(reason);
+    this.#end(how, reason);
+    return reason;
+  }
+
+  #end(how: CloseInfo["how"], reason?: unknown): CloseInfo {
+    const { pump, ssl, quiet } = this.#parts;
+    const truncatedAt =
+      pump.truncatedAt ?? (pump.failure instanceof TlsTruncationError ? pump.failure.at : undefined);
+    const info: CloseInfo = {
+      sentCloseNotify: pump.closeNotifySent && !quiet,
+      receivedCloseNotify: pump.closeNotifyReceived,
+      how,
+      ...(truncatedAt && { truncatedAt }),
+      ...(pump.fatalAlert && { alert: pump.fatalAlert }),
+      resumable: how !== "aborted" && isResumable(ssl),
+      discarded: this.#discarded,
+    };
+    this.#outcome = info;
+    this.#stopListening();
+    this.#shutdownFlags = crashProof(() => ssl.getShutdown(), 0);
+    if (reason === undefined) {
+      this.#settle.resolve(info);
+    } else {
+      if (reason instanceof TlsError) reason.outcome = info;
+      this.#settle.reject(reason);
+    }
+    const failure = reason ?? new TlsError("closed", "the TLS connection was closed");
+    if (pump.ended && reason === undefined) this.#closeReadable();
+    else if (!this.#readOver) {
+      this.#readOver = true;
+      this.#readController.error(failure);
+    }
+    this.#writeController.error(failure);
+    this.#pulled();
+    // After a failure the pump goes on until its alert has left; otherwise this is the end of it.
+    if (reason === undefined || reason !== pump.failure) pump.release(failure);
+    return info;
+  }
+
+  #alreadyOver(verb: string): unknown {
+    return new TlsError("closed", `${verb}(): the connection is over already (${this.#outcome?.how})`);
+  }
+}
+
+function requireBound(value: number, name: string): void {
+  if (typeof value !== "number" || !(value >= 0)) {
+    throw new TlsError("invalid-argument", `${name} must be a number, 0 or more`);
+  }
+}
+
+function isResumable(ssl: Ssl): boolean {
+  return crashProof(() => {
+    const session = ssl.getSession();
+    try {
+      return session?.isResumable() ?? false;
+    } finally {
+      session?.free();
+    }
+  }, false);
+}
+
+/** An instance that crashed answers nothing any more; how the connection ended must be told all the same. */
+function crashProof<T>(ask: () => T, otherwise: T): T {
+  try {
+    return ask();
+  } catch {
+    return otherwise;
+  }
+}
+
+/**
+ * After a failure: lets what OpenSSL has written leave (an alert, so that the peer knows), closes the transport, and frees
+ * what the connection held. None of it waits longer than {@link CLOSE_TIMEOUT}.
+ */
+export async function farewell(pump: Pump, wire: TransportWire, error: unknown): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(error), CLOSE_TIMEOUT);
+  });
+  try {
+    await Promise.race([pump.flush(), late]);
+    pump.release(error);
+    await Promise.race([wire.close(), late]);
+  } catch {
+    wire.abort(error);
+  } finally {
+    clearTimeout(timer);
+    pump.release(error);
+  }
+}

@@ -1,0 +1,59 @@
+import { TlsError } from "./errors.js";
+import { requireBytes } from "./openssl/library.js";
+import type { Wire } from "./pump.js";
+import type { Transport } from "./transport.js";
+
+/** A {@link Transport} whose both streams are ours, until they are released or closed. */
+export class TransportWire implements Wire {
+  readonly transport: Transport;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+
+  constructor(transport: Transport) {
+    const { readable, writable } = transport ?? {};
+    if (typeof readable?.getReader !== "function" || typeof writable?.getWriter !== "function") {
+      throw new TlsError("invalid-argument", "a transport must have a readable and a writable stream");
+    }
+    if (readable.locked || writable.locked) {
+      throw new TlsError("invalid-argument", "a stream of the transport is locked: somebody else uses it");
+    }
+    this.transport = transport;
+    this.#reader = readable.getReader();
+    this.#writer = writable.getWriter();
+    // Their failures arrive with the calls that meet them.
+    this.#reader.closed.catch(() => {});
+    this.#writer.closed.catch(() => {});
+    this.#writer.ready.catch(() => {});
+  }
+
+  async receive(): Promise<Uint8Array | null> {
+    for (;;) {
+      const { done, value } = await this.#reader.read();
+      if (done) return null;
+      requireBytes(value, "what the transport delivers");
+      if (value.length > 0) return value;
+    }
+  }
+
+  async send(bytes: Uint8Array): Promise<void> {
+    await this.#writer.write(bytes);
+  }
+
+  /** Gives the streams back, open as they are. */
+  release(): void {
+    this.#reader.releaseLock();
+    this.#writer.releaseLock();
+  }
+
+  /** Closes the writing side and gives the reading side up. Settles when the transport has done so. */
+  async close(): Promise<void> {
+    const closed = this.#writer.close();
+    this.#reader.cancel().catch(() => {});
+    await closed;
+  }
+
+  abort(reason: unknown): void {
+    this.#writer.abort(reason).catch(() => {});
+    this.#reader.cancel(reason).catch(() => {});
+  }
+}

@@ -54,11 +54,11 @@ function begin(order: Order, target: Target | undefined): void {
   way.reset();
   say(target !== undefined && "lesson" in target ? `What if … ${String(target.lesson)}` : "Connecting …");
   document.body.dataset.state = "connecting";
-  results.hidden = false;
+  results.hidden = true;
   form.busy = true;
   stopWatching = watchRelay(current.id, (snapshot) => {
     way.showRelay(snapshot);
-    showRelayView(snapshot);
+    showRelayView(snapshot, current.protocol);
   });
   void current.run();
 }
@@ -80,9 +80,9 @@ function observe(current: Visit, moment: Moment): void {
     case "connected": {
       const { info } = moment;
       form.busy = false;
-      document.body.dataset.state = "connected";
+      show("connected");
       showFacts(info, current.order.host);
-      showChain(info);
+      showChain(info, info.verified ? current.anchor : undefined);
       way.setOpenSsl(current.openSslVersion);
       const agreed = [info.protocol, info.cipher, info.group].filter(Boolean).join(" · ");
       way.set("sealed", `Sealed from end to end: ${agreed}. The relay holds no key.`);
@@ -116,6 +116,8 @@ function observe(current: Visit, moment: Moment): void {
       break;
     case "failed":
       form.busy = false;
+      steps.fail(moment.time);
+      show("never-connected");
       void fail(current, moment.error);
       break;
   }
@@ -144,9 +146,23 @@ async function fail(current: Visit, error: unknown): Promise<void> {
   if (visit !== current) return;
   const trouble = explain(error, current.order, end);
   document.body.dataset.state = "failed";
-  way.set("failed", trouble.title);
+  way.set(
+    "failed",
+    current.protocol === undefined
+      ? "Stopped before this page said anything of its own."
+      : "The way broke off while it was in use.",
+  );
   say("");
   showTrouble(trouble);
+}
+
+/** A connection that never was has no answer, no chain and nothing to close. */
+function show(stage: "connected" | "never-connected"): void {
+  document.body.dataset.state = stage;
+  results.dataset.stage = stage;
+  results.hidden = false;
+  byId("facts-title", HTMLHeadingElement).textContent =
+    stage === "connected" ? "The connection" : "How far it got";
 }
 
 function say(text: string): void {

@@ -1,11 +1,13 @@
 import type { TlsInfo } from "wassl";
 import { byId, element } from "./dom.js";
 
+const ellipticCurve = "elliptic curve Diffie–Hellman";
+/** By the group's name in small letters: TLS 1.2 and 1.3 do not write them alike. */
 const groupWords: Record<string, string> = {
-  X25519MLKEM768: "hybrid with ML-KEM: safe against a later quantum computer, too",
-  X25519: "elliptic curve Diffie–Hellman",
-  "P-256": "elliptic curve Diffie–Hellman",
-  secp256r1: "elliptic curve Diffie–Hellman",
+  x25519mlkem768: "hybrid with ML-KEM: safe against a later quantum computer, too",
+  x25519: ellipticCurve,
+  secp256r1: ellipticCurve,
+  secp384r1: ellipticCurve,
 };
 
 /** What was agreed on. */
@@ -13,7 +15,7 @@ export function showFacts(info: TlsInfo, host: string): void {
   const rows: [name: string, value: string, note?: string | undefined][] = [
     ["Version", info.protocol],
     ["Cipher", info.cipher],
-    ["Key exchange", info.group ?? "not told", groupWords[info.group ?? ""]],
+    ["Key exchange", info.group ?? "not told", groupWords[info.group?.toLowerCase() ?? ""]],
     ["Signature", info.signatureAlgorithm ?? "not told"],
     [
       "ALPN",

@@ -52,20 +52,23 @@ export class HttpAnswer {
     return this.headers.find((header) => header.name.toLowerCase() === name)?.value;
   }
 
-  add(chunk: Uint8Array): void {
+  /** Returns whether the answer is complete now. */
+  add(chunk: Uint8Array): boolean {
     let rest = chunk;
     if (this.state === "head") rest = this.#takeHead(rest);
     while (rest.length > 0 && this.state === "body") {
       rest =
         this.framing === "chunked" && this.#line !== undefined ? this.#takeLine(rest) : this.#takeBody(rest);
     }
+    return this.state === "complete";
   }
 
-  /** No more will come: `properly` when the peer said so by close_notify. */
-  end(properly: boolean): void {
-    if (this.state === "complete") return;
+  /** No more will come: `properly` when the peer said so by close_notify. Returns whether the answer is complete. */
+  end(properly: boolean): boolean {
+    if (this.state === "complete") return true;
     const isWhole = properly && this.state === "body" && this.framing === "until-close";
     this.state = isWhole ? "complete" : "cut";
+    return isWhole;
   }
 
   #takeHead(bytes: Uint8Array): Uint8Array {

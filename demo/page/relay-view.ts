@@ -16,7 +16,7 @@ const handshakeNames: Record<number, string> = {
 const rowsShown = 24;
 
 /** The relay's own log: what it could read, what it could not, and the bytes themselves. */
-export function showRelayView(snapshot: RelaySnapshot): void {
+export function showRelayView(snapshot: RelaySnapshot, protocol: string | undefined): void {
   const { up, down } = snapshot;
   const box = byId("relay-view", HTMLDivElement);
   if (up.bytes === 0 && down.bytes === 0) {
@@ -32,13 +32,18 @@ export function showRelayView(snapshot: RelaySnapshot): void {
   }
   const clue = findServerName(fromHex(up.start));
   box.replaceChildren(
-    element("p", { class: "relay-summary" }, ...summary(up, down, clue?.serverName)),
+    element("p", { class: "relay-summary" }, ...summary(up, down, clue?.serverName, protocol)),
     dump(fromHex(up.start), clue),
     ...(up.tls === false || down.tls === false ? [] : [recordTable(up, down)]),
   );
 }
 
-function summary(up: DirectionSeen, down: DirectionSeen, serverName: string | undefined): (Node | string)[] {
+function summary(
+  up: DirectionSeen,
+  down: DirectionSeen,
+  serverName: string | undefined,
+  protocol: string | undefined,
+): (Node | string)[] {
   if (down.tls === false) {
     const start = printable(new TextDecoder("latin1").decode(fromHex(down.start).subarray(0, 300)));
     return [
@@ -53,7 +58,9 @@ function summary(up: DirectionSeen, down: DirectionSeen, serverName: string | un
   return [
     ...name,
     `; the sizes and times of ${up.recordCount} and ${down.recordCount} records, ${formatBytes(up.bytes + down.bytes)} in all. `,
-    "Not the request, not the answer.",
+    protocol === "TLSv1.2"
+      ? "The server’s certificate as well, because TLS 1.2 sends it in the clear. Not the request, not the answer."
+      : "Not the request, not the answer.",
   ];
 }
 

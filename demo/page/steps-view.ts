@@ -14,7 +14,7 @@ const order: readonly StepName[] = ["relay", "openssl", "handshake", "first-byte
 /** The steps as bars on one time line; steps that ran side by side lie one above the other. */
 export class StepsView {
   readonly #list = byId("steps", HTMLOListElement);
-  readonly #steps = new Map<StepName, { from: number; to: number | undefined }>();
+  readonly #steps = new Map<StepName, { from: number; to: number | undefined; failed?: true }>();
   #began = 0;
   #frozen = false;
 
@@ -35,6 +35,16 @@ export class StepsView {
     this.#draw();
   }
 
+  /** Whatever was still under way has failed. */
+  fail(time: number): void {
+    for (const step of this.#steps.values()) {
+      if (step.to !== undefined) continue;
+      step.to = time;
+      step.failed = true;
+    }
+    this.#draw();
+  }
+
   get handshakeTime(): number | undefined {
     const step = this.#steps.get("handshake");
     return step?.to === undefined ? undefined : step.to - step.from;
@@ -47,16 +57,24 @@ export class StepsView {
       ...order.flatMap((name) => {
         const step = this.#steps.get(name);
         if (step === undefined) return [];
-        const { from, to } = step;
+        const { from, to, failed } = step;
         const bar = element("span", { class: "step-bar", "aria-hidden": "true" });
         bar.style.setProperty("--from", String((from - this.#began) / total));
         bar.style.setProperty("--length", String(((to ?? from) - from) / total));
         return element(
           "li",
-          { class: to === undefined ? "step step-open" : "step", "data-step": name },
+          {
+            class: "step",
+            "data-step": name,
+            "data-phase": failed ? "failed" : to === undefined ? "open" : "done",
+          },
           element("span", { class: "step-name" }, words[name]),
           element("span", { class: "step-track", "aria-hidden": "true" }, bar),
-          element("span", { class: "step-time" }, to === undefined ? "…" : formatDuration(to - from)),
+          element(
+            "span",
+            { class: "step-time" },
+            failed ? "failed" : to === undefined ? "…" : formatDuration(to - from),
+          ),
         );
       }),
     );

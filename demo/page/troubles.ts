@@ -1,6 +1,7 @@
 import { TlsAlertError, TlsCertificateError, TlsError, TlsTruncationError } from "wassl";
 import { RelayClose, type RelaySnapshot } from "../protocol.js";
 import { authority } from "./format.js";
+import { commonNameOf } from "./names.js";
 import type { Order } from "./visit.js";
 
 /** A failure in words. */
@@ -10,7 +11,7 @@ export interface Trouble {
   readonly what: string;
   /** What one can do. */
   readonly advice: string;
-  /** The library's own code and words, for those who look closer. */
+  /** The library’s own code and words, for those who look closer. */
   readonly code: string;
   readonly message: string;
   readonly queue: readonly string[];
@@ -43,7 +44,7 @@ function relayWords({ host, port }: Order, end: RelaySnapshot["end"]): Words | u
     case RelayClose.notAllowed:
       return {
         title: "The relay refuses to go there",
-        what: `${target} is not on the relay's allow-list. A relay that goes anywhere for anybody is an open door into the network it stands in.`,
+        what: `${target} is not on the relay’s allow-list. A relay that goes anywhere for anybody is an open door into the network it stands in.`,
         advice: `If you mean it, start the demo again with: npm start -- --allow ${target}`,
       };
     case RelayClose.unreachable:
@@ -56,13 +57,13 @@ function relayWords({ host, port }: Order, end: RelaySnapshot["end"]): Words | u
         : {
             title: "The server cannot be reached",
             what: `The relay could not connect to ${target}: ${end.reason}.`,
-            advice: "Check the name and the port, and whether the relay's machine has a way there.",
+            advice: "Check the name and the port, and whether the relay’s machine has a way there.",
           };
     case RelayClose.broken:
       return {
         title: "The connection broke off",
         what: `The relay lost its connection to the server: ${end.reason}. TLS was not ended by anybody, so nothing that was under way counts as complete.`,
-        advice: "Try again. If it keeps happening, the server's own log knows more.",
+        advice: "Try again. If it keeps happening, the server’s own log knows more.",
       };
     case RelayClose.badRequest:
     case RelayClose.busy:
@@ -85,7 +86,7 @@ function wordsFor(error: unknown, order: Order): Words {
     return {
       title: direction === "received" ? "The server broke it off" : "OpenSSL broke it off",
       what: `A fatal alert was ${direction}: ${description} (${code}).`,
-      advice: alertAdvice[description] ?? "The alert's name says what its sender did not like.",
+      advice: alertAdvice[description] ?? "The alert’s name says what its sender did not like.",
     };
   }
   if (error instanceof TlsError) {
@@ -100,7 +101,8 @@ function wordsFor(error: unknown, order: Order): Words {
 }
 
 function certificateWords(error: TlsCertificateError, { host, caCerts }: Order): Words {
-  const subject = error.subject === "" ? "The server's certificate" : `The certificate of “${error.subject}”`;
+  const subject =
+    error.subject === "" ? "The server’s certificate" : `The certificate of “${commonNameOf(error.subject)}”`;
   switch (error.verifyError) {
     case "X509_V_ERR_HOSTNAME_MISMATCH":
     case "X509_V_ERR_IP_ADDRESS_MISMATCH":
@@ -114,12 +116,12 @@ function certificateWords(error: TlsCertificateError, { host, caCerts }: Order):
       return {
         title: "The certificate has expired",
         what: `${subject} was valid once; that time is over. An old certificate may belong to a key that has long been lost, so it proves nothing today.`,
-        advice: "The server needs a new one. If it is new, check this machine's clock.",
+        advice: "The server needs a new one. If it is new, check this machine’s clock.",
       };
     case "X509_V_ERR_CERT_NOT_YET_VALID":
       return {
         title: "The certificate is not valid yet",
-        what: `${subject} begins to be valid at a later time than this machine's clock shows.`,
+        what: `${subject} begins to be valid at a later time than this machine’s clock shows.`,
         advice: "Check the clock first.",
       };
     case "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT":
@@ -135,7 +137,7 @@ function certificateWords(error: TlsCertificateError, { host, caCerts }: Order):
             ? `${subject} cannot be traced to a trust anchor, because your list of trust anchors is empty. There is no hidden list behind it: what you put in is all that is trusted.`
             : `${subject} cannot be traced to any of your trust anchors. It may be honest and unknown to you, or made this minute by somebody in between: nothing here can tell the two apart.`,
         advice:
-          "If you know the server's authority, put its certificate (PEM) under “Trust anchors”, and connect again.",
+          "If you know the server’s authority, put its certificate (PEM) under “Trust anchors”, and connect again.",
       };
     default:
       return {
@@ -157,7 +159,7 @@ function truncationWords(error: TlsTruncationError): Words {
   const where = error.at === "mid-record" ? "in the middle of a record" : "between two records";
   return {
     title: "The answer was cut off",
-    what: `The connection ended ${where}, without the server's close_notify. What arrived is genuine, but there may have been more: a broken server looks just like an attacker who cuts the cable where it suits him. That is why an end without close_notify is an error here, and not simply the end.`,
+    what: `The connection ended ${where}, without the server’s close_notify. What arrived is genuine, but there may have been more: a broken server looks just like an attacker who cuts the cable where it suits him. That is why an end without close_notify is an error here, and not simply the end.`,
     advice: "Treat what arrived as incomplete, and ask again.",
   };
 }
@@ -205,7 +207,7 @@ const wordsByCode: Record<string, ((order: Order) => Words) | undefined> = {
   "wasm-csp": () => ({
     title: "This browser may not compile WebAssembly here",
     what: "A Content-Security-Policy without 'wasm-unsafe-eval' forbids it.",
-    advice: "An extension or a proxy may have changed the page's policy.",
+    advice: "An extension or a proxy may have changed the page’s policy.",
   }),
   "wasm-corrupt": () => ({
     title: "openssl.wasm is damaged",

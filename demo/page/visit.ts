@@ -1,4 +1,12 @@
-import { type CloseInfo, startTls, type TlsEvent, type TlsInfo, type TlsStream, type Transport } from "wassl";
+import {
+  type CloseInfo,
+  startTls,
+  type TlsEvent,
+  type TlsInfo,
+  type TlsStream,
+  type Transport,
+  type X509,
+} from "wassl";
 import { OpenSsl } from "wassl/openssl";
 import { connectWebSocket } from "wassl/transports/websocket";
 import { authority } from "./format.js";
@@ -53,7 +61,7 @@ export class Visit {
   readonly began = performance.now();
   #stream: TlsStream | undefined;
   #answer: HttpAnswer | undefined;
-  #openSslVersion = "";
+  #openssl: OpenSsl | undefined;
   #busy = false;
   #over = false;
   #requesting = false;
@@ -73,8 +81,22 @@ export class Visit {
     return this.#wasAborted;
   }
 
+  get protocol(): string | undefined {
+    return this.#stream?.info.protocol;
+  }
+
   get openSslVersion(): string {
-    return this.#openSslVersion;
+    return this.#openssl?.version ?? "";
+  }
+
+  /** The one of our trust anchors that issued the last certificate which the server sent. */
+  get anchor(): X509 | undefined {
+    const openssl = this.#openssl;
+    const last = this.#stream?.info.peerCertificates.at(-1);
+    if (openssl === undefined || last === undefined) return undefined;
+    return pemBlocks(this.order.caCerts)
+      .map((pem) => openssl.parseX509(pem))
+      .find(({ subject, der }) => subject === last.issuer && !sameBytes(der, last.der));
   }
 
   /** Which buttons make sense now. */
@@ -161,11 +183,10 @@ export class Visit {
   async #connect(): Promise<TlsStream> {
     const { host, port, caCerts, minVersion, maxVersion } = this.order;
     const [transport, openssl] = await this.#dialAndLoad(host, port);
-    this.#openSslVersion = openssl.version;
-    return await this.#timed("handshake", () =>
+    const handshake = this.#timed("handshake", () =>
       startTls(transport, {
         hostname: host,
-        caCerts,
+        caCerts: caCerts === "" ? [] : caCerts,
         minVersion,
         maxVersion,
         alpnProtocols: ["http/1.1"],
@@ -174,13 +195,19 @@ export class Visit {
         onEvent: (event) => this.#tell({ type: "tls", event }),
       }),
     );
+    // startTls closes the transport when the handshake fails, but leaves it alone when an option cannot work.
+    handshake.catch((error: unknown) => transport.writable.abort(error).catch(() => {}));
+    return await handshake;
   }
 
   /** Side by side: the network and the compiler do not wait for each other. */
   async #dialAndLoad(host: string, port: number): Promise<[Transport, OpenSsl]> {
     const [dialled, loaded] = await Promise.allSettled([
       this.#timed("relay", () => connectWebSocket(relayUrl(this.id, host, port))),
-      this.#timed("openssl", loadOpenSsl),
+      this.#timed("openssl", async () => {
+        this.#openssl = await loadOpenSsl();
+        return this.#openssl;
+      }),
     ]);
     if (loaded.status === "rejected" && dialled.status === "fulfilled")
       await dialled.value.writable.abort(loaded.reason).catch(() => {});
@@ -215,16 +242,14 @@ export class Visit {
       this.#tell({ type: "step", step: "first-byte", phase: "end" });
       this.#tell({ type: "step", step: "answer", phase: "begin" });
     }
-    answer.add(chunk);
-    if (answer.state === "complete") this.#answered();
+    if (answer.add(chunk)) this.#answered();
     this.#tell({ type: "answer", answer });
   }
 
   #finishAnswer(properly: boolean): void {
     const answer = this.#answer;
     if (answer === undefined || answer.state === "complete") return;
-    answer.end(properly);
-    if (answer.state === "complete") this.#answered();
+    if (answer.end(properly)) this.#answered();
     this.#tell({ type: "answer", answer });
   }
 
@@ -269,4 +294,12 @@ async function perform(stream: TlsStream, verb: Verb): Promise<string | undefine
       stream.abort();
       return undefined;
   }
+}
+
+function pemBlocks(pem: string): string[] {
+  return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

@@ -22,13 +22,13 @@ export class Site {
   static async create(setup: DemoSetup, log: RelayLog, origins: readonly string[]): Promise<Site> {
     const text = (content: string) => new TextEncoder().encode(content);
     const own = async (name: string) => await readFile(fileURLToPath(new URL(name, demoFolder)));
-    const bundle = await bundlePage();
+    const [script, style] = await Promise.all([bundle("page.ts"), bundle("style.css")]);
     return new Site(
       new Map([
         ["/", { type: "text/html; charset=utf-8", body: await own("index.html") }],
-        ["/style.css", { type: "text/css; charset=utf-8", body: await own("style.css") }],
+        ["/style.css", { type: "text/css; charset=utf-8", body: style }],
         ["/icon.svg", { type: "image/svg+xml", body: await own("icon.svg") }],
-        ["/page.js", { type: "text/javascript; charset=utf-8", body: bundle }],
+        ["/page.js", { type: "text/javascript; charset=utf-8", body: script }],
         // Beside the bundle, because the library looks for it with `new URL("./openssl.wasm", import.meta.url)`.
         ["/openssl.wasm", { type: "application/wasm", body: await readFile(fileURLToPath(wasmFile)) }],
         ["/demo.json", { type: "application/json", body: text(JSON.stringify(setup)) }],
@@ -117,9 +117,9 @@ export class Site {
   }
 }
 
-async function bundlePage(): Promise<Uint8Array> {
+async function bundle(entry: string): Promise<Uint8Array> {
   const result = await build({
-    entryPoints: [fileURLToPath(new URL("page.ts", demoFolder))],
+    entryPoints: [fileURLToPath(new URL(entry, demoFolder))],
     bundle: true,
     format: "esm",
     platform: "browser",

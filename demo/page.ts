@@ -100,6 +100,8 @@ function observe(current: Visit, moment: Moment): void {
       way.setAnswer(moment.answer.statusLine);
       if (moment.answer.state === "complete")
         closing.message("down", `${moment.answer.statusLine}, complete`, moment.time);
+      else if (moment.answer.state === "cut" && moment.answer.statusLine !== "")
+        closing.message("down", `${moment.answer.statusLine}, cut off`, moment.time);
       break;
     case "verb":
       if (moment.phase === "begin") closing.pressed(moment.verb, moment.time);
@@ -133,6 +135,7 @@ async function ended(current: Visit, { info, error }: Extract<Moment, { type: "e
     say("The connection has ended. Connect again to try another way.");
     return;
   }
+  steps.fail(performance.now());
   const outcome = error instanceof TlsError ? error.outcome : undefined;
   closing.end(
     outcome?.how ?? "failed",

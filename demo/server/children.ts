@@ -6,6 +6,17 @@ import type { Certificates, Credentials } from "./certificates.js";
 import type { Cleanup } from "./cleanup.js";
 
 const startTimeout = 15_000;
+/**
+ * Runs a program for as long as somebody holds the other end of standard input. When this process is killed in a way
+ * that leaves it no time to clean up, the servers still go with it.
+ */
+const supervisor = `
+  exec 3<&0
+  "$@" </dev/null 3<&- &
+  program=$!
+  (cat <&3 >/dev/null; kill "$program") 2>/dev/null &
+  wait "$program"
+`;
 
 /** OpenSSL's own `s_server`: one connection at a time, HTTP/1.0, and it closes first. Resolves to its port. */
 export async function startOpenSslServer(credentials: Credentials, cleanup: Cleanup): Promise<number> {
@@ -45,11 +56,11 @@ async function start(
   ready: RegExp,
   environment: Record<string, string> = {},
 ): Promise<number> {
-  const child = spawn(command, parameters, {
+  const child = spawn("sh", ["-c", supervisor, "sh", command, ...parameters], {
     // Ctrl-C goes to the whole foreground process group. These are to be stopped by us, in order, so they get a
     // group of their own.
     detached: true,
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
     env: { ...process.env, ...environment },
   });
   const { pid } = child;
@@ -58,7 +69,7 @@ async function start(
     if (stopped || pid === undefined || child.exitCode !== null) return;
     stopped = true;
     try {
-      // The group, because `deno` from npm is a launcher around the program itself.
+      // The group: the shell, the program, and what that started (`deno` from npm is a launcher).
       process.kill(-pid, "SIGTERM");
     } catch {
       // It has just ended by itself.

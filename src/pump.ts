@@ -580,7 +580,10 @@ export class Pump {
   }
 
   #truncate(errors: TlsError["errors"]): void {
-    if (this.#sendError) return this.#failWith(this.#sendError);
+    if (this.#sendError) {
+      this.#failWith(this.#sendError);
+      return;
+    }
     const at = !this.#open ? "handshake" : this.#edges.atEdge ? "record" : "mid-record";
     const { eofPolicy } = this.#options;
     if (this.#open && (eofPolicy === "ignore" || (eofPolicy === "record-boundary" && at === "record"))) {
@@ -614,8 +617,11 @@ export class Pump {
     this.#closeNotify?.reject(this.#sendError);
     this.#write = this.#closeNotify = undefined;
     if (this.#failure) return;
-    if (this.#ended) return this.#failWith(this.#sendError);
     const sendError = this.#sendError;
+    if (this.#ended) {
+      this.#failWith(sendError);
+      return;
+    }
     this.#lastWords = setTimeout(() => this.#failWith(sendError), LAST_WORDS);
     if (this.#open) {
       // Data that is there belongs to the reader; the failure comes when the reader has seen it all.

@@ -101,6 +101,8 @@ export class TlsStream implements Transport, AsyncDisposable {
   #readOver = false;
   #discarded = 0;
   #closeWrite: Promise<void> | undefined;
+  /** close_notify has left, not only been written. */
+  #writeOver = false;
   #shutdown: Promise<ShutdownResult> | undefined;
   #close: Promise<void> | undefined;
   #stopListening: () => void = () => {};
@@ -135,8 +137,11 @@ export class TlsStream implements Transport, AsyncDisposable {
     this.writable = new WritableStream({
       start: (controller) => {
         this.#writeController = controller;
-        // Not the sink's abort(): that one waits for the write under way, which may never be done.
-        controller.signal.addEventListener("abort", () => this.abort(controller.signal.reason));
+        // Not the sink's abort(): that one waits for the write under way, which may never be done. And not at once: Node.js
+        // cannot bear that a stream is errored while it is being aborted.
+        controller.signal.addEventListener("abort", () => {
+          queueMicrotask(() => this.abort(controller.signal.reason));
+        });
       },
       write: (chunk) => {
         requireBytes(chunk, "what is written");
@@ -169,6 +174,7 @@ export class TlsStream implements Transport, AsyncDisposable {
 
   async #finishWriting(): Promise<void> {
     await this.#parts.pump.closeWrite();
+    this.#writeOver = true;
     this.#endOfBoth();
   }
 
@@ -336,7 +342,7 @@ export class TlsStream implements Transport, AsyncDisposable {
   /** When both directions ended through the streams, nobody else will close the transport. */
   #endOfBoth(): void {
     const { pump, wire, preventClose, quiet } = this.#parts;
-    if (!this.#readOver || !pump.closeNotifySent || this.#outcome || this.#shutdown || this.#close) return;
+    if (!this.#readOver || !this.#writeOver || this.#outcome || this.#shutdown || this.#close) return;
     const how = quiet
       ? "quiet"
       : pump.truncatedAt

@@ -3,12 +3,6 @@ import { type Library, Owned, requireBytes } from "./library.js";
 /** `SSL_SESSION`: what two ends keep so that their next handshake is short. Holds secrets. */
 export class SslSession extends Owned {
   /** @internal */
-  // biome-ignore lint/complexity/noUselessConstructor: keeps the constructor out of the public types
-  constructor(library: Library, ptr: number) {
-    super(library, ptr);
-  }
-
-  /** @internal */
   static parse(library: Library, der: Uint8Array): SslSession {
     requireBytes(der, "a session");
     const { abi, memory } = library;

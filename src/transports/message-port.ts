@@ -142,6 +142,15 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
   const writable = new WritableStream<Uint8Array>({
     start(controller) {
       writing = controller;
+      const { signal } = controller;
+      // A sink's own abort() is only called after a write that is under way, which may never end. In a microtask,
+      // for the stream isn't to be errored while it aborts.
+      signal.addEventListener("abort", () =>
+        queueMicrotask(() => {
+          if (!failure) post({ abort: String(signal.reason) });
+          fail("The transport was aborted", signal.reason);
+        }),
+      );
     },
     async write(chunk) {
       if (!(chunk instanceof Uint8Array)) {
@@ -162,10 +171,6 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
       sendOpen = false;
       post({ end: true });
       closeWhenDone();
-    },
-    abort(reason) {
-      post({ abort: String(reason) });
-      fail("The transport was aborted", reason);
     },
   });
 

@@ -105,6 +105,12 @@ export function nodeTransport(duplex: DuplexLike): Transport {
   const writable = new WritableStream<Uint8Array>({
     start(controller) {
       writing = controller;
+      const { signal } = controller;
+      // A sink's own abort() is only called after a write that is under way, which may never end. In a microtask,
+      // for the stream isn't to be errored while it aborts.
+      signal.addEventListener("abort", () =>
+        queueMicrotask(() => fail("transport", "The transport was aborted", signal.reason)),
+      );
     },
     write(chunk) {
       if (!(chunk instanceof Uint8Array))
@@ -119,9 +125,6 @@ export function nodeTransport(duplex: DuplexLike): Transport {
         if (failure) throw failure;
         await event();
       }
-    },
-    abort(reason) {
-      fail("transport", "The transport was aborted", reason);
     },
   });
 

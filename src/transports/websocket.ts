@@ -196,6 +196,12 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
   const writable = new WritableStream<Uint8Array>({
     async start(controller) {
       writing = controller;
+      const { signal } = controller;
+      // A sink's own abort() is only called after a write that is under way, which may never end. In a microtask,
+      // for the stream isn't to be errored while it aborts.
+      signal.addEventListener("abort", () =>
+        queueMicrotask(() => fail("transport", "The WebSocket was aborted", signal.reason)),
+      );
       await opened;
     },
     async write(chunk) {
@@ -211,9 +217,6 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
       await drained(0);
       await leave(NORMAL);
       if (broken) throw failure?.reason;
-    },
-    abort(reason) {
-      fail("transport", "The WebSocket was aborted", reason);
     },
   });
 

@@ -1,0 +1,50 @@
+/** What a test knows of the world: the same in every runtime. */
+import type { Transport } from "wassl";
+import type { WebSocketLike } from "wassl/transports/websocket";
+import type { Certs } from "../peers/certs.ts";
+
+export interface Config {
+  /** Printed by the runner; `--seed` repeats a run. */
+  seed: number;
+  certs: Certs;
+}
+
+export interface Env extends Config {
+  runtime: "node" | "deno" | "chromium";
+  /** The origin of the runner's server, "http://127.0.0.1:port", which also has `/openssl.wasm`. */
+  origin: string;
+  /** A class for `connectWebSocket`'s option of that name. */
+  WebSocket: new (
+    url: string | URL,
+    protocols?: string | string[],
+  ) => WebSocketLike;
+  /** Starts the peer of that name (see `test/peers`) unless it runs. */
+  peer(name: string): Promise<{ host: string; port: number }>;
+  /** What the peer of that name logged since it was last asked. */
+  events(name: string): Promise<string[]>;
+  /** Connects to that peer as is natural here: a socket, a `Deno.Conn`, or a WebSocket to a relay. */
+  connect(name: string): Promise<Transport>;
+  /** The URL of a WebSocket endpoint of the runner (see `test/server.ts`). */
+  ws(path: string): string;
+}
+
+/** Set before the first test runs. */
+export let env: Env;
+
+export function setEnv(value: Env): void {
+  env = value;
+}
+
+/** Whatever a test leaves open is closed after it, so that no test suffers from another. */
+const leftovers: (() => unknown)[] = [];
+
+export function afterTest(dispose: () => unknown): void {
+  leftovers.push(dispose);
+}
+
+export async function disposeLeftovers(): Promise<void> {
+  for (const dispose of leftovers.splice(0).reverse())
+    await Promise.resolve()
+      .then(dispose)
+      .catch(() => {});
+}

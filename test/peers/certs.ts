@@ -1,0 +1,125 @@
+/**
+ * The certificates of one test run, made with the `openssl` CLI in a folder that is removed afterwards:
+ *
+ *     ca ── intermediate ── ecdsa · rsa · expired · notYetValid · wrongHost · wildcard
+ *     otherCa ── untrusted        selfSigned
+ *
+ * `openssl ca` signs them all, because it alone (of OpenSSL 3.0) takes dates.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const local = "DNS:localhost,IP:127.0.0.1,IP:::1";
+const leaves = {
+  ecdsa: { san: local },
+  rsa: { san: local, key: "rsa" },
+  expired: { san: local, from: "20200101000000Z", to: "20200201000000Z" },
+  notYetValid: { san: local, from: "20490101000000Z", to: "20490201000000Z" },
+  wrongHost: { san: "DNS:elsewhere.wassl.test" },
+  wildcard: { san: "DNS:*.wassl.test" },
+  untrusted: { san: local, issuer: "otherCa" },
+  selfSigned: { san: local, issuer: "selfSigned" },
+} satisfies Record<string, { san: string; key?: "rsa"; issuer?: string; from?: string; to?: string }>;
+
+export type LeafName = keyof typeof leaves;
+export const leafNames = Object.keys(leaves) as LeafName[];
+
+/** What the tests are given. Keys stay with the servers, but for those of `ecdsa` and `rsa` (for acceptTls). */
+export interface Certs {
+  caPem: string;
+  /** The same in DER, base64. */
+  caDer: string;
+  otherCaPem: string;
+  intermediatePem: string;
+  /** Leaf, then the intermediate. */
+  chains: Record<LeafName, string>;
+  keys: { ecdsa: string; rsa: string };
+}
+
+export interface CertFiles extends Certs {
+  /** The path of a leaf's chain, of its certificate alone, or of its key. */
+  file(leaf: LeafName, what: "chain" | "cert" | "key"): string;
+  caFile: string;
+  intermediateFile: string;
+}
+
+export function makeCerts(openssl: string, folder: string): CertFiles {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const path = (name: string) => join(folder, name);
+  const read = (name: string) => readFileSync(path(name), "utf8");
+  const run = (...args: string[]) => execFileSync(openssl, args, { cwd: folder, stdio: "pipe" });
+
+  writeFileSync(
+    path("ca.cnf"),
+    `[ca]
+default_ca = default
+[default]
+database = index.txt
+new_certs_dir = .
+rand_serial = yes
+unique_subject = no
+default_md = sha256
+default_days = 30
+policy = policy
+copy_extensions = copy
+[policy]
+commonName = supplied
+organizationName = optional
+[req]
+distinguished_name = dn
+prompt = no
+[dn]
+`,
+  );
+  writeFileSync(path("index.txt"), "");
+
+  const certify = (
+    name: string,
+    options: { san?: string; key?: string; issuer?: string; from?: string; to?: string } = {},
+  ) => {
+    const issuer = options.issuer ?? name;
+    if (options.key === "rsa") run("genrsa", "-out", `${name}.key`, "2048");
+    else run("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", `${name}.key`);
+    const extensions = options.san
+      ? ["basicConstraints=critical,CA:FALSE", `subjectAltName=${options.san}`, "extendedKeyUsage=serverAuth"]
+      : ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"];
+    run(
+      ...["req", "-new", "-config", "ca.cnf", "-key", `${name}.key`, "-out", `${name}.csr`],
+      ...["-subj", `/O=Wassl tests/CN=${options.san ? name : `Wassl test ${name}`}`],
+      ...extensions.flatMap((extension) => ["-addext", extension]),
+    );
+    run(
+      ...["ca", "-batch", "-notext", "-config", "ca.cnf", "-in", `${name}.csr`, "-out", `${name}.pem`],
+      ...(issuer === name ? ["-selfsign"] : ["-cert", `${issuer}.pem`]),
+      ...["-keyfile", `${issuer}.key`],
+      ...(options.from ? ["-startdate", options.from] : []),
+      ...(options.to ? ["-enddate", options.to] : []),
+    );
+  };
+
+  certify("ca");
+  certify("otherCa");
+  certify("intermediate", { issuer: "ca" });
+  const chains = {} as Record<LeafName, string>;
+  for (const name of leafNames) {
+    const leaf: { san: string; key?: string; issuer?: string; from?: string; to?: string } = leaves[name];
+    certify(name, { issuer: "intermediate", ...leaf });
+    chains[name] = read(`${name}.pem`) + (leaf.issuer ? "" : read("intermediate.pem"));
+    writeFileSync(path(`${name}.chain.pem`), chains[name]);
+  }
+  run("x509", "-in", "ca.pem", "-outform", "DER", "-out", "ca.der");
+
+  const endings = { chain: ".chain.pem", cert: ".pem", key: ".key" };
+  return {
+    caPem: read("ca.pem"),
+    caDer: readFileSync(path("ca.der")).toString("base64"),
+    otherCaPem: read("otherCa.pem"),
+    intermediatePem: read("intermediate.pem"),
+    chains,
+    keys: { ecdsa: read("ecdsa.key"), rsa: read("rsa.key") },
+    file: (leaf, what) => path(leaf + endings[what]),
+    caFile: path("ca.pem"),
+    intermediateFile: path("intermediate.pem"),
+  };
+}

@@ -1,0 +1,49 @@
+/** All peers by name: `kind?parameters`; see the files for what there is. */
+import { startFault } from "./fault.ts";
+import { startNodeTls } from "./node-tls.ts";
+import type { Peer, PeerContext, StartPeer } from "./peer.ts";
+import { startGnutls, startNginx, startOpenssl } from "./processes.ts";
+import { startRaw, startTcp } from "./raw.ts";
+
+const kinds: Record<string, StartPeer> = {
+  openssl: startOpenssl,
+  gnutls: startGnutls,
+  nginx: startNginx,
+  tls: startNodeTls,
+  raw: startRaw,
+  tcp: startTcp,
+  fault: startFault,
+};
+
+export class Peers {
+  readonly #context: Omit<PeerContext, "peer">;
+  readonly #started = new Map<string, Promise<Peer>>();
+  readonly #all: Peer[] = [];
+
+  constructor(context: Omit<PeerContext, "peer">) {
+    this.#context = context;
+  }
+
+  /** The peer of this name: the one that runs, or a new one, which it always is for `openssl`. */
+  async get(name: string): Promise<Peer> {
+    const running = this.#started.get(name);
+    if (running) return running;
+    const [kind = "", parameters = ""] = name.split(/\?(.*)/s);
+    const start = kinds[kind];
+    if (!start) throw new Error(`there is no peer "${name}"`);
+    const context = { ...this.#context, peer: (other: string) => this.get(other) };
+    const starting = start(context, new URLSearchParams(parameters));
+    if (kind !== "openssl") this.#started.set(name, starting);
+    const peer = await starting;
+    this.#all.push(peer);
+    return peer;
+  }
+
+  has(port: number): boolean {
+    return this.#all.some((peer) => peer.port === port);
+  }
+
+  close(): void {
+    for (const peer of this.#all) peer.close();
+  }
+}

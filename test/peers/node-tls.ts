@@ -1,0 +1,190 @@
+/**
+ * Servers on Node's own TLS, which is native OpenSSL behind another state machine than ours.
+ *
+ *     tls?do=BEHAVIOUR&cert=LEAF&version=1.2|1.3&alpn=h2,http/1.1
+ */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createServer, type Socket } from "node:net";
+import { Duplex } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createSecureContext, type SecureVersion, TLSSocket } from "node:tls";
+import { randomBytes } from "../fakes/random.ts";
+import { type LeafName, leafNames } from "./certs.ts";
+import { listen, type PeerContext } from "./peer.ts";
+
+type Behaviour = (
+  tls: TLSSocket,
+  raw: Socket,
+  parameters: URLSearchParams,
+  log: (event: string) => void,
+) => void;
+
+/** Nobody closes anything before the behaviour says so: all are half-open. */
+const behaviours: Record<string, Behaviour> = {
+  /** Sends back what comes, and ends when the client has ended. */
+  echo(tls) {
+    tls.pipe(tls);
+  },
+
+  /** Says nothing until the client's close_notify; then sends everything back, and ends. */
+  async "reply-after-end"(tls) {
+    const chunks: Buffer[] = [];
+    for await (const chunk of tls) chunks.push(chunk);
+    tls.end(Buffer.concat(chunks));
+  },
+
+  /** Greets and sends its close_notify at once; then reads on and logs what came. */
+  async "end-first"(tls, _raw, _parameters, log) {
+    tls.end("hello\n");
+    await digest(tls, log);
+  },
+
+  /** Reads slowly and answers the client's end with what it got, as JSON. */
+  async sink(tls, _raw, parameters, log) {
+    const got = await digest(tls, log, Number(parameters.get("pace") ?? 2));
+    tls.end(JSON.stringify(got));
+  },
+
+  /** Sends `bytes` bytes that follow from `seed`, then ends. Logs how many it could give away so far. */
+  async source(tls, _raw, parameters, log) {
+    tls.resume();
+    const all = randomBytes(Number(parameters.get("bytes") ?? 1 << 20), Number(parameters.get("seed") ?? 1));
+    for (let at = 0; at < all.byteLength; at += 65536) {
+      if (!tls.write(all.subarray(at, at + 65536)))
+        await new Promise((resolve) => tls.once("drain", resolve));
+      log(`sent ${Math.min(at + 65536, all.byteLength)}`);
+      if (tls.destroyed) return;
+    }
+    tls.end();
+  },
+
+  /** Says what the handshake came to, as JSON, and ends. */
+  hello(tls) {
+    tls.resume();
+    tls.end(
+      JSON.stringify({
+        servername: Reflect.get(tls, "servername") ?? false,
+        alpn: tls.alpnProtocol,
+        protocol: tls.getProtocol(),
+        cipher: tls.getCipher().name,
+      }),
+    );
+  },
+
+  /** Sends a line, then a FIN without close_notify. */
+  "no-close-notify"(tls, raw) {
+    tls.resume();
+    tls.write("cut off\n", () => raw.end());
+  },
+
+  /** Sends a line and close_notify, and keeps the connection open for ever. */
+  "end-and-wait"(tls) {
+    tls.resume();
+    tls.end("bye\n");
+  },
+
+  /** Reads on, but answers nothing, not even the client's close_notify. */
+  mute(tls) {
+    tls.resume();
+  },
+
+  /** Answers the client's close_notify with its own, and goes on in plaintext: echoes it, prefixed with "plain ". */
+  async "plaintext-after"(tls, raw, _parameters, log) {
+    await digest(tls, log);
+    tls.end(() => {
+      raw.removeAllListeners("data");
+      raw.write("plain hello\n");
+      raw.on("data", (chunk) => raw.write(`plain ${chunk}`));
+      raw.on("end", () => raw.end());
+    });
+  },
+
+  /** Sends a line and a reset. */
+  reset(tls, raw) {
+    tls.resume();
+    tls.write("reset follows\n", () => setTimeout(() => raw.resetAndDestroy(), 50));
+  },
+};
+
+export async function startNodeTls(context: PeerContext, parameters: URLSearchParams) {
+  const leaf = leafNames.find((name) => name === (parameters.get("cert") ?? "ecdsa"));
+  const behaviour = behaviours[parameters.get("do") ?? "echo"];
+  if (!leaf || !behaviour) throw new Error(`no such behaviour or certificate: ${parameters}`);
+  const version = parameters.get("version");
+  const versions: { minVersion?: SecureVersion; maxVersion?: SecureVersion } =
+    version === "1.2" || version === "1.3"
+      ? { minVersion: `TLSv${version}`, maxVersion: `TLSv${version}` }
+      : {};
+  const secureContext = createSecureContext({ ...credentials(context, leaf), ...versions });
+  const alpn = parameters.get("alpn");
+  const events: string[] = [];
+
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (raw) => {
+    const log = (event: string) => events.push(event);
+    raw.on("error", (error: NodeJS.ErrnoException) => log(`transport error ${error.code}`));
+    raw.on("end", () => log("transport end"));
+    const tls = new TLSSocket(withoutEnd(raw), {
+      isServer: true,
+      secureContext,
+      // For the servername to be known, somebody has to ask for it.
+      SNICallback: (_servername, done) => done(null, secureContext),
+      ...(alpn ? { ALPNProtocols: alpn.split(",") } : {}),
+    });
+    Reflect.set(tls, "allowHalfOpen", true);
+    tls.on("error", (error: NodeJS.ErrnoException) => {
+      log(`error ${error.code}`);
+      raw.destroy();
+    });
+    tls.on("end", () => log("end"));
+    tls.on("finish", () => {
+      // With close_notify sent, most servers send their FIN too.
+      const stays = ["end-and-wait", "plaintext-after"].includes(parameters.get("do") ?? "");
+      if (!stays) raw.end();
+    });
+    tls.once("secure", () => {
+      log("secure");
+      behaviour(tls, raw, parameters, log);
+    });
+  });
+  return listen(server, events);
+}
+
+function credentials(context: PeerContext, leaf: LeafName) {
+  return {
+    cert: readFileSync(context.certs.file(leaf, "chain")),
+    key: readFileSync(context.certs.file(leaf, "key")),
+  };
+}
+
+/** The socket as a Duplex whose end is not the socket's end, so that TLS can be left without leaving TCP. */
+function withoutEnd(raw: Socket): Duplex {
+  const duplex = new Duplex({
+    allowHalfOpen: true,
+    read: () => void raw.resume(),
+    write: (chunk, _encoding, done) => void raw.write(chunk, done),
+    final: (done) => done(),
+    destroy: (error, done) => {
+      done(error);
+    },
+  });
+  raw.on("data", (chunk) => {
+    if (!duplex.push(chunk)) raw.pause();
+  });
+  raw.on("end", () => duplex.push(null));
+  raw.on("close", () => duplex.destroy());
+  return duplex;
+}
+
+async function digest(tls: TLSSocket, log: (event: string) => void, pace = 0) {
+  const hash = createHash("sha256");
+  let length = 0;
+  for await (const chunk of tls as AsyncIterable<Buffer>) {
+    hash.update(chunk);
+    length += chunk.byteLength;
+    if (pace > 0) await sleep(pace);
+  }
+  const sha256 = hash.digest("hex");
+  log(`read ${length} ${sha256}`);
+  return { length, sha256 };
+}

@@ -1,0 +1,307 @@
+/**
+ * `npm test`: packs the project, and runs one contract suite against the packed tarball in Node.js, Deno and
+ * headless Chromium, against independent TLS servers and fakes.
+ *
+ *     tsx test/run.ts [--runtime node|deno|chromium|demo]… [--grep TEXT] [--seed N] [--verbose]
+ *
+ * The last line is `N passed, N failed`; the exit code says the same. Nothing waits without a bound, and
+ * whatever was started is stopped.
+ */
+import { execFileSync, spawn } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { build, type Plugin } from "esbuild";
+import { chromium } from "playwright-core";
+import { makeCerts } from "./peers/certs.ts";
+import { Peers } from "./peers/index.ts";
+import { killAtEnd } from "./processes.ts";
+import { type Report, Results } from "./report.ts";
+import type { Message } from "./runtimes/common.ts";
+import { startServer } from "./server.ts";
+import { setUp } from "./setup.ts";
+
+const runtimes = ["node", "deno", "chromium"] as const;
+type RuntimeName = (typeof runtimes)[number];
+
+const repository = join(dirname(fileURLToPath(import.meta.url)), "..");
+const runtimeTimeout = 300_000;
+const demoTimeout = 180_000;
+
+const { values: options } = parseArgs({
+  options: {
+    runtime: { type: "string", multiple: true, default: [...runtimes, "demo"] },
+    grep: { type: "string", default: "" },
+    seed: { type: "string", default: String(Math.floor(Math.random() * 2 ** 31)) },
+    verbose: { type: "boolean", default: false },
+  },
+});
+
+const results = new Results(options.verbose);
+const folder = mkdtempSync(join(tmpdir(), "wassl-test-"));
+process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+async function main(): Promise<void> {
+  const tools = setUp();
+  const seed = Number(options.seed);
+  console.log(`seed ${seed}`);
+  const certs = makeCerts(tools.openssl, join(folder, "certs"));
+  const peers = new Peers({ tools, certs, folder });
+  const { file: _file, caFile: _caFile, intermediateFile: _intermediateFile, ...publicCerts } = certs;
+  installPackage();
+  const wanted = runtimes.filter((name) => options.runtime.includes(name));
+  const web = join(folder, "web");
+  await Promise.all(wanted.map((name) => bundle(name, name === "chromium" ? web : folder)));
+  const server = await startServer({ config: { seed, certs: publicCerts }, peers, files: web });
+
+  for (const name of wanted) {
+    const started = Date.now();
+    const { report } = results;
+    try {
+      if (name === "chromium") await runChromium(tools.chromium, server.origin, report);
+      else await runChild(name, command(name, tools.deno, server.origin), report);
+    } catch (error) {
+      report(name, "the runtime itself", error);
+    }
+    const { passed, failed } = results.count(name);
+    if (passed + failed === 0 && !options.grep) report(name, "the suite", new Error("not a single test ran"));
+    console.log(
+      `${name}: ${passed} passed, ${failed} failed in ${((Date.now() - started) / 1000).toFixed(1)} s`,
+    );
+  }
+  server.close();
+  peers.close();
+
+  if (options.runtime.includes("demo") && !options.grep) await runDemo();
+}
+
+/**
+ * Unpacks what `npm pack` makes, as npm would, into the node_modules of a folder outside of the checkout. Its
+ * one dependency is copied from ours, which the lock file pins.
+ */
+function installPackage(): void {
+  const packed = execFileSync("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", folder], {
+    cwd: repository,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  const [{ filename }] = JSON.parse(packed) as [{ filename: string }];
+  const modules = join(folder, "node_modules");
+  mkdirSync(join(modules, "wassl"), { recursive: true });
+  execFileSync("tar", ["-xzf", join(folder, filename), "-C", join(modules, "wassl"), "--strip-components=1"]);
+  const manifest = JSON.parse(readFileSync(join(modules, "wassl", "package.json"), "utf8")) as {
+    dependencies?: Record<string, string>;
+  };
+  for (const dependency of Object.keys(manifest.dependencies ?? {})) {
+    cpSync(join(repository, "node_modules", dependency), join(modules, dependency), { recursive: true });
+  }
+  // Deno resolves only what is listed.
+  const project = { type: "module", private: true, dependencies: { wassl: "*" } };
+  writeFileSync(join(folder, "package.json"), JSON.stringify(project));
+}
+
+/** All suites in one file: those of test/contract everywhere, those of test/node in Node.js only. */
+async function bundle(name: RuntimeName, outdir: string): Promise<void> {
+  const suites = ["contract", ...(name === "node" ? ["node"] : [])].flatMap((suite) => {
+    const path = join(repository, "test", suite);
+    const files = existsSync(path) ? readdirSync(path) : [];
+    return files.filter((file) => file.endsWith(".ts")).map((file) => join(path, file));
+  });
+  const runtime = join(repository, "test", "runtimes", `${name}.ts`);
+  const entry = [
+    `import { main } from ${JSON.stringify(runtime)};`,
+    ...suites.map((file) => `import ${JSON.stringify(file)};`),
+    "await main();",
+  ].join("\n");
+
+  /** In the page the package is bundled as an application's bundler would do it; elsewhere it is imported. */
+  const packed: Plugin = {
+    name: "packed",
+    setup(build) {
+      // Our package.json says that no module is imported for its effects; suites are.
+      build.onResolve({ filter: /./ }, ({ path }) =>
+        suites.includes(path) ? { path, sideEffects: true } : undefined,
+      );
+      build.onResolve({ filter: /^wassl($|\/)/ }, ({ path, kind, pluginData }) =>
+        pluginData === "packed"
+          ? undefined
+          : name === "chromium"
+            ? build.resolve(path, { kind, resolveDir: folder, pluginData: "packed" })
+            : { path, external: true },
+      );
+    },
+  };
+  await build({
+    stdin: { contents: entry, resolveDir: repository, sourcefile: `${name}.ts` },
+    outfile: join(outdir, `${name}.js`),
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    sourcemap: "inline",
+    platform: name === "node" ? "node" : name === "deno" ? "neutral" : "browser",
+    mainFields: ["module", "main"],
+    // npm ws is CommonJS and requires Node's modules.
+    ...(name === "node"
+      ? {
+          banner: {
+            js: 'import { createRequire as $cr } from "node:module"; const require = $cr(import.meta.url);',
+          },
+        }
+      : {}),
+    plugins: [packed],
+    logLevel: "warning",
+  });
+  if (name !== "chromium") return;
+  writeFileSync(
+    join(outdir, "index.html"),
+    '<!doctype html><title>wassl</title><script type="module" src="/chromium.js"></script>',
+  );
+  // Where `new URL("./openssl.wasm", import.meta.url)` looks for it.
+  const wasm = join(folder, "node_modules", "wassl", "dist", "binding", "openssl.wasm");
+  if (existsSync(wasm)) cpSync(wasm, join(outdir, "openssl.wasm"));
+}
+
+/** The suite itself needs the network only, and so does the package: it has what it needs among its modules. */
+const denoPermissions = ["--no-prompt", "--no-remote", "--no-npm", "--allow-net=127.0.0.1"];
+
+function command(name: "node" | "deno", deno: string, origin: string): string[] {
+  const program =
+    name === "node"
+      ? [process.execPath, "--expose-gc", "--enable-source-maps"]
+      : [
+          process.execPath,
+          deno,
+          "run",
+          ...denoPermissions,
+          "--node-modules-dir=manual",
+          "--v8-flags=--expose-gc",
+        ];
+  return [...program, join(folder, `${name}.js`), origin, options.grep];
+}
+
+/** Turns the messages of a runtime into results. */
+function listener(runtime: RuntimeName, report: Report) {
+  let current: string | undefined;
+  let ended = false;
+  return {
+    receive(message: Message): void {
+      if (message.type === "begin") current = message.name;
+      else if (message.type === "test") {
+        current = undefined;
+        const { name, failures, milliseconds } = message;
+        report(runtime, name, failures.length > 0 ? failures.join("\n\n") : undefined);
+        if (milliseconds > 5000) console.log(`slow [${runtime}] ${name}: ${Math.round(milliseconds)} ms`);
+      } else if (message.type === "error") report(runtime, "outside of any test", message.text);
+      else ended = true;
+    },
+    /** When no more messages can come. */
+    finish(how: string): void {
+      if (!ended) report(runtime, current ?? "between tests", new Error(`${how} before the suite had ended`));
+    },
+  };
+}
+
+async function runChild(name: RuntimeName, command: string[], report: Report): Promise<void> {
+  const child = spawn(command[0]!, command.slice(1), {
+    cwd: folder,
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, DENO_DIR: join(folder, "deno-cache"), DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1" },
+  });
+  killAtEnd(child);
+  const { receive, finish } = listener(name, report);
+  let how = "the process exited";
+  const timer = setTimeout(() => {
+    how = `the process was killed after ${runtimeTimeout} ms,`;
+    child.kill("SIGKILL");
+  }, runtimeTimeout);
+  const exited = new Promise<number | null>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", resolve);
+  });
+  for await (const line of createInterface({ input: child.stdout })) {
+    if (line.startsWith("\u0001")) receive(JSON.parse(line.slice(1)) as Message);
+    else console.log(`[${name}] ${line}`);
+  }
+  const code = await exited;
+  clearTimeout(timer);
+  finish(`${how} (${code})`);
+  if (code !== 0) report(name, "the exit code", new Error(`${name} exited with ${code}`));
+}
+
+async function runChromium(executablePath: string, origin: string, report: Report): Promise<void> {
+  const browser = await chromium.launch({
+    executablePath,
+    args: [
+      ...[
+        "--no-sandbox",
+        "--headless",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-sync",
+      ],
+      ...["--disable-background-networking", "--disable-component-update", "--js-flags=--expose-gc"],
+    ],
+  });
+  try {
+    const page = await browser.newPage();
+    const { receive, finish } = listener("chromium", report);
+    let begun = false;
+    let end = (_how: string) => {};
+    const ended = new Promise<string>((resolve) => {
+      end = resolve;
+    });
+    await page.exposeFunction("emit", (message: Message) => {
+      begun = true;
+      receive(message);
+      if (message.type === "end") end("the page");
+    });
+    // Once QUnit runs, uncaught errors are its affair. Before that they are the end.
+    page.on("pageerror", (error) => begun || end(error.stack ?? String(error)));
+    page.on("crash", () => end("the page crashed"));
+    page.on("close", () => end("the page was closed"));
+    setTimeout(() => end(`${runtimeTimeout} ms had passed`), runtimeTimeout).unref();
+    page.on("console", (message) => console.log(`[chromium] ${message.text()}`));
+    await page.goto(`${origin}/?${new URLSearchParams({ grep: options.grep })}`);
+    finish(await ended);
+  } finally {
+    await browser.close();
+  }
+}
+
+/** The demo's own test brings its browser and servers along. */
+async function runDemo(): Promise<void> {
+  const file = join(repository, "test", "demo.test.ts");
+  if (!existsSync(file)) return;
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    const { run } = (await import(pathToFileURL(file).href)) as { run(report: Report): Promise<void> };
+    const timeout = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(new Error(`not done after ${demoTimeout} ms`)), demoTimeout);
+    });
+    await Promise.race([run(results.report), timeout]);
+  } catch (error) {
+    results.report("demo", "the demo's test itself", error);
+  }
+  clearTimeout(timer);
+}
+
+// Should the event loop run dry in the middle, all is not well.
+process.exitCode = 1;
+try {
+  await main();
+} catch (error) {
+  results.report("runner", "the run itself", error);
+}
+process.exit(results.close());

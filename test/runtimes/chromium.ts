@@ -1,0 +1,27 @@
+/** Runs the suites in a page, which reaches TCP by the runner's relay. */
+import { connectWebSocket } from "wassl/transports/websocket";
+import { afterTest } from "../contract/env.ts";
+import { type Message, run, textOf } from "./common.ts";
+
+// The runner's page gives this. (Uncaught errors are QUnit's own affair in a browser.)
+declare const emit: (message: Message) => void;
+
+export async function main(): Promise<void> {
+  try {
+    await run({
+      name: "chromium",
+      origin: location.origin,
+      grep: new URLSearchParams(location.search).get("grep") ?? "",
+      WebSocket,
+      emit,
+      async connect({ port }) {
+        const abort = new AbortController();
+        afterTest(() => abort.abort());
+        const url = `${location.origin.replace("http", "ws")}/relay?port=${port}`;
+        return connectWebSocket(url, { signal: abort.signal });
+      },
+    });
+  } catch (error) {
+    emit({ type: "error", text: textOf(error) });
+  }
+}

@@ -1,0 +1,83 @@
+/** Runs the registered suites, and says what comes of it in messages to the runner. */
+import QUnit from "qunit";
+import type { Transport } from "wassl";
+import { type Config, disposeLeftovers, type Env, setEnv } from "../contract/env.ts";
+
+QUnit.config.autostart = false;
+QUnit.config.reorder = false;
+QUnit.config.testTimeout = 20_000;
+
+export type Message =
+  | { type: "begin"; name: string }
+  | { type: "test"; name: string; milliseconds: number; failures: string[] }
+  | { type: "error"; text: string }
+  | { type: "end" };
+
+export interface Runtime {
+  name: Env["runtime"];
+  origin: string;
+  grep: string;
+  WebSocket: Env["WebSocket"];
+  connect(peer: { host: string; port: number }): Promise<Transport>;
+  emit(message: Message): void;
+}
+
+export async function run(runtime: Runtime): Promise<void> {
+  const get = async (path: string) => {
+    const response = await fetch(new URL(path, runtime.origin));
+    if (!response.ok) throw new Error(`${path}: ${await response.text()}`);
+    return response.json();
+  };
+  const peer = async (name: string) => {
+    const { port } = (await get(`/peer?${new URLSearchParams({ name })}`)) as { port: number };
+    return { host: "127.0.0.1", port };
+  };
+  setEnv({
+    ...((await get("/config.json")) as Config),
+    runtime: runtime.name,
+    origin: runtime.origin,
+    WebSocket: runtime.WebSocket,
+    peer,
+    events: async (name) => (await get(`/events?${new URLSearchParams({ name })}`)) as string[],
+    connect: async (name) => runtime.connect(await peer(name)),
+    ws: (path) => new URL(path, runtime.origin.replace("http", "ws")).href,
+  });
+
+  QUnit.config.filter = runtime.grep;
+  QUnit.testStart(({ module, name }) => runtime.emit({ type: "begin", name: nameOf(module, name) }));
+  QUnit.hooks.afterEach(disposeLeftovers);
+  const failures: string[] = [];
+  QUnit.log(({ result, message, actual, expected, source, runtime: at }) => {
+    if (result) return;
+    const lines = [message ?? "assertion failed", `after ${Math.round(at)} ms`];
+    if (expected !== undefined || actual !== undefined) {
+      lines.push(`expected: ${QUnit.dump.parse(expected)}`, `actual:   ${QUnit.dump.parse(actual)}`);
+    }
+    failures.push([...lines, source ?? ""].join("\n"));
+  });
+  QUnit.testDone(({ module, name, runtime: milliseconds, total }) => {
+    if (total === 0) failures.push("no assertion was made (was the test skipped?)");
+    runtime.emit({ type: "test", name: nameOf(module, name), milliseconds, failures: failures.splice(0) });
+  });
+  QUnit.on("error", (error) => runtime.emit({ type: "error", text: textOf(error) }));
+  const ended = new Promise<void>((resolve) => QUnit.on("runEnd", () => resolve()));
+  QUnit.start();
+  await ended;
+  // Time for what the last test left behind to blow up.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  runtime.emit({ type: "end" });
+}
+
+/** What nobody handled fails the test that runs at that time, or the run. */
+export function uncaught(error: unknown): void {
+  QUnit.onUncaughtException(error instanceof Error ? error : new Error(String(error)));
+}
+
+export function textOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return `${error.stack ?? error}${error.cause === undefined ? "" : `\ncaused by ${textOf(error.cause)}`}`;
+}
+
+function nameOf(module: string, name: string): string {
+  return module ? `${module} › ${name}` : name;
+}

@@ -1,0 +1,47 @@
+/** Runs the suites in Deno: `deno run suite.js ORIGIN GREP`. */
+import type { Transport } from "wassl";
+import { afterTest } from "../contract/env.ts";
+import { type Message, run, textOf, uncaught } from "./common.ts";
+
+/** What is used of Deno, whose types are not at hand. */
+declare const Deno: {
+  args: string[];
+  connect(options: {
+    hostname: string;
+    port: number;
+  }): Promise<Transport & { close(): void; setNoDelay(): void }>;
+  exit(): never;
+};
+
+addEventListener("error", (event) => {
+  event.preventDefault();
+  uncaught(event.error);
+});
+addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  uncaught(event.reason);
+});
+
+const emit = (message: Message) => console.log(`\u0001${JSON.stringify(message)}`);
+
+export async function main(): Promise<void> {
+  const [origin = "", grep = ""] = Deno.args;
+  try {
+    await run({
+      name: "deno",
+      origin,
+      grep,
+      WebSocket,
+      emit,
+      async connect({ host, port }) {
+        const connection = await Deno.connect({ hostname: host, port });
+        afterTest(() => connection.close());
+        connection.setNoDelay();
+        return connection;
+      },
+    });
+  } catch (error) {
+    emit({ type: "error", text: textOf(error) });
+  }
+  Deno.exit();
+}

@@ -1,0 +1,37 @@
+/** Runs the suites in Node.js: `node suite.js ORIGIN GREP`. */
+import { once } from "node:events";
+import { connect } from "node:net";
+import { nodeTransport } from "wassl/transports/node";
+import WebSocket from "ws";
+import { afterTest } from "../contract/env.ts";
+import { type Message, run, textOf, uncaught } from "./common.ts";
+
+const [, , origin = "", grep = ""] = process.argv;
+
+process.on("uncaughtException", uncaught);
+process.on("unhandledRejection", uncaught);
+
+function emit(message: Message, done?: () => void): void {
+  process.stdout.write(`\u0001${JSON.stringify(message)}\n`, done);
+}
+
+export async function main(): Promise<void> {
+  try {
+    await run({
+      name: "node",
+      origin,
+      grep,
+      WebSocket,
+      emit,
+      async connect({ host, port }) {
+        const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
+        afterTest(() => socket.destroy());
+        await once(socket, "connect");
+        return nodeTransport(socket);
+      },
+    });
+  } catch (error) {
+    emit({ type: "error", text: textOf(error) });
+  }
+  process.stdout.write("", () => process.exit());
+}

@@ -1,0 +1,130 @@
+/**
+ * The runner's own server, on 127.0.0.1: what the suites ask for (`/config.json`, `/peer?name=`,
+ * `/events?name=`), the files of the page that runs them in Chromium, and WebSocket endpoints:
+ *
+ *     /relay?port=N                  copies to and from TCP, to ports of our peers only
+ *     /ws/echo                       sends frames back
+ *     /ws/never-read                 reads nothing
+ *     /ws/source?bytes=N&seed=N      sends N bytes at once
+ *     /ws/text                       sends a text frame
+ *     /ws/close?code=N&reason=TEXT   sends "hello", closes with that code
+ *     /ws/terminate                  sends "hello", drops the connection
+ *     /ws/refuse                     answers 403
+ *     /ws/hang                       does not answer
+ */
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createServer, type ServerResponse } from "node:http";
+import { connect } from "node:net";
+import { extname, join } from "node:path";
+import { type WebSocket, WebSocketServer } from "ws";
+import type { Config } from "./contract/env.ts";
+import { randomBytes } from "./fakes/random.ts";
+import type { Peers } from "./peers/index.ts";
+
+const mimeTypes: Record<string, string> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".map": "application/json",
+  ".wasm": "application/wasm",
+};
+
+export async function startServer(options: { config: Config; peers: Peers; files: string }) {
+  const { config, peers, files } = options;
+  const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
+
+  const server = createServer(async (request, response) => {
+    const url = new URL(request.url ?? "/", "http://127.0.0.1");
+    const name = url.searchParams.get("name") ?? "";
+    try {
+      if (url.pathname === "/config.json") json(response, config);
+      else if (url.pathname === "/peer") json(response, { port: (await peers.get(name)).port });
+      else if (url.pathname === "/events") json(response, (await peers.get(name)).events.splice(0));
+      else {
+        const path = url.pathname === "/" ? "/index.html" : url.pathname;
+        const type = mimeTypes[extname(path)];
+        if (!type || path.includes("..")) throw new Error(`no such page: ${path}`);
+        response.writeHead(200, { "Content-Type": type }).end(await readFile(join(files, path)));
+      }
+    } catch (error) {
+      response.writeHead(404, { "Content-Type": "text/plain" }).end(String(error));
+    }
+  });
+
+  server.on("upgrade", (request, socket, head) => {
+    const url = new URL(request.url ?? "/", "http://127.0.0.1");
+    const refuse = (status: string) => socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\n\r\n`);
+    socket.on("error", () => {});
+    const number = (name: string) => Number(url.searchParams.get(name));
+    if (url.pathname === "/relay") {
+      if (!peers.has(number("port"))) return refuse("403 Forbidden");
+      return sockets.handleUpgrade(request, socket, head, (ws) => relay(ws, number("port")));
+    }
+    if (url.pathname === "/ws/hang") return;
+    const accept = (act: (ws: WebSocket) => void) =>
+      sockets.handleUpgrade(request, socket, head, (ws) => {
+        ws.on("error", () => {});
+        act(ws);
+      });
+    switch (url.pathname) {
+      case "/ws/echo":
+        return accept((ws) => ws.on("message", (data) => ws.send(data)));
+      case "/ws/never-read":
+        return accept((ws) => ws.pause());
+      case "/ws/source":
+        return accept((ws) => {
+          const bytes = randomBytes(number("bytes"), number("seed"));
+          for (let at = 0; at < bytes.byteLength; at += 65536) ws.send(bytes.subarray(at, at + 65536));
+        });
+      case "/ws/text":
+        return accept((ws) => ws.send("some text"));
+      case "/ws/close":
+        return accept((ws) => {
+          ws.send(Buffer.from("hello"));
+          ws.close(number("code"), url.searchParams.get("reason") ?? "");
+        });
+      case "/ws/terminate":
+        return accept((ws) => ws.send(Buffer.from("hello"), () => setTimeout(() => ws.terminate(), 50)));
+      default:
+        return refuse("403 Forbidden");
+    }
+  });
+
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("a TCP port was expected");
+  return {
+    origin: `http://127.0.0.1:${address.port}`,
+    close() {
+      for (const socket of sockets.clients) socket.terminate();
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+}
+
+/** A WebSocket has no half-close: whichever side ends, ends both. */
+function relay(ws: WebSocket, port: number): void {
+  const tcp = connect({ host: "127.0.0.1", port, noDelay: true, allowHalfOpen: true });
+  ws.binaryType = "nodebuffer";
+  ws.on("message", (data: Buffer) => {
+    if (!tcp.write(data)) ws.pause();
+  });
+  tcp.on("drain", () => ws.resume());
+  tcp.on("data", (chunk) => {
+    tcp.pause();
+    ws.send(chunk, () => tcp.resume());
+  });
+  tcp.on("end", () => ws.close(1000));
+  tcp.on("error", (error: NodeJS.ErrnoException) => ws.close(1011, error.code ?? "TCP error"));
+  ws.on("error", () => tcp.destroy());
+  ws.on("close", (code) => {
+    if (code === 1000 || code === 1005) tcp.end(() => tcp.destroy());
+    else tcp.resetAndDestroy();
+  });
+}
+
+function json(response: ServerResponse, value: unknown): void {
+  response.writeHead(200, { "Content-Type": "application/json" }).end(JSON.stringify(value));
+}

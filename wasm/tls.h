@@ -126,6 +126,17 @@ int tls_SSL_CTX_set_session_id_context(SSL_CTX *, const uint8_t *, size_t);
 int tls_SSL_CTX_set_num_tickets(SSL_CTX *, size_t);
 int tls_SSL_CTX_session_counter(SSL_CTX *, int which);        /* SSL_CTRL_SESS_*: number, connects, hits, misses … */
 
+/* ---- psk.c, ocsp.c ---------------------------------------------------------------------------------------- */
+
+/*
+ * One external key, for either role. cipher: the TLS 1.3 suite (0x1301 …) whose hash the key belongs to. The key is copied
+ * and overwritten when the SSL_CTX goes. Fills the queue.
+ */
+int tls_SSL_CTX_set_psk(SSL_CTX *, const char *identity, const uint8_t *key, size_t key_length, int cipher);
+int tls_SSL_CTX_set_ocsp_response(SSL_CTX *, const uint8_t *, size_t); /* a server staples it, when asked to */
+int tls_SSL_CTX_request_ocsp_response(SSL_CTX *);                      /* a client asks for one */
+const uint8_t *tls_SSL_get0_ocsp_response(SSL *, unsigned *length);    /* borrows: DER, or 0 when none came */
+
 /* ---- ssl.c: SSL ------------------------------------------------------------------------------------------- */
 
 SSL *tls_SSL_new(SSL_CTX *, BIO *internal); /* owns: tls_SSL_free. takes `internal` when it succeeds. Fills the queue. */
@@ -241,6 +252,8 @@ extern int tls_ssl_state_index; /* ex_data of SSL: what is recorded about a conn
 extern int tls_ctx_alpn_index;  /* ex_data of SSL_CTX: the protocols a server chooses from */
 int tls_ssl_init(void);
 int tls_context_init(void);
+int tls_psk_init(void);
+int tls_ocsp_init(void);
 int tls_verify_callback(int ok, X509_STORE_CTX *);
 void tls_message_callback(int write_p, int version, int type, const void *, size_t, SSL *, void *);
 tls_bytes *tls_bytes_new(const void *, size_t);

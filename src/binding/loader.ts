@@ -110,12 +110,12 @@ function guarded(exports: WebAssembly.Exports): Abi {
   const abi: Record<string, unknown> = { memory: exports.memory };
   for (const [name, value] of Object.entries(exports)) {
     if (typeof value !== "function") continue;
-    const call = value as (a?: unknown, b?: unknown, c?: unknown, d?: unknown) => unknown;
-    // No export has more than four parameters; fixed ones are cheaper than a rest array.
-    abi[name] = (a: unknown, b: unknown, c: unknown, d: unknown) => {
+    const call = value as (a?: unknown, b?: unknown, c?: unknown, d?: unknown, e?: unknown) => unknown;
+    // No export has more than five parameters; fixed ones are cheaper than a rest array.
+    abi[name] = (a: unknown, b: unknown, c: unknown, d: unknown, e: unknown) => {
       if (crash) throw crash;
       try {
-        return call(a, b, c, d);
+        return call(a, b, c, d, e);
       } catch (cause) {
         throw crashed(cause);
       }

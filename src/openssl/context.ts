@@ -185,6 +185,29 @@ export class SslContext extends Owned {
     else this.library.memory.withText(passphrase, use);
   }
 
+  /**
+   * An external pre-shared key, known to both ends under `identity` (up to 256 bytes of UTF-8). In TLS 1.3 it is bound to
+   * the hash of a cipher suite, by default SHA-256; TLS 1.2 needs PSK suites in {@link SslContext.setCipherList}.
+   */
+  setPsk(identity: string, key: Uint8Array, hash: "SHA-256" | "SHA-384" = "SHA-256"): void {
+    const { abi, memory } = this.library;
+    const suite = hash === "SHA-384" ? 0x1302 : 0x1301;
+    memory.withText(identity, (id) =>
+      this.#setBytes("pre-shared key", key, (c, p, n) => abi.tls_SSL_CTX_set_psk(c, id, p, n, suite)),
+    );
+  }
+
+  /** The OCSP response (DER) that a server staples when the client asks for one. */
+  setOcspResponse(der: Uint8Array): void {
+    const { abi } = this.library;
+    this.#setBytes("OCSP response", der, (c, p, n) => abi.tls_SSL_CTX_set_ocsp_response(c, p, n));
+  }
+
+  /** A client asks for a stapled OCSP response. */
+  requestOcspResponse(): void {
+    this.#set("no OCSP request", (c) => this.library.abi.tls_SSL_CTX_request_ocsp_response(c));
+  }
+
   /** `SSL_CTX_set_quiet_shutdown(3)` */
   setQuietShutdown(on: boolean): void {
     this.library.abi.tls_SSL_CTX_set_quiet_shutdown(this.ptr, Number(on));

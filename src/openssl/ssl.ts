@@ -356,6 +356,13 @@ export class Ssl extends Owned {
     return ptr === 0 ? undefined : new TextDecoder().decode(memory.view(ptr, memory.word(memory.scratch)));
   }
 
+  /** The OCSP response (DER) that the server stapled. It was not checked. */
+  getOcspResponse(): Uint8Array | undefined {
+    const { abi, memory } = this.library;
+    const ptr = abi.tls_SSL_get0_ocsp_response(this.ptr, memory.scratch);
+    return ptr === 0 ? undefined : memory.copyOut(ptr, memory.word(memory.scratch));
+  }
+
   /** The peer's certificates, its own first, as it sent them. */
   getPeerCertificates(): X509[] {
     const { abi } = this.library;

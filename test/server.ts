@@ -44,7 +44,8 @@ export async function startServer(options: { config: Config; peers: Peers; files
         const path = url.pathname === "/" ? "/index.html" : url.pathname;
         const type = mimeTypes[extname(path)];
         if (!type || path.includes("..")) throw new Error(`no such page: ${path}`);
-        response.writeHead(200, { "Content-Type": type }).end(await readFile(join(files, path)));
+        const content = await readFile(join(files, path));
+        response.writeHead(200, { "Content-Type": type }).end(content);
       }
     } catch (error) {
       response.writeHead(404, { "Content-Type": "text/plain" }).end(String(error));

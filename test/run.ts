@@ -151,6 +151,7 @@ async function bundle(name: RuntimeName, outdir: string): Promise<void> {
     sourcemap: "inline",
     platform: name === "node" ? "node" : name === "deno" ? "neutral" : "browser",
     mainFields: ["module", "main"],
+    define: { GREP: JSON.stringify(options.grep) },
     // npm ws is CommonJS and requires Node's modules.
     ...(name === "node"
       ? {
@@ -165,29 +166,28 @@ async function bundle(name: RuntimeName, outdir: string): Promise<void> {
   if (name !== "chromium") return;
   writeFileSync(
     join(outdir, "index.html"),
-    '<!doctype html><title>wassl</title><script type="module" src="/chromium.js"></script>',
+    '<!doctype html><link rel="icon" href="data:,"><title>wassl</title><script type="module" src="/chromium.js"></script>',
   );
   // Where `new URL("./openssl.wasm", import.meta.url)` looks for it.
   const wasm = join(folder, "node_modules", "wassl", "dist", "binding", "openssl.wasm");
   if (existsSync(wasm)) cpSync(wasm, join(outdir, "openssl.wasm"));
 }
 
-/** The suite itself needs the network only, and so does the package: it has what it needs among its modules. */
-const denoPermissions = ["--no-prompt", "--no-remote", "--no-npm", "--allow-net=127.0.0.1"];
+/** The package reads its own openssl.wasm, the suite needs the network, and QUnit looks for its settings. */
+const denoPermissions = [
+  "--no-prompt",
+  "--allow-read=node_modules/wassl/dist",
+  "--allow-net=127.0.0.1",
+  "--allow-env=qunit_config_*,NODE_DISABLE_COLORS,NO_COLOR,FORCE_COLOR,TERM",
+];
+const denoOffline = ["--no-remote", "--cached-only", "--node-modules-dir=manual"];
 
 function command(name: "node" | "deno", deno: string, origin: string): string[] {
   const program =
     name === "node"
       ? [process.execPath, "--expose-gc", "--enable-source-maps"]
-      : [
-          process.execPath,
-          deno,
-          "run",
-          ...denoPermissions,
-          "--node-modules-dir=manual",
-          "--v8-flags=--expose-gc",
-        ];
-  return [...program, join(folder, `${name}.js`), origin, options.grep];
+      : [process.execPath, deno, "run", ...denoPermissions, ...denoOffline, "--v8-flags=--expose-gc"];
+  return [...program, join(folder, `${name}.js`), origin];
 }
 
 /** Turns the messages of a runtime into results. */
@@ -216,7 +216,14 @@ async function runChild(name: RuntimeName, command: string[], report: Report): P
   const child = spawn(command[0]!, command.slice(1), {
     cwd: folder,
     stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, DENO_DIR: join(folder, "deno-cache"), DENO_NO_UPDATE_CHECK: "1", NO_COLOR: "1" },
+    env: {
+      ...process.env,
+      // For the suites that look at the sources too.
+      WASSL_REPOSITORY: repository,
+      DENO_DIR: join(folder, "deno-cache"),
+      DENO_NO_UPDATE_CHECK: "1",
+      NO_COLOR: "1",
+    },
   });
   killAtEnd(child);
   const { receive, finish } = listener(name, report);
@@ -272,8 +279,11 @@ async function runChromium(executablePath: string, origin: string, report: Repor
     page.on("crash", () => end("the page crashed"));
     page.on("close", () => end("the page was closed"));
     setTimeout(() => end(`${runtimeTimeout} ms had passed`), runtimeTimeout).unref();
-    page.on("console", (message) => console.log(`[chromium] ${message.text()}`));
-    await page.goto(`${origin}/?${new URLSearchParams({ grep: options.grep })}`);
+    page.on("console", (message) => {
+      // Chromium itself tells of every failed connection as an error; failing is what many tests are about.
+      if (options.verbose || message.type() === "log") console.log(`[chromium] ${message.text()}`);
+    });
+    await page.goto(origin);
     finish(await ended);
   } finally {
     await browser.close();

@@ -11,6 +11,8 @@ export interface Credentials {
   readonly chain: string;
   readonly key: string;
   readonly leafFile: string;
+  /** The certificates above the leaf. */
+  readonly issuersFile: string;
   readonly chainFile: string;
   readonly keyFile: string;
 }
@@ -106,7 +108,14 @@ export async function makeCertificates(): Promise<Certificates> {
       const chain = (await readFile(file(".pem"), "utf8")) + intermediate;
       await writeFile(file(".chain.pem"), chain);
       const key = await readFile(file(".key"), "utf8");
-      return { chain, key, leafFile: file(".pem"), chainFile: file(".chain.pem"), keyFile: file(".key") };
+      return {
+        chain,
+        key,
+        leafFile: file(".pem"),
+        issuersFile: join(directory, "intermediate.pem"),
+        chainFile: file(".chain.pem"),
+        keyFile: file(".key"),
+      };
     };
     return {
       caPem: await readFile(join(directory, "root.pem"), "utf8"),

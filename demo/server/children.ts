@@ -25,7 +25,7 @@ export async function startOpenSslServer(credentials: Credentials, cleanup: Clea
     "openssl",
     [
       ...["s_server", "-accept", "127.0.0.1:0", "-www", "-no_dhe"],
-      ...["-cert", credentials.leafFile, "-cert_chain", credentials.chainFile, "-key", credentials.keyFile],
+      ...["-cert", credentials.leafFile, "-cert_chain", credentials.issuersFile, "-key", credentials.keyFile],
     ],
     /^ACCEPT 127\.0\.0\.1:(\d+)/m,
   );

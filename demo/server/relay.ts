@@ -20,8 +20,8 @@ const lingerTime = 3_000;
  *
  * A WebSocket has no half-close. When the server ends its half of TCP, the relay closes the WebSocket (1000) behind
  * the last byte and still forwards what the page sent before it learned of that. When the page closes, the TCP
- * connection's sending half is ended, so that a close_notify in front of it arrives. A page that vanishes (1006) is
- * passed on as a reset, because nothing says that it was done.
+ * connection's sending half is ended, so that a close_notify in front of it arrives. A page that vanishes (1006) or
+ * aborts (4000 and above) is passed on as a reset, because nothing says that it was done.
  */
 export class Relay {
   readonly log = new RelayLog();
@@ -131,20 +131,25 @@ function splice(entry: RelayEntry, webSocket: WebSocket, socket: Socket): void {
     });
     if (webSocket.bufferedAmount > highWater) socket.pause();
   });
-  socket.on("end", () => webSocket.close(1000, "the server ended the connection"));
+  const close = (code: number, reason: string) => {
+    // The page's answer to our close repeats the code, but not always the reason.
+    entry.end ??= { code, reason };
+    webSocket.close(code, shortened(reason));
+  };
+  socket.on("end", () => close(1000, "the server ended the connection"));
   socket.on("error", (error) => {
     const code = "code" in error ? String(error.code) : error.message;
-    webSocket.close(RelayClose.broken, shortened(`${code}: the connection to ${entry.target} broke off`));
+    close(RelayClose.broken, `${code}: the connection to ${entry.target} broke off`);
   });
   socket.setTimeout(idleTimeout, () => {
-    webSocket.close(RelayClose.idle, "nothing moved for a long time");
+    close(RelayClose.idle, "nothing moved for a long time");
     socket.destroy();
   });
   socket.on("drain", () => webSocket.resume());
 
   webSocket.on("message", (data, isBinary) => {
     if (!isBinary) {
-      webSocket.close(1003, "the relay carries binary messages only");
+      close(1003, "the relay carries binary messages only");
       return;
     }
     // `ws` gives one Buffer per message unless it was told to do otherwise.
@@ -156,7 +161,7 @@ function splice(entry: RelayEntry, webSocket: WebSocket, socket: Socket): void {
   webSocket.on("error", () => webSocket.terminate());
   webSocket.on("close", (code, reason) => {
     ended(entry, code, reason.toString());
-    if (code === 1006) {
+    if (code === 1006 || code >= 4000) {
       socket.resetAndDestroy();
       return;
     }
@@ -170,7 +175,7 @@ function splice(entry: RelayEntry, webSocket: WebSocket, socket: Socket): void {
 
 function ended(entry: RelayEntry, code: number, reason: string): void {
   entry.state = "ended";
-  entry.end = { code, reason };
+  entry.end ??= { code, reason };
   entry.changed();
 }
 

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { rootCertificates } from "node:tls";
@@ -7,6 +8,7 @@ import type { DemoSetup } from "../protocol.js";
 import type { RelayLog } from "./relay-log.js";
 
 const demoFolder = new URL("../", import.meta.url);
+const libraryFile = new URL("../../dist/index.js", import.meta.url);
 const wasmFile = new URL("../../dist/binding/openssl.wasm", import.meta.url);
 /** At most this often a watcher of the relay's log is told the news, in milliseconds. */
 const watchInterval = 50;
@@ -20,6 +22,8 @@ export class Site {
   ) {}
 
   static async create(setup: DemoSetup, log: RelayLog, origins: readonly string[]): Promise<Site> {
+    if (!existsSync(libraryFile) || !existsSync(wasmFile))
+      throw new Error("the library is not built yet: `npm start` does that, or `bash build.sh`");
     const text = (content: string) => new TextEncoder().encode(content);
     const own = async (name: string) => await readFile(fileURLToPath(new URL(name, demoFolder)));
     const [script, style] = await Promise.all([bundle("page.ts"), bundle("style.css")]);

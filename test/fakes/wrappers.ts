@@ -14,6 +14,11 @@ export function intercept(inner: Transport, hooks: Hooks): Transport {
   const reader = inner.readable.getReader();
   const writer = inner.writable.getWriter();
   const received: Uint8Array[] = [];
+  let onAbort = (_reason: unknown) => {};
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = reject;
+  });
+  aborted.catch(() => {});
   return {
     readable: new ReadableStream<Uint8Array>(
       {
@@ -35,14 +40,11 @@ export function intercept(inner: Transport, hooks: Hooks): Transport {
         writer.closed.catch((error: unknown) => controller.error(error));
         // A sink's abort() would wait for a write that is stuck.
         controller.signal.addEventListener("abort", () => {
+          onAbort(controller.signal.reason);
           writer.abort(controller.signal.reason).catch(() => {});
         });
       },
-      async write(chunk, controller) {
-        const aborted = new Promise<never>((_resolve, reject) => {
-          controller.signal.addEventListener("abort", () => reject(controller.signal.reason), { once: true });
-        });
-        aborted.catch(() => {});
+      async write(chunk) {
         const forward = (piece: Uint8Array) => writer.write(piece);
         await Promise.race([hooks.send ? hooks.send(chunk, forward) : forward(chunk), aborted]);
       },

@@ -11,7 +11,6 @@ export async function main(): Promise<void> {
     await run({
       name: "chromium",
       origin: location.origin,
-      grep: new URLSearchParams(location.search).get("grep") ?? "",
       WebSocket,
       emit,
       async connect({ port }) {

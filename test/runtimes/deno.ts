@@ -1,15 +1,12 @@
-/** Runs the suites in Deno: `deno run suite.js ORIGIN GREP`. */
-import type { Transport } from "wassl";
+/** Runs the suites in Deno: `deno run suite.js ORIGIN`. */
+import { type DenoConnLike, denoTransport } from "wassl/transports/deno";
 import { afterTest } from "../contract/env.ts";
 import { type Message, run, textOf, uncaught } from "./common.ts";
 
 /** What is used of Deno, whose types are not at hand. */
 declare const Deno: {
   args: string[];
-  connect(options: {
-    hostname: string;
-    port: number;
-  }): Promise<Transport & { close(): void; setNoDelay(): void }>;
+  connect(options: { hostname: string; port: number }): Promise<DenoConnLike & { setNoDelay(): void }>;
   exit(): never;
 };
 
@@ -25,19 +22,18 @@ addEventListener("unhandledrejection", (event) => {
 const emit = (message: Message) => console.log(`\u0001${JSON.stringify(message)}`);
 
 export async function main(): Promise<void> {
-  const [origin = "", grep = ""] = Deno.args;
+  const [origin = ""] = Deno.args;
   try {
     await run({
       name: "deno",
       origin,
-      grep,
       WebSocket,
       emit,
       async connect({ host, port }) {
         const connection = await Deno.connect({ hostname: host, port });
-        afterTest(() => connection.close());
         connection.setNoDelay();
-        return connection;
+        afterTest(() => connection.close());
+        return denoTransport(connection);
       },
     });
   } catch (error) {

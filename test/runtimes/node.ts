@@ -1,4 +1,4 @@
-/** Runs the suites in Node.js: `node suite.js ORIGIN GREP`. */
+/** Runs the suites in Node.js: `node suite.js ORIGIN`. */
 import { once } from "node:events";
 import { connect } from "node:net";
 import { nodeTransport } from "wassl/transports/node";
@@ -6,7 +6,7 @@ import WebSocket from "ws";
 import { afterTest } from "../contract/env.ts";
 import { type Message, run, textOf, uncaught } from "./common.ts";
 
-const [, , origin = "", grep = ""] = process.argv;
+const [, , origin = ""] = process.argv;
 
 process.on("uncaughtException", uncaught);
 process.on("unhandledRejection", uncaught);
@@ -20,7 +20,6 @@ export async function main(): Promise<void> {
     await run({
       name: "node",
       origin,
-      grep,
       WebSocket,
       emit,
       async connect({ host, port }) {

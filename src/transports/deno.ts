@@ -1,0 +1,132 @@
+/**
+ * A `Deno.Conn` as a transport, with half-close.
+ *
+ * A `Deno.Conn` has streams and can be given to `startTls` as it stands, but these streams close the whole
+ * socket as soon as one of them ends: there is no reading after `writable.close()`, and nothing can be written
+ * once the peer has ended, so that its close_notify is not answered. This file uses `read()`, `write()` and
+ * `closeWrite()` instead, which leaves each direction its own end.
+ *
+ * - Reading fetches only when a reader asks, straight into the reader's buffer where it brings one (BYOB).
+ * - A write settles when the kernel has the bytes.
+ * - `writable.abort()` and `readable.cancel()` close the socket. When both directions have ended it is closed
+ *   too.
+ *
+ * @module
+ */
+
+import { TlsError } from "../errors.js";
+import type { Transport } from "../transport.js";
+
+/** What is used of a `Deno.Conn`. Written out so that neither this file nor its declarations need Deno's types. */
+export interface DenoConnLike {
+  read(buffer: Uint8Array): Promise<number | null>;
+  write(data: Uint8Array): Promise<number>;
+  closeWrite(): Promise<void>;
+  close(): void;
+}
+
+const CHUNK = 64 * 1024;
+
+/**
+ * Makes a transport of a connection (`Deno.TcpConn`, `Deno.UnixConn`, …), which belongs to it from then on.
+ *
+ * Failures are `TlsError`s of code `"transport"` with Deno's error as their `cause`.
+ */
+export function denoTransport(conn: DenoConnLike): Transport {
+  let reading: ReadableByteStreamController;
+  let writing: WritableStreamDefaultController;
+  let readOpen = true;
+  let writeOpen = true;
+  let closed = false;
+
+  const close = () => {
+    readOpen = writeOpen = false;
+    if (closed) return;
+    closed = true;
+    try {
+      conn.close();
+    } catch {
+      // Somebody else has closed it.
+    }
+  };
+  const closeWhenDone = () => {
+    if (!readOpen && !writeOpen) close();
+  };
+  /** Errors whichever side is still open, and gives the connection up. */
+  const fail = (error: TlsError) => {
+    if (readOpen) reading.error(error);
+    if (writeOpen) writing.error(error);
+    close();
+    return error;
+  };
+  const failed = (cause: unknown) =>
+    fail(new TlsError("transport", cause instanceof Error ? cause.message : String(cause), { cause }));
+
+  const readable = new ReadableStream({
+    type: "bytes",
+    autoAllocateChunkSize: CHUNK,
+    start(controller) {
+      reading = controller;
+    },
+    async pull() {
+      const request = reading.byobRequest;
+      if (!request?.view) return;
+      const { buffer, byteOffset, byteLength } = request.view;
+      let length: number | null;
+      try {
+        length = await conn.read(new Uint8Array(buffer, byteOffset, byteLength));
+      } catch (error) {
+        failed(error);
+        return;
+      }
+      if (!readOpen) return;
+      if (length === null) {
+        readOpen = false;
+        reading.close();
+        request.respond(0);
+        closeWhenDone();
+      } else {
+        request.respond(length);
+      }
+    },
+    cancel() {
+      readOpen = false;
+      fail(new TlsError("closed", "The transport was closed by cancelling its readable"));
+    },
+  });
+
+  const writable = new WritableStream<Uint8Array>({
+    start(controller) {
+      writing = controller;
+      const { signal } = controller;
+      // A sink's own abort() is only called after a write that is under way, which may never end. In a microtask,
+      // for the stream isn't to be errored while it aborts.
+      signal.addEventListener("abort", () =>
+        queueMicrotask(() =>
+          fail(new TlsError("transport", "The transport was aborted", { cause: signal.reason })),
+        ),
+      );
+    },
+    async write(chunk) {
+      if (!(chunk instanceof Uint8Array)) {
+        throw fail(new TlsError("invalid-argument", "A transport takes Uint8Arrays only"));
+      }
+      try {
+        for (let at = 0; at < chunk.byteLength; ) at += await conn.write(chunk.subarray(at));
+      } catch (error) {
+        throw failed(error);
+      }
+    },
+    async close() {
+      try {
+        await conn.closeWrite();
+      } catch (error) {
+        throw failed(error);
+      }
+      writeOpen = false;
+      closeWhenDone();
+    },
+  });
+
+  return { readable, writable };
+}

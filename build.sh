@@ -11,6 +11,8 @@
 # built aside and renamed into place, so that a build may be ended at any moment, and several may run at once.
 set -euo pipefail
 
+((BASH_VERSINFO[0] >= 5)) || { echo "build.sh: bash 5 is needed" >&2; exit 1; }
+
 called_from=$PWD
 project=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 cd -- "$project"
@@ -75,7 +77,7 @@ child=''
 cleanup() {
     local status=$? tree
     [[ -z $child ]] || { kill -KILL "$child"; wait "$child"; } 2>/dev/null || true
-    [[ ! -e $scratch/trees ]] || while read -r tree; do remove_tree "$tree"; done <"$scratch/trees"
+    [[ ! -e $scratch/trees ]] || while read -r tree; do remove_tree "$tree" || true; done <"$scratch/trees"
     rm -rf -- "$scratch"
     exit "$status"
 }
@@ -344,6 +346,9 @@ wasm_make() {
     stage openssl.wasm
     mkdir -p "$cache/wasm"
     link_wasm "$project" "$libs" "$1.new.wasm"
+    local key=$wasm_key
+    keys
+    [[ $wasm_key == "$key" ]] || die "a file in wasm/ changed during the build; start it again"
     sizes "$1.new.wasm" >"$1.sizes"
     mv -- "$1.new.wasm" "$1"
     staged

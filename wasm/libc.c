@@ -31,6 +31,19 @@ int getentropy(void *buffer, size_t length) {
     return -1;
 }
 
+/* ---- memory ----------------------------------------------------------------------------------------------- */
+
+int __real_emscripten_resize_heap(size_t size);
+int __wrap_emscripten_resize_heap(size_t size);
+
+/* malloc asks for 64 KiB more whenever it runs short, and each growth detaches every ArrayBuffer on the memory; an
+ * engine that cannot grow in place copies all of it. An eighth of what is there makes that rare. */
+int __wrap_emscripten_resize_heap(size_t size) {
+    size_t now = (size_t)__builtin_wasm_memory_size(0) * 65536;
+    if (now + now / 8 > size && __real_emscripten_resize_heap(now + now / 8)) return 1;
+    return __real_emscripten_resize_heap(size);
+}
+
 /* ---- environment ------------------------------------------------------------------------------------------ */
 
 /* No variable may steer a TLS library from outside (OPENSSL_CONF, SSL_CERT_FILE, SSLKEYLOGFILE …): there are none. */

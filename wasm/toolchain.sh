@@ -56,7 +56,7 @@ toolchain_enter() {
 }
 
 toolchain_debootstrap() {
-    local root=$1 mirror shipped script=() new
+    local root=$1 mirror shipped proxy script=() new
     [[ ! -d $root ]] || return 0
     toolchain_can_debootstrap || die "$(toolchain_advice)"
 
@@ -78,11 +78,14 @@ $(toolchain_advice)"
     # All suites share one script; an older debootstrap only lacks its name.
     [[ -e /usr/share/debootstrap/scripts/$DEBIAN_SUITE ]] || script=(/usr/share/debootstrap/scripts/sid)
 
+    # debootstrap downloads with wget, which does not know apt's configuration.
+    proxy=${http_proxy:-$(apt-config dump --format '%v%n' Acquire::http::Proxy | head -n 1)}
+
     new=$(new_tree "$cache/toolchain")
     say "debootstrap of $DEBIAN_SUITE with emscripten $EMSCRIPTEN_VERSION (download 400 MB, on disk 1.3 GB)"
     # Three lines of output for each package: retrieving or validating, unpacking, configuring.
     run_logged 'debootstrap, steps' '^I: (Retrieving|Validating|Unpacking|Configuring) ' '' \
-        "${namespace[@]}" debootstrap --variant=minbase --force-check-gpg --keyring="$debian_keyring" \
+        "${namespace[@]}" env ${proxy:+"http_proxy=$proxy"} debootstrap --variant=minbase --force-check-gpg --keyring="$debian_keyring" \
         --include=emscripten,make,perl "$DEBIAN_SUITE" "$new" "$mirror" "${script[@]}"
 
     # What no build here asks for: packages already unpacked, and system libraries for -flto and dynamic linking
@@ -92,10 +95,8 @@ $(toolchain_advice)"
 
     # Prove it, and let emcc compile now whatever system library the package did not bring prebuilt.
     toolchain_enter "$new"
-    printf 'int f(int a) { return a + 1; }\n' >"$new/probe.c"
-    (cd / && "${IN[@]}" emcc "${LINK_FLAGS[@]}" -sEXPORTED_FUNCTIONS=_f /probe.c -o /tmp/probe.wasm) >/dev/null ||
+    "${IN[@]}" emcc wasm/libc.c "${LINK_FLAGS[@]}" -sEXPORTED_FUNCTIONS=_malloc,_free -o /tmp/probe.wasm >&2 ||
         die "emcc in the new toolchain cannot link a program"
-    rm -f "$new/probe.c"
     mv -- "$new" "$root"
 }
 

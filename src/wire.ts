@@ -3,6 +3,9 @@ import { requireBytes } from "./openssl/library.js";
 import type { Wire } from "./pump.js";
 import type { Transport } from "./transport.js";
 
+/** How long the writing side may take to abort before the reading side is cancelled, in milliseconds. */
+const ABORT_PATIENCE = 100;
+
 /** A {@link Transport} whose both streams are ours, until they are released or closed. */
 export class TransportWire implements Wire {
   readonly transport: Transport;
@@ -53,7 +56,16 @@ export class TransportWire implements Wire {
   }
 
   abort(reason: unknown): void {
-    this.#writer.abort(reason).catch(() => {});
-    this.#reader.cancel(reason).catch(() => {});
+    // First the writing side, which knows how to abort; cancelling alone might look like an orderly end. But a sink whose
+    // write is stuck may never be done with its abort, and the reading side must go all the same.
+    const aborted = this.#writer.abort(reason).catch(() => {});
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const enough = new Promise((resolve) => {
+      timer = setTimeout(resolve, ABORT_PATIENCE);
+    });
+    void Promise.race([aborted, enough]).then(() => {
+      clearTimeout(timer);
+      this.#reader.cancel(reason).catch(() => {});
+    });
   }
 }

@@ -89,6 +89,11 @@ const behaviours: Record<string, Behaviour> = {
     tls.resume();
   },
 
+  /** Does not even read. */
+  stuck(tls) {
+    tls.pause();
+  },
+
   /** Answers the client's close_notify with its own, and goes on in plaintext: echoes it, prefixed with "plain ". */
   async "plaintext-after"(tls, raw, _parameters, log) {
     await digest(tls, log);

@@ -16,15 +16,15 @@ import { Site } from "./server/site.js";
 const usualPort = 8443;
 
 async function main(): Promise<void> {
-  const options = parseArguments(process.argv.slice(2), process.env);
-  if (options.help) {
-    console.log(usage);
-    return;
-  }
   const cleanup = new Cleanup();
   process.once("SIGINT", () => cleanup.runAndExit(0));
   process.once("SIGTERM", () => cleanup.runAndExit(0));
   try {
+    const options = parseArguments(process.argv.slice(2), process.env);
+    if (options.help) {
+      console.log(usage);
+      return;
+    }
     const url = await start(options, cleanup);
     console.log(`Wassl: ${url}   (Ctrl-C ends it)`);
   } catch (error) {

@@ -51,6 +51,9 @@ export class ClosingView {
 
   enable(possible: Visit["possible"]): void {
     for (const [verb, button] of this.#buttons) button.disabled = !possible[verb];
+    const { sent, received } = this.#flags();
+    light("flag-sent", sent);
+    light("flag-received", received);
   }
 
   tls(event: TlsEvent, time: number): void {
@@ -139,6 +142,12 @@ const spoken: Record<Kind, string> = {
   there: "server: ",
   both: "",
 };
+
+function light(id: string, on: boolean): void {
+  const flag = byId(id, HTMLElement);
+  flag.dataset.on = String(on);
+  flag.setAttribute("aria-label", `${flag.textContent} is ${on ? "set" : "not set"}`);
+}
 
 function heading(): HTMLLIElement {
   return element(

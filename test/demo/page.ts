@@ -209,9 +209,16 @@ async function boundsAnswer(browser: Browser, demo: Demo): Promise<void> {
   });
 }
 
-type Closing = { drawn: (string | RegExp)[]; outcome: RegExp; relay: number };
+interface Closing {
+  /** What the picture shows from the press of the button on. */
+  drawn: (string | RegExp)[];
+  outcome: RegExp;
+  /** SSL_SENT_SHUTDOWN at the end. */
+  sent: boolean;
+  /** The close code that the relay got. */
+  relay: number;
+}
 
-/** What the picture shows from the press of the button on. */
 const closings: [verb: string, expected: Closing][] = [
   [
     "closeWrite",
@@ -223,6 +230,7 @@ const closings: [verb: string, expected: Closing][] = [
         "server to page: close_notify 11",
       ],
       outcome: /^Complete: close_notify went both ways/,
+      sent: true,
       relay: 1000,
     },
   ],
@@ -236,6 +244,7 @@ const closings: [verb: string, expected: Closing][] = [
         "page: shutdown() settled: the transport came back with 0 bytes behind the last record 11",
       ],
       outcome: /^Complete: close_notify went both ways/,
+      sent: true,
       relay: 1000,
     },
   ],
@@ -244,6 +253,7 @@ const closings: [verb: string, expected: Closing][] = [
     {
       drawn: ["page: close() 00", "page to server: close_notify 10", /^page: close\(\) settled 1[01]$/],
       outcome: /^(Closed without waiting|Complete)/,
+      sent: true,
       relay: 1000,
     },
   ],
@@ -252,6 +262,7 @@ const closings: [verb: string, expected: Closing][] = [
     {
       drawn: ["page: abort() 00", "page: abort() settled 00"],
       outcome: /^Aborted: no close_notify was sent/,
+      sent: false,
       relay: 4000,
     },
   ],
@@ -264,8 +275,9 @@ async function closes(browser: Browser, demo: Demo, verb: string, expected: Clos
     await page.click(`[data-verb="${verb}"]`);
     await page.waitForSelector('body[data-state="ended"]');
     await page.waitForFunction(
-      (count) => document.querySelectorAll("#timeline .event-field").length > count,
-      [before + expected.drawn.length] as unknown as number,
+      // The heading is one of them.
+      (count) => document.querySelectorAll("#timeline .event").length > count,
+      before + expected.drawn.length,
     );
     const drawn = (await timeline(page)).slice(before);
     assert.equal(drawn.length, expected.drawn.length, drawn.join("\n"));
@@ -276,6 +288,8 @@ async function closes(browser: Browser, demo: Demo, verb: string, expected: Clos
       else assert.match(sorted[i] ?? "", line);
     });
     assert.match(await text(page, "#outcome"), expected.outcome);
+    const sent = await page.getAttribute("#flag-sent", "data-on");
+    assert.equal(sent, String(expected.sent), "SSL_SENT_SHUTDOWN");
     for (const button of await page.locator(".verb").all()) assert.ok(await button.isDisabled());
     await until(async () => (await relayLog(demo, relayIds[0] ?? "")).state === "ended");
     assert.equal((await relayLog(demo, relayIds[0] ?? "")).end?.code, expected.relay);

@@ -4,6 +4,7 @@
  *
  * @module
  */
+export type { WasmSource } from "./binding/loader.js";
 export {
   type Alert,
   type CloseInfo,

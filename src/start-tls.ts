@@ -96,6 +96,8 @@ export async function startTls(transport: Transport, options: ClientOptions): Pr
     },
     connection(ssl) {
       if (!ssl.setIp(name)) {
+        // With a colon it would have to be an IPv6 address: "name:443" and URLs are none.
+        if (name.includes(":")) throw noHostname(options.hostname);
         ssl.setHost(name);
         ssl.setServerName(name);
       }
@@ -265,21 +267,25 @@ function canonicalName(hostname: unknown): string {
     throw new TlsError("invalid-argument", "hostname must say whom to talk to: a DNS name or an IP address");
   }
   if (hostname.startsWith("[") && hostname.endsWith("]")) return hostname.slice(1, -1);
-  if (hostname.includes(":")) return hostname; // IPv6
+  if (hostname.includes(":")) return hostname; // IPv6, or nothing
   let ascii = hostname;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is "not ASCII"
   if (/[^\x00-\x7f]/.test(hostname)) {
     try {
       ascii = new URL(`https://${hostname}`).hostname;
     } catch (cause) {
-      throw new TlsError("invalid-argument", `"${hostname}" is no host name`, { cause });
+      throw noHostname(hostname, { cause });
     }
   }
   if (ascii.endsWith(".")) ascii = ascii.slice(0, -1);
   if (!/^[a-z0-9_*-]+(\.[a-z0-9_-]+)*$/i.test(ascii) || ascii.length > 253) {
-    throw new TlsError("invalid-argument", `"${hostname}" is no host name`);
+    throw noHostname(hostname);
   }
   return ascii;
+}
+
+function noHostname(hostname: string, options?: { cause: unknown }): TlsError {
+  return new TlsError("invalid-argument", `"${hostname}" is no host name and no IP address`, options);
 }
 
 function isList(value: CertificateData | readonly CertificateData[]): value is readonly CertificateData[] {

@@ -4,11 +4,12 @@
  *
  * @module
  */
+export type { WasmSource } from "../binding/loader.js";
 export type { Alert, OpenSslError } from "../errors.js";
 export { BioPair } from "./bio-pair.js";
 export * from "./constants.js";
 export { type Role, SslContext } from "./context.js";
 export { type LoadOptions, OpenSsl } from "./openssl.js";
 export { SslSession } from "./session.js";
-export { Ssl, type VerifyFailure } from "./ssl.js";
+export { Ssl, type SslFailure, type VerifyFailure } from "./ssl.js";
 export { X509 } from "./x509.js";

@@ -35,7 +35,7 @@ export interface VerifyFailure {
   certificate: X509 | undefined;
 }
 
-/** What is known about a `try…` that answered {@link FAILED} or {@link FAILED_SYSCALL}. */
+/** What is known about a `try…` that answered minus `SSL_ERROR_SSL` or minus `SSL_ERROR_SYSCALL`. */
 export interface SslFailure {
   /** OpenSSL's error queue. */
   errors: OpenSslError[];

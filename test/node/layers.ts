@@ -1,0 +1,57 @@
+/** Who may know whom (the table in docs/decisions.md): a module imports only from its own layer and those below. */
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize, relative } from "node:path";
+import QUnit from "qunit";
+
+const source = join(process.env.WASSL_REPOSITORY ?? "", "src");
+
+/** For each module or folder, the modules and folders that it may import. */
+const allowed: Record<string, readonly string[]> = {
+  "errors.ts": [],
+  "transport.ts": [],
+  "record-edges.ts": [],
+  "binding/": ["binding/", "errors.ts"],
+  "openssl/": ["openssl/", "binding/", "errors.ts"],
+  "pump.ts": ["errors.ts", "record-edges.ts", "openssl/bio-pair.ts", "openssl/ssl.ts"],
+  "wire.ts": ["errors.ts", "transport.ts", "pump.ts", "openssl/library.ts"],
+  "stream.ts": ["errors.ts", "transport.ts", "pump.ts", "wire.ts", "openssl/"],
+  "start-tls.ts": ["errors.ts", "transport.ts", "pump.ts", "wire.ts", "stream.ts", "openssl/"],
+  "transports/": ["errors.ts", "transport.ts", "transports/"],
+  "index.ts": [""],
+};
+
+function rule(file: string): readonly string[] | undefined {
+  return allowed[file] ?? allowed[`${dirname(file)}/`];
+}
+
+const files = readdirSync(source, { recursive: true, encoding: "utf8" })
+  .filter((file) => file.endsWith(".ts") && !file.endsWith(".d.ts"))
+  .map(normalize);
+
+QUnit.module("layers", () => {
+  for (const file of files) {
+    QUnit.test(file, (assert) => {
+      const may = rule(file);
+      assert.notStrictEqual(may, undefined, "it has its place");
+      const text = readFileSync(join(source, file), "utf8");
+      for (const [, from] of text.matchAll(/^(?:import|export)[^;]*? from "(\.[^"]+)";/gm)) {
+        const target = relative(source, join(source, dirname(file), from!)).replace(/\.js$/, ".ts");
+        assert.true(may?.some((each) => target.startsWith(each)) ?? false, `${file} may import ${target}`);
+      }
+    });
+  }
+
+  QUnit.test(
+    "nothing below the pump knows a promise or a timer, nothing above openssl/ a pointer",
+    (assert) => {
+      for (const file of files) {
+        const code = readFileSync(join(source, file), "utf8").replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, "");
+        // Loading is asynchronous by its nature.
+        if (file.startsWith("openssl/") && file !== "openssl/openssl.ts") {
+          assert.false(/\b(async|await|Promise|setTimeout|ReadableStream)\b/.test(code), file);
+        }
+        if (!/^(openssl|binding)\//.test(file)) assert.false(/\btls_[A-Z]|\bptr\b/.test(code), file);
+      }
+    },
+  );
+});

@@ -36,8 +36,8 @@ async function main(): Promise<void> {
 async function start(options: Arguments, cleanup: Cleanup): Promise<string> {
   const setup = await startTargets(options, cleanup);
   const allowed = new AllowList();
-  for (const { host, port } of [...setup.targets, ...setup.whatIfs, ...options.allow])
-    if (!forbidden.has(host)) allowed.add(host, port);
+  const reachable = setup.whatIfs.filter(({ id }) => id !== "forbidden");
+  for (const { host, port } of [...setup.targets, ...reachable]) allowed.add(host, port);
   // The same servers by their other name, so that an IP address in a certificate can be tried too.
   for (const { host, port } of setup.targets) if (host === "localhost") allowed.add("127.0.0.1", port);
 
@@ -55,25 +55,25 @@ async function start(options: Arguments, cleanup: Cleanup): Promise<string> {
 
   // A foreign name that resolves to 127.0.0.1 (DNS rebinding) betrays itself in the Host header.
   const isOwnHost = (request: IncomingMessage) => hosts.includes(request.headers.host ?? "");
-  const urlOf = (request: IncomingMessage) => new URL(request.url ?? "/", origins[0]);
+  // Undefined for what is no URL, as "//".
+  const urlOf = ({ url = "/" }: IncomingMessage) =>
+    URL.canParse(url, origins[0]) ? new URL(url, origins[0]) : undefined;
   server.on("request", (request, response) => {
-    if (isOwnHost(request)) site.handle(request, response, urlOf(request));
-    else
-      response
-        .writeHead(403, { "Content-Type": "text/plain" })
-        .end("This server answers to localhost only.\n");
+    const url = urlOf(request);
+    const refuse = (status: number, words: string) =>
+      response.writeHead(status, { "Content-Type": "text/plain" }).end(`${words}\n`);
+    if (!isOwnHost(request)) refuse(403, "This server answers to localhost only.");
+    else if (url === undefined) refuse(400, "That is no URL.");
+    else site.handle(request, response, url);
   });
   server.on("upgrade", (request, socket, head) => {
     socket.on("error", () => socket.destroy());
     const url = urlOf(request);
-    if (isOwnHost(request) && url.pathname === "/relay") relay.upgrade(request, socket, head, url);
+    if (isOwnHost(request) && url?.pathname === "/relay") relay.upgrade(request, socket, head, url);
     else socket.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
   });
   return `${origins[0]}/`;
 }
-
-/** A host that stands for "not on the allow-list". */
-const forbidden = new Set(["not-allowed.example"]);
 
 async function startTargets(options: Arguments, cleanup: Cleanup): Promise<DemoSetup> {
   const certificates = await makeCertificates();

@@ -181,7 +181,7 @@ function ended(entry: RelayEntry, code: number, reason: string): void {
 
 /** A close reason may hold 123 bytes of UTF-8 (RFC 6455 §5.5). */
 function shortened(reason: string): string {
-  let text = reason;
+  let text = reason.length > 123 ? `${reason.slice(0, 122)}…` : reason;
   while (Buffer.byteLength(text) > 123) text = `${text.slice(0, -2).trimEnd()}…`;
   return text;
 }

@@ -57,12 +57,36 @@ export async function testRelay(test: Test, demo: Demo, target: TargetServer): P
     assert.equal(response.statusCode, 403);
   });
 
+  await test("requests that make no sense are answered, and leave the server standing", async () => {
+    const { port, host } = new URL(demo.url);
+    const cases: [path: string, method: string, status: number][] = [
+      ["//", "GET", 400],
+      ["/../etc/passwd", "GET", 404],
+      ["/relay/log?id=1", "GET", 404],
+      ["/relay/watch?id=1", "GET", 400],
+      ["/", "POST", 405],
+    ];
+    for (const [path, method, status] of cases) {
+      const sent = request({ host: "127.0.0.1", port, path, method, headers: { host } }).end();
+      const [response] = await once(sent, "response");
+      response.resume();
+      assert.equal(response.statusCode, status, `${method} ${path}`);
+    }
+    const page = await fetch(demo.url);
+    assert.equal(page.status, 200);
+    assert.match(page.headers.get("content-security-policy") ?? "", /script-src 'self' 'wasm-unsafe-eval';/);
+    const wasm = await fetch(new URL("/openssl.wasm", demo.url));
+    assert.equal(wasm.headers.get("content-type"), "application/wasm");
+    await wasm.body?.cancel();
+  });
+
   await test("the relay goes only where it may, and says why not", async () => {
     const cases: [string, number | string, number, RegExp][] = [
       ["example.com", 443, RelayClose.notAllowed, /example\.com:443 is not on the relay's allow-list/],
       ["127.0.0.1", 22, RelayClose.notAllowed, /allow-list/],
       ["localhost.", target.port, RelayClose.notAllowed, /allow-list/],
       ["127.0.0.1", "0x50", RelayClose.notAllowed, /allow-list/],
+      [`${"long.".repeat(100)}example`, 443, RelayClose.notAllowed, /^long\.long\..*…$/],
       ["127.0.0.1", 70_000, RelayClose.badRequest, /host, port/],
       ["", target.port, RelayClose.badRequest, /host, port/],
     ];

@@ -1,4 +1,4 @@
-/** The few helpers with which the views make their elements. Text goes in as text: nothing here parses HTML. */
+/** The few functions with which the views make their elements. Text goes in as text: nothing here parses HTML. */
 
 type Child = Node | string | undefined;
 

@@ -59,6 +59,7 @@ function loadOpenSsl(): Promise<OpenSsl> {
 export class Visit {
   readonly id = crypto.randomUUID();
   readonly began = performance.now();
+  readonly #abandoned = new AbortController();
   #stream: TlsStream | undefined;
   #answer: HttpAnswer | undefined;
   #openssl: OpenSsl | undefined;
@@ -177,7 +178,7 @@ export class Visit {
 
   /** For leaving a connection behind: the page goes on to another one. */
   abandon(): void {
-    if (!this.#over) this.#stream?.abort();
+    this.#abandoned.abort();
   }
 
   async #connect(): Promise<TlsStream> {
@@ -191,6 +192,7 @@ export class Visit {
         maxVersion,
         alpnProtocols: ["http/1.1"],
         handshakeTimeout: 15_000,
+        signal: this.#abandoned.signal,
         openssl,
         onEvent: (event) => this.#tell({ type: "tls", event }),
       }),
@@ -203,7 +205,9 @@ export class Visit {
   /** Side by side: the network and the compiler do not wait for each other. */
   async #dialAndLoad(host: string, port: number): Promise<[Transport, OpenSsl]> {
     const [dialled, loaded] = await Promise.allSettled([
-      this.#timed("relay", () => connectWebSocket(relayUrl(this.id, host, port))),
+      this.#timed("relay", () =>
+        connectWebSocket(relayUrl(this.id, host, port), { signal: this.#abandoned.signal }),
+      ),
       this.#timed("openssl", async () => {
         this.#openssl = await loadOpenSsl();
         return this.#openssl;

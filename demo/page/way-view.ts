@@ -63,6 +63,7 @@ function draw(lane: HTMLDivElement, seen: DirectionSeen, newestFirst: boolean): 
   const key = `${seen.recordCount} ${seen.bytes}`;
   if (lane.dataset.drawn === key || seen.bytes === 0) return;
   lane.dataset.drawn = key;
+  lane.dataset.tls = String(seen.tls);
   if (seen.tls === false) {
     const text = printable(new TextDecoder("latin1").decode(fromHex(seen.start).subarray(0, 80)));
     lane.replaceChildren(element("span", { class: "bytes-clear" }, text.replaceAll("\n", " ⏎ ")));

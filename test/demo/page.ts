@@ -28,6 +28,7 @@ export async function testPage(test: Test, demo: Demo, executablePath: string): 
     await test("the server closes first, we answer", () => answersClose(browser, demo));
     for (const trouble of troubles)
       await test(`what if ${trouble.pick}: in words`, () => explains(browser, demo, trouble));
+    await test("a connection that is left behind is given up", () => leavesBehind(browser, demo));
     await test("what is wrong in the form is said before anything is sent", () => checksForm(browser, demo));
     await test("the keyboard alone will do", () => worksByKeyboard(browser, demo));
     for (const colorScheme of ["light", "dark"] as const)
@@ -398,6 +399,18 @@ async function explains(browser: Browser, demo: Demo, trouble: Trouble): Promise
   });
 }
 
+async function leavesBehind(browser: Browser, demo: Demo): Promise<void> {
+  await withPage(browser, demo, async (page, relayIds) => {
+    await connect(page, "node");
+    await connect(page, "rustls");
+    assert.equal(await text(page, "#way-server small"), "rustls, in Deno");
+    const [first = "", second = ""] = relayIds;
+    await until(async () => (await relayLog(demo, first)).state === "ended");
+    assert.equal((await relayLog(demo, first)).end?.code, 4000);
+    assert.equal((await relayLog(demo, second)).state, "open");
+  });
+}
+
 async function checksForm(browser: Browser, demo: Demo): Promise<void> {
   await withPage(browser, demo, async (page, relayIds) => {
     const cases: [field: string, value: string, words: RegExp][] = [
@@ -474,5 +487,5 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
     if (await condition()) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  throw new Error("it did not come to that in 5 s");
+  throw new Error(`it did not come to that in 5 s: ${condition}`);
 }

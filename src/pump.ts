@@ -38,14 +38,8 @@
  * and the one being sent). The wire is asked for a chunk only while somebody wants to read and #in is used up.
  */
 
-import {
-  type Alert,
-  TlsAlertError,
-  TlsCertificateError,
-  TlsError,
-  TlsTruncationError,
-  type TruncationPoint,
-} from "./errors.js";
+import { type Alert, TlsError, TlsTruncationError, type TruncationPoint } from "./errors.js";
+import { type EofPolicy, explain, passesAsEnd, transportError } from "./failure.js";
 import type { BioPair } from "./openssl/bio-pair.js";
 import { FAILED_SYSCALL, type Ssl, WANT_READ, WANT_WRITE, ZERO_RETURN } from "./openssl/ssl.js";
 import { RecordEdges } from "./record-edges.js";
@@ -64,8 +58,6 @@ export type TlsEvent = { readonly time: number } & (
   | ({ readonly type: "alert" } & Alert)
 );
 
-export type EofPolicy = "strict" | "record-boundary" | "ignore";
-
 export interface PumpOptions {
   ssl: Ssl;
   pair: BioPair;
@@ -73,6 +65,8 @@ export interface PumpOptions {
   /** Whose certificate is checked; for messages. */
   peerName: string;
   eofPolicy: EofPolicy;
+  /** End without close_notify: our side says nothing. */
+  quiet: boolean;
   onEvent?: ((event: TlsEvent) => void) | undefined;
   /** Called once, when the connection has failed. */
   onFailure(error: TlsError): void;
@@ -132,6 +126,7 @@ export class Pump {
   #open = false;
   #ended = false;
   #truncatedAt: TruncationPoint | undefined;
+  #writingClosed = false;
   #closeNotifyDone = false;
   #closeNotifyReceived = false;
   #fatalAlert: Alert | undefined;
@@ -177,9 +172,7 @@ export class Pump {
   write(bytes: Uint8Array): Promise<void> {
     const refused = this.#refusal();
     if (refused) return Promise.reject(refused);
-    if (this.#closeNotify || this.#closeNotifyDone) {
-      return Promise.reject(new TlsError("closed", "the writing side is closed"));
-    }
+    if (this.#writingClosed) return Promise.reject(new TlsError("closed", "the writing side is closed"));
     if (this.#write) throw new Error("a write is under way");
     if (bytes.length === 0) return Promise.resolve();
     const done = deferred();
@@ -192,7 +185,8 @@ export class Pump {
   closeWrite(): Promise<void> {
     const refused = this.#refusal();
     if (refused) return Promise.reject(refused);
-    if (this.#closeNotifyDone) return this.flush();
+    if (this.#writingClosed && !this.#closeNotify) return this.flush();
+    this.#writingClosed = true;
     this.#closeNotify ??= deferred();
     const { promise } = this.#closeNotify;
     this.#turn();
@@ -378,6 +372,12 @@ export class Pump {
   }
 
   #stepCloseNotify(wish: Deferred): boolean {
+    if (this.#options.quiet) {
+      // Not SSL_shutdown: quiet, that one also sets SSL_RECEIVED_SHUTDOWN, and what the peer still sends would be lost.
+      this.#closeNotify = undefined;
+      this.#flush(wish);
+      return true;
+    }
     // Half of a KeyUpdate or a ticket is here: SSL_shutdown would fail ("shutdown while in init") until the rest came.
     if (!this.#ssl.isInitFinished()) return this.#stepRead();
     const r = this.#ssl.tryShutdown();
@@ -536,67 +536,20 @@ export class Pump {
   #fail(r: number): void {
     const failure = this.#ssl.takeFailure();
     this.#noteAlerts();
-    const { errors } = failure;
-    const alert = this.#fatalAlert;
-    const truncated =
-      failure.unexpectedEof || (r === FAILED_SYSCALL && this.#eof === "told" && errors.length === 0);
-    const foreign = this.#open ? undefined : this.#edges.foreign;
-    if (failure.verify) {
-      const { name, text, depth, certificate } = failure.verify;
-      const subject = certificate?.subject ?? "";
-      const which = subject ? ` (depth ${depth}, ${subject})` : "";
-      this.#failWith(
-        new TlsCertificateError(
-          `the certificate of ${this.#options.peerName} was not accepted: ${text}${which}`,
-          { verifyError: name, depth, subject },
-          { errors },
-        ),
-      );
-    } else if (foreign !== undefined) {
-      const said = foreign === "" ? "" : `: it answered "${foreign}"`;
-      this.#failWith(new TlsError("not-tls", `the peer does not speak TLS${said}`, { errors }));
-    } else if (alert?.direction === "received") {
-      const message = `the peer ended the connection with the alert ${alert.description}`;
-      this.#failWith(new TlsAlertError(message, alert, { errors, cause: this.#sendError }));
-    } else if (truncated) {
-      this.#truncate(errors);
-    } else if (failure.outOfMemory) {
-      this.#failWith(new TlsError("out-of-memory", "linear memory is exhausted", { errors }));
-    } else if (r === ZERO_RETURN) {
-      const close: Alert = { direction: "received", level: "warning", description: "close_notify", code: 0 };
-      this.#failWith(
-        new TlsAlertError("the peer sent close_notify in the middle of the handshake", close, { errors }),
-      );
-    } else {
-      const last = errors.at(-1);
-      const why = last
-        ? last.data
-          ? `${last.reason} (${last.data})`
-          : last.reason
-        : "OpenSSL gave no reason";
-      const where = this.#open ? "the connection" : "the handshake";
-      this.#failWith(new TlsError("protocol", `${where} failed: ${why}`, { errors }));
-    }
-  }
-
-  #truncate(errors: TlsError["errors"]): void {
-    if (this.#sendError) {
-      this.#failWith(this.#sendError);
-      return;
-    }
-    const at = !this.#open ? "handshake" : this.#edges.atEdge ? "record" : "mid-record";
-    const { eofPolicy } = this.#options;
-    if (this.#open && (eofPolicy === "ignore" || (eofPolicy === "record-boundary" && at === "record"))) {
-      this.#truncatedAt = at;
+    const error = explain(r, failure, {
+      open: this.#open,
+      edges: this.#edges,
+      ended: this.#eof === "told",
+      peerName: this.#options.peerName,
+      fatalAlert: this.#fatalAlert,
+      sendError: this.#sendError,
+    });
+    if (error instanceof TlsTruncationError && passesAsEnd(error.at, this.#options.eofPolicy)) {
+      this.#truncatedAt = error.at;
       this.#end();
-      return;
+    } else {
+      this.#failWith(error);
     }
-    const where = {
-      handshake: this.#edges.silent ? "before it answered the handshake" : "in the middle of the handshake",
-      record: "without close_notify, between two records",
-      "mid-record": "without close_notify, in the middle of a record",
-    }[at];
-    this.#failWith(new TlsTruncationError(`the peer closed the transport ${where}`, at, { errors }));
   }
 
   #failWith(error: TlsError): void {
@@ -666,9 +619,4 @@ export class Pump {
     // Not from within a turn: what the application does then must not find OpenSSL in the middle of something.
     queueMicrotask(() => onEvent(whole));
   }
-}
-
-function transportError(doing: string, cause: unknown): TlsError {
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new TlsError("transport", `the transport failed while ${doing}: ${why}`, { cause });
 }

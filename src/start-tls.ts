@@ -1,4 +1,5 @@
 import { TlsError } from "./errors.js";
+import type { EofPolicy } from "./failure.js";
 import {
   SSL_MODE_ENABLE_PARTIAL_WRITE,
   SSL_MODE_RELEASE_BUFFERS,
@@ -11,7 +12,7 @@ import {
 import type { SslContext } from "./openssl/context.js";
 import { OpenSsl } from "./openssl/openssl.js";
 import type { Ssl } from "./openssl/ssl.js";
-import { type EofPolicy, Pump, type TlsEvent } from "./pump.js";
+import { Pump, type TlsEvent } from "./pump.js";
 import { farewell, type TlsInfo, TlsStream } from "./stream.js";
 import type { Transport } from "./transport.js";
 import { TransportWire } from "./wire.js";
@@ -182,6 +183,7 @@ async function establish(
     wire,
     peerName,
     eofPolicy,
+    quiet: options.quietShutdown ?? false,
     onEvent: options.onEvent,
     onFailure: (error) => stream?.failed(error),
   });

@@ -83,13 +83,15 @@ export class TlsStream implements Transport, AsyncDisposable {
   readonly info: TlsInfo;
   /**
    * How it ended. Resolves when the end was proper; rejects with a `TlsError`, whose `outcome` says the same, or with the
-   * reason of an abort, otherwise. Never reported as an unhandled rejection.
+   * reason of an abort, otherwise. Never reported as an unhandled rejection. What the peer does is seen only while somebody
+   * reads, since nothing is fetched otherwise.
    */
   readonly closed: Promise<CloseInfo>;
 
   readonly #parts: StreamParts;
   #settle!: { resolve(info: CloseInfo): void; reject(reason: unknown): void };
-  #outcome: CloseInfo | undefined;
+  /** Set once it has ended: what later calls are rejected with. */
+  #over: { reason: unknown } | undefined;
   #shutdownFlags: number | undefined;
   #readController!: ReadableByteStreamController;
   #writeController!: WritableStreamDefaultController;
@@ -184,19 +186,21 @@ export class TlsStream implements Transport, AsyncDisposable {
    * it reads. Otherwise what arrives is counted and dropped, up to `maxDiscard` bytes. Afterwards both ends are in step
    * again: the transport is given back for other use.
    *
-   * Rejects, and gives the transport up, when the peer does not answer in time, or breaks off.
+   * Rejects, and gives the transport up, when the peer does not answer in time, or breaks off. The options of the first
+   * call count. After an end through the streams the transport is still to be had here if `preventClose` was set.
    */
-  shutdown(options: ShutdownOptions = {}): Promise<ShutdownResult> {
-    this.#shutdown ??= this.#shutDown(options);
-    return this.#shutdown;
-  }
-
-  async #shutDown(options: ShutdownOptions): Promise<ShutdownResult> {
+  async shutdown(options: ShutdownOptions = {}): Promise<ShutdownResult> {
+    if (this.#shutdown) return this.#shutdown;
     const { timeout = DEFAULT_SHUTDOWN_TIMEOUT, maxDiscard = DEFAULT_MAX_DISCARD, signal } = options;
-    if (this.#outcome) throw this.#alreadyOver("shutdown");
     requireBound(timeout, "timeout");
     requireBound(maxDiscard, "maxDiscard");
     signal?.throwIfAborted();
+    if (this.#over) throw this.#over.reason;
+    this.#shutdown = this.#shutDown(timeout, maxDiscard, signal);
+    return this.#shutdown;
+  }
+
+  async #shutDown(timeout: number, maxDiscard: number, signal?: AbortSignal): Promise<ShutdownResult> {
     const onAbort = () => this.abort(signal!.reason);
     signal?.addEventListener("abort", onAbort);
     const timer =
@@ -215,12 +219,24 @@ export class TlsStream implements Transport, AsyncDisposable {
       clearTimeout(timer);
       signal?.removeEventListener("abort", onAbort);
     }
-    if (this.#outcome) throw this.#alreadyOver("shutdown");
+    if (this.#over) throw this.#over.reason;
+    return this.#handBack();
+  }
+
+  /** Ends properly, and leaves the transport to others. */
+  #handBack(): ShutdownResult {
     const { pump, wire } = this.#parts;
     const trailing = pump.takeTrailing();
-    const info = this.#end(this.#parts.quiet ? "quiet" : pump.truncatedAt ? "truncated" : "complete");
+    const info = this.#end(this.#howItEnds());
     wire.release();
     return { transport: wire.transport, trailing, info };
+  }
+
+  #howItEnds(): CloseInfo["how"] {
+    const { pump, quiet } = this.#parts;
+    if (pump.truncatedAt) return "truncated";
+    if (quiet) return "quiet";
+    return pump.ended ? "complete" : "closed-without-waiting";
   }
 
   async #readToEnd(maxDiscard: number): Promise<void> {
@@ -275,8 +291,8 @@ export class TlsStream implements Transport, AsyncDisposable {
   }
 
   async #closeNow(): Promise<void> {
-    if (this.#outcome) return;
-    const { pump, wire, quiet } = this.#parts;
+    if (this.#over) return;
+    const { wire } = this.#parts;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
       const error = new TlsError(
@@ -287,8 +303,8 @@ export class TlsStream implements Transport, AsyncDisposable {
     });
     try {
       await Promise.race([this.closeWrite(), late]);
-      if (this.#outcome) return;
-      this.#end(quiet ? "quiet" : pump.ended && !pump.truncatedAt ? "complete" : "closed-without-waiting");
+      if (this.#over) return;
+      this.#end(this.#howItEnds());
       await Promise.race([wire.close(), late]);
     } catch (error) {
       // Not an error of close(): the connection is closed either way, and `closed` says how.
@@ -341,23 +357,19 @@ export class TlsStream implements Transport, AsyncDisposable {
 
   /** When both directions ended through the streams, nobody else will close the transport. */
   #endOfBoth(): void {
-    const { pump, wire, preventClose, quiet } = this.#parts;
-    if (!this.#readOver || !this.#writeOver || this.#outcome || this.#shutdown || this.#close) return;
-    const how = quiet
-      ? "quiet"
-      : pump.truncatedAt
-        ? "truncated"
-        : pump.ended
-          ? "complete"
-          : "closed-without-waiting";
-    this.#end(how);
-    if (preventClose) wire.release();
-    else wire.close().catch((error) => wire.abort(error));
+    if (!this.#readOver || !this.#writeOver || this.#over || this.#shutdown || this.#close) return;
+    const { wire, preventClose } = this.#parts;
+    if (preventClose) {
+      this.#shutdown = Promise.resolve(this.#handBack());
+    } else {
+      this.#end(this.#howItEnds());
+      wire.close().catch((error) => wire.abort(error));
+    }
   }
 
   /** The pump says that the connection has failed. @internal */
   failed(error: TlsError): void {
-    if (this.#outcome) return;
+    if (this.#over) return;
     const { pump, wire } = this.#parts;
     const how =
       error.code === "truncated"
@@ -375,7 +387,7 @@ export class TlsStream implements Transport, AsyncDisposable {
   }
 
   #giveUp(reason: unknown, how: CloseInfo["how"]): unknown {
-    if (this.#outcome) return reason;
+    if (this.#over) return reason;
     this.#parts.wire.abort(reason);
     this.#end(how, reason);
     return reason;
@@ -383,18 +395,23 @@ export class TlsStream implements Transport, AsyncDisposable {
 
   #end(how: CloseInfo["how"], reason?: unknown): CloseInfo {
     const { pump, ssl, quiet } = this.#parts;
+    const failure =
+      reason ??
+      new TlsError("closed", `the TLS connection is over (${how})${how === "complete" ? this.#hint() : ""}`);
+    this.#over = { reason: failure };
+    // Quiet, it sends nothing, but marks the session as well closed.
+    if (quiet && reason === undefined) crashProof(() => ssl.tryShutdown(), 0);
     const truncatedAt =
       pump.truncatedAt ?? (pump.failure instanceof TlsTruncationError ? pump.failure.at : undefined);
     const info: CloseInfo = {
-      sentCloseNotify: pump.closeNotifySent && !quiet,
+      sentCloseNotify: pump.closeNotifySent,
       receivedCloseNotify: pump.closeNotifyReceived,
       how,
       ...(truncatedAt && { truncatedAt }),
       ...(pump.fatalAlert && { alert: pump.fatalAlert }),
-      resumable: how !== "aborted" && isResumable(ssl),
+      resumable: isResumable(ssl),
       discarded: this.#discarded,
     };
-    this.#outcome = info;
     this.#stopListening();
     this.#shutdownFlags = crashProof(() => ssl.getShutdown(), 0);
     if (reason === undefined) {
@@ -403,7 +420,6 @@ export class TlsStream implements Transport, AsyncDisposable {
       if (reason instanceof TlsError) reason.outcome = info;
       this.#settle.reject(reason);
     }
-    const failure = reason ?? new TlsError("closed", "the TLS connection was closed");
     if (pump.ended && reason === undefined) this.#closeReadable();
     else if (!this.#readOver) {
       this.#readOver = true;
@@ -416,8 +432,8 @@ export class TlsStream implements Transport, AsyncDisposable {
     return info;
   }
 
-  #alreadyOver(verb: string): unknown {
-    return new TlsError("closed", `${verb}(): the connection is over already (${this.#outcome?.how})`);
+  #hint(): string {
+    return this.#shutdown ? "" : ", and so the transport was closed; preventClose keeps it open";
   }
 }
 
@@ -427,8 +443,10 @@ function requireBound(value: number, name: string): void {
   }
 }
 
+/** Without SSL_SENT_SHUTDOWN `SSL_free` takes the session out of use, whatever it says until then. */
 function isResumable(ssl: Ssl): boolean {
   return crashProof(() => {
+    if ((ssl.getShutdown() & SSL_SENT_SHUTDOWN) === 0) return false;
     const session = ssl.getSession();
     try {
       return session?.isResumable() ?? false;

@@ -249,6 +249,35 @@ QUnit.module("pump: invariants", () => {
     assert.strictEqual(await sha256(concat([got])), await sha256(bytes));
   });
 
+  QUnit.test("one send at a time: nothing queues up in the transport's stream", async (assert) => {
+    const [near, far] = pair();
+    const inner = near.writable.getWriter();
+    let most = 0;
+    let waiting = 0;
+    const counting: Transport = {
+      readable: near.readable,
+      writable: new WritableStream(
+        {
+          async write(chunk) {
+            await inner.write(chunk);
+            waiting--;
+          },
+        },
+        {
+          highWaterMark: 1,
+          // Asked as soon as write() is called.
+          size() {
+            most = Math.max(most, ++waiting);
+            return 1;
+          },
+        },
+      ),
+    };
+    const [client, server] = await connected([counting, far], { bioPairSize: 500 });
+    await carries(assert, client, server, randomBytes(MiB, env.seed));
+    assert.strictEqual(most, 1);
+  });
+
   QUnit.test("backpressure: what is not read is not sent", async (assert) => {
     const capacity = 64 * KiB;
     const [near, far] = pair({ capacity });

@@ -17,9 +17,10 @@ export {
   TlsTruncationError,
   type TruncationPoint,
 } from "./errors.js";
+export type { EofPolicy } from "./failure.js";
 export { type LoadOptions, OpenSsl } from "./openssl/openssl.js";
 export { X509 } from "./openssl/x509.js";
-export type { EofPolicy, TlsEvent } from "./pump.js";
+export type { TlsEvent } from "./pump.js";
 export {
   acceptTls,
   type CertificateData,

@@ -1,0 +1,87 @@
+/** What it means when an operation of OpenSSL failed: the typed error, from all that is known at that moment. */
+import {
+  type Alert,
+  TlsAlertError,
+  TlsCertificateError,
+  TlsError,
+  TlsTruncationError,
+  type TruncationPoint,
+} from "./errors.js";
+import { FAILED_SYSCALL, type SslFailure, ZERO_RETURN } from "./openssl/ssl.js";
+import type { RecordEdges } from "./record-edges.js";
+
+export type EofPolicy = "strict" | "record-boundary" | "ignore";
+
+/** What OpenSSL does not know, or not say. */
+export interface Circumstances {
+  /** The handshake is done. */
+  open: boolean;
+  /** Of what was received. */
+  edges: RecordEdges;
+  /** OpenSSL was told that the transport has ended. */
+  ended: boolean;
+  /** Whose certificate is checked; for messages. */
+  peerName: string;
+  fatalAlert: Alert | undefined;
+  /** The transport failed while sending. The end that is seen then is no wonder. */
+  sendError: TlsError | undefined;
+}
+
+/**
+ * @param r what the operation answered: minus an `SSL_ERROR_*` that is no want
+ * @param failure taken right after it
+ */
+export function explain(r: number, failure: SslFailure, circumstances: Circumstances): TlsError {
+  const { open, edges, ended, peerName, fatalAlert: alert, sendError } = circumstances;
+  const { errors } = failure;
+  const truncated = failure.unexpectedEof || (r === FAILED_SYSCALL && ended && errors.length === 0);
+  const foreign = open ? undefined : edges.foreign;
+  if (failure.verify) {
+    const { name, text, depth, certificate } = failure.verify;
+    const subject = certificate?.subject ?? "";
+    const which = subject ? ` (depth ${depth}, ${subject})` : "";
+    return new TlsCertificateError(
+      `the certificate of ${peerName} was not accepted: ${text}${which}`,
+      { verifyError: name, depth, subject },
+      { errors },
+    );
+  }
+  if (foreign !== undefined) {
+    const said = foreign === "" ? "" : `: it answered "${foreign}"`;
+    return new TlsError("not-tls", `the peer does not speak TLS${said}`, { errors });
+  }
+  if (alert?.direction === "received") {
+    const message = `the peer ended the connection with the alert ${alert.description}`;
+    return new TlsAlertError(message, alert, { errors, cause: sendError });
+  }
+  if (truncated) {
+    if (sendError) return sendError;
+    const at = !open ? "handshake" : edges.atEdge ? "record" : "mid-record";
+    const where = {
+      handshake: edges.silent ? "before it answered the handshake" : "in the middle of the handshake",
+      record: "without close_notify, between two records",
+      "mid-record": "without close_notify, in the middle of a record",
+    }[at];
+    return new TlsTruncationError(`the peer closed the transport ${where}`, at, { errors });
+  }
+  if (failure.outOfMemory) return new TlsError("out-of-memory", "linear memory is exhausted", { errors });
+  if (r === ZERO_RETURN) {
+    const close: Alert = { direction: "received", level: "warning", description: "close_notify", code: 0 };
+    return new TlsAlertError("the peer sent close_notify in the middle of the handshake", close, { errors });
+  }
+  const last = errors.at(-1);
+  const why = last ? (last.data ? `${last.reason} (${last.data})` : last.reason) : "OpenSSL gave no reason";
+  const where = open ? "the connection" : "the handshake";
+  return new TlsError("protocol", `${where} failed: ${why}`, { errors });
+}
+
+/** Whether the policy lets an end without close_notify pass. In the handshake it never does. */
+export function passesAsEnd(at: TruncationPoint, policy: EofPolicy): boolean {
+  if (at === "handshake") return false;
+  return policy === "ignore" || (policy === "record-boundary" && at === "record");
+}
+
+export function transportError(doing: "sending" | "receiving", cause: unknown): TlsError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new TlsError("transport", `the transport failed while ${doing}: ${why}`, { cause });
+}

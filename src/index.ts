@@ -5,6 +5,14 @@
  * @module
  */
 export type { WasmSource } from "./binding/loader.js";
+export type {
+  CertificateData,
+  ClientIdentity,
+  ServerIdentity,
+  TlsInfo,
+  TlsOptions,
+  TlsVersion,
+} from "./configure.js";
 export {
   type Alert,
   type CloseInfo,
@@ -23,12 +31,10 @@ export { X509 } from "./openssl/x509.js";
 export type { TlsEvent } from "./pump.js";
 export {
   acceptTls,
-  type CertificateData,
   type ClientOptions,
   type CommonOptions,
   type ServerOptions,
   startTls,
-  type TlsVersion,
 } from "./start-tls.js";
-export type { ShutdownOptions, ShutdownResult, TlsInfo, TlsStream } from "./stream.js";
+export type { ShutdownOptions, ShutdownResult, TlsStream } from "./stream.js";
 export type { Transport } from "./transport.js";

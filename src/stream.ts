@@ -1,31 +1,11 @@
+import type { TlsInfo } from "./configure.js";
 import { type CloseInfo, TlsError, TlsTruncationError } from "./errors.js";
 import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "./openssl/constants.js";
 import { requireBytes } from "./openssl/library.js";
 import type { Ssl } from "./openssl/ssl.js";
-import type { X509 } from "./openssl/x509.js";
 import type { Pump } from "./pump.js";
 import type { Transport } from "./transport.js";
 import type { TransportWire } from "./wire.js";
-
-/** What the handshake settled. */
-export interface TlsInfo {
-  /** "TLSv1.3" */
-  readonly protocol: string;
-  /** "TLS_AES_128_GCM_SHA256" */
-  readonly cipher: string;
-  /** The group of the key exchange, "X25519MLKEM768"; undefined where none took part. */
-  readonly group: string | undefined;
-  /** The algorithm with which the peer proved its key, "ecdsa_secp256r1_sha256". */
-  readonly signatureAlgorithm: string | undefined;
-  readonly alpnProtocol: string | undefined;
-  /** The name asked for with SNI. */
-  readonly serverName: string | undefined;
-  /** The peer's certificates as it sent them, its own first. */
-  readonly peerCertificates: readonly X509[];
-  /** The peer showed a certificate, and it was checked: chain, dates, and, by a client, the name. */
-  readonly verified: boolean;
-  readonly sessionReused: boolean;
-}
 
 export interface ShutdownOptions {
   /** Gives up when it fires: the connection is aborted with its reason. */
@@ -371,16 +351,7 @@ export class TlsStream implements Transport, AsyncDisposable {
   failed(error: TlsError): void {
     if (this.#over) return;
     const { pump, wire } = this.#parts;
-    const how =
-      error.code === "truncated"
-        ? "truncated"
-        : pump.fatalAlert || error.code === "alert"
-          ? "alert"
-          : error.code === "out-of-memory" ||
-              error.code === "wasm-crashed" ||
-              error.code === "invalid-argument"
-            ? "aborted"
-            : "failed";
+    const how = outcomeOf(error, pump);
     // The alert that tells the peer leaves first, if the transport takes it.
     farewell(pump, wire, error);
     this.#end(how, error);
@@ -434,6 +405,21 @@ export class TlsStream implements Transport, AsyncDisposable {
 
   #hint(): string {
     return this.#shutdown ? "" : ", and so the transport was closed; preventClose keeps it open";
+  }
+}
+
+/** What kind of end a failure makes. OpenSSL answers a truncation with an alert, which is not its cause. */
+function outcomeOf(error: TlsError, pump: Pump): CloseInfo["how"] {
+  switch (error.code) {
+    case "truncated":
+      return "truncated";
+    case "transport":
+      return "failed";
+    case "alert":
+      return "alert";
+    default:
+      // A protocol error is told to the peer; what is our own trouble (memory, say) is not.
+      return pump.fatalAlert ? "alert" : "aborted";
   }
 }
 

@@ -13,7 +13,7 @@
  */
 import { connect, createServer } from "node:net";
 import { setImmediate } from "node:timers/promises";
-import { listen, type PeerContext } from "./peer.ts";
+import { chunksOf, listen, type PeerContext } from "./peer.ts";
 
 export async function startFault(context: PeerContext, parameters: URLSearchParams) {
   const target = await context.peer(parameters.get("peer") ?? "");
@@ -28,6 +28,7 @@ export async function startFault(context: PeerContext, parameters: URLSearchPara
     const upstream = connect({ port: target.port, host: "127.0.0.1", allowHalfOpen: true });
     let up = 0;
     let down = 0;
+    let over = false;
     client.on("data", (chunk: Buffer) => {
       up += chunk.byteLength;
       if (!upstream.write(chunk)) client.pause();
@@ -45,7 +46,7 @@ export async function startFault(context: PeerContext, parameters: URLSearchPara
     upstream.on("error", () => client.destroy());
 
     void (async () => {
-      for await (const bytes of upstream as AsyncIterable<Buffer>) {
+      for await (const bytes of chunksOf(upstream)) {
         const chunk = bytes.subarray(0, last - down);
         if (flip >= down && flip < down + chunk.byteLength) chunk[flip - down]! ^= 0xff;
         down += chunk.byteLength;
@@ -58,14 +59,13 @@ export async function startFault(context: PeerContext, parameters: URLSearchPara
             });
           } else if (Number.isFinite(trickle)) await setImmediate();
         }
-        if (down < last) continue;
+        if (down < last || over) continue;
+        // Whatever else the server sends is read and lost.
+        over = true;
         if (parameters.has("cut")) client.end();
         if (parameters.has("reset")) setTimeout(() => client.resetAndDestroy(), 50);
-        // Whatever else the server sends is lost, but it is not held up.
-        upstream.on("error", () => {});
-        return;
       }
-      if (!parameters.has("hold")) client.end();
+      if (!parameters.has("hold") && !over) client.end();
     })().catch(() => client.destroy());
   });
   return listen(server, events);

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createSecureContext, type SecureVersion, TLSSocket } from "node:tls";
 import { randomBytes } from "../fakes/random.ts";
 import { type LeafName, leafNames } from "./certs.ts";
-import { listen, type PeerContext } from "./peer.ts";
+import { chunksOf, listen, type PeerContext } from "./peer.ts";
 
 type Behaviour = (
   tls: TLSSocket,
@@ -30,7 +30,7 @@ const behaviours: Record<string, Behaviour> = {
   /** Says nothing until the client's close_notify; then sends everything back, and ends. */
   async "reply-after-end"(tls) {
     const chunks: Buffer[] = [];
-    for await (const chunk of tls) chunks.push(chunk);
+    for await (const chunk of chunksOf(tls)) chunks.push(chunk);
     tls.end(Buffer.concat(chunks));
   },
 
@@ -184,7 +184,7 @@ function withoutEnd(raw: Socket): Duplex {
 async function digest(tls: TLSSocket, log: (event: string) => void, pace = 0) {
   const hash = createHash("sha256");
   let length = 0;
-  for await (const chunk of tls as AsyncIterable<Buffer>) {
+  for await (const chunk of chunksOf(tls)) {
     hash.update(chunk);
     length += chunk.byteLength;
     if (pace > 0) await sleep(pace);

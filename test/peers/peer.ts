@@ -1,6 +1,7 @@
 /** What every peer is: something that listens on 127.0.0.1 and behaves in one known way. */
 import { once } from "node:events";
 import type { Server } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Tools } from "../setup.ts";
 import type { CertFiles } from "./certs.ts";
 
@@ -29,4 +30,9 @@ export async function listen(server: Server, events: string[]): Promise<Peer> {
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("a TCP port was expected");
   return { port: address.port, events, close: () => server.close() };
+}
+
+/** What a duplex gives, to its end. (A plain `for await` would then destroy the duplex, both ways.) */
+export function chunksOf(duplex: Duplex): AsyncIterable<Buffer> {
+  return duplex.iterator({ destroyOnReturn: false });
 }

@@ -7,6 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { randomBytes } from "../fakes/random.ts";
 import { killAtEnd } from "../processes.ts";
 import { type LeafName, leafNames } from "./certs.ts";
+import { nginxFile } from "./nginx-file.ts";
 import type { Peer, PeerContext } from "./peer.ts";
 
 /**
@@ -54,8 +55,6 @@ export async function startGnutls(context: PeerContext, parameters: URLSearchPar
   await waitForPort(port, child);
   return { port, events: [], close: () => void child.kill() };
 }
-
-export const nginxFile = { name: "8MiB.bin", length: 8 * 1024 * 1024, seed: 8 };
 
 /**     nginx?version=1.2|1.3&cert=LEAF             an HTTPS server of static files */
 export async function startNginx(context: PeerContext, parameters: URLSearchParams): Promise<Peer> {

@@ -137,10 +137,13 @@ export async function startNodeTls(context: PeerContext, parameters: URLSearchPa
       ...(alpn ? { ALPNProtocols: alpn.split(",") } : {}),
     });
     Reflect.set(tls, "allowHalfOpen", true);
-    tls.on("error", (error: NodeJS.ErrnoException) => {
+    const onError = (error: NodeJS.ErrnoException) => {
       log(`error ${error.code}`);
       raw.destroy();
-    });
+    };
+    tls.on("error", onError);
+    // After the handshake a TLSSocket without a tls.Server keeps its errors to itself, but for this event.
+    tls.on("_tlsError", onError);
     tls.on("end", () => log("end"));
     tls.on("finish", () => {
       // With close_notify sent, most servers send their FIN too.

@@ -173,6 +173,11 @@ export class Pump {
     const refused = this.#refusal();
     if (refused) return Promise.reject(refused);
     if (this.#writingClosed) return Promise.reject(new TlsError("closed", "the writing side is closed"));
+    if (this.#truncatedAt) {
+      return Promise.reject(
+        new TlsError("closed", "the peer closed the transport, and with it this connection"),
+      );
+    }
     if (this.#write) throw new Error("a write is under way");
     if (bytes.length === 0) return Promise.resolve();
     const done = deferred();
@@ -372,14 +377,15 @@ export class Pump {
   }
 
   #stepCloseNotify(wish: Deferred): boolean {
-    if (this.#options.quiet) {
-      // Not SSL_shutdown: quiet, that one also sets SSL_RECEIVED_SHUTDOWN, and what the peer still sends would be lost.
+    // Quiet, SSL_shutdown is not called: it also sets SSL_RECEIVED_SHUTDOWN, and what the peer still sends would be lost.
+    // After a truncation that passed as an end it cannot be: for OpenSSL that was an error, and nobody is there to be told.
+    if (this.#options.quiet || this.#truncatedAt) {
       this.#closeNotify = undefined;
       this.#flush(wish);
       return true;
     }
     // Half of a KeyUpdate or a ticket is here: SSL_shutdown would fail ("shutdown while in init") until the rest came.
-    if (!this.#ssl.isInitFinished()) return this.#stepRead();
+    if (!this.#ended && !this.#ssl.isInitFinished()) return this.#stepRead();
     const r = this.#ssl.tryShutdown();
     if (r < 0) return this.#lacks(r, () => this.#fail(r));
     this.#closeNotify = undefined;
@@ -546,6 +552,8 @@ export class Pump {
     });
     if (error instanceof TlsTruncationError && passesAsEnd(error.at, this.#options.eofPolicy)) {
       this.#truncatedAt = error.at;
+      this.#write?.reject(error);
+      this.#write = undefined;
       this.#end();
     } else {
       this.#failWith(error);

@@ -83,6 +83,12 @@ export class TlsStream implements Transport, AsyncDisposable {
   #readOver = false;
   #discarded = 0;
   #closeWrite: Promise<void> | undefined;
+  /** Chunks in the writable stream's queue, which the pump has not seen yet. */
+  #queued = 0;
+  /** Those of them that were there before `closeWrite()`; undefined until it is called. What comes later is refused. */
+  #ahead: number | undefined;
+  /** Calls back when there is none of those any more. */
+  #nothingAhead: () => void = () => {};
   /** close_notify has left, not only been written. */
   #writeOver = false;
   #shutdown: Promise<ShutdownResult> | undefined;
@@ -116,21 +122,44 @@ export class TlsStream implements Transport, AsyncDisposable {
         this.#endOfBoth();
       },
     });
-    this.writable = new WritableStream({
-      start: (controller) => {
-        this.#writeController = controller;
-        // Not the sink's abort(): that one waits for the write under way, which may never be done. And not at once: Node.js
-        // cannot bear that a stream is errored while it is being aborted.
-        controller.signal.addEventListener("abort", () => {
-          queueMicrotask(() => this.abort(controller.signal.reason));
-        });
+    this.writable = new WritableStream(
+      {
+        start: (controller) => {
+          this.#writeController = controller;
+          // Not the sink's abort(): that one waits for the write under way, which may never be done. And not at once:
+          // Node.js cannot bear that a stream is errored while it is being aborted.
+          controller.signal.addEventListener("abort", () => {
+            queueMicrotask(() => this.abort(controller.signal.reason));
+          });
+        },
+        write: async (chunk) => {
+          this.#queued--;
+          try {
+            if (this.#ahead === 0) throw new TlsError("closed", "the writing side is closed");
+            requireBytes(chunk, "what is written");
+            const written = parts.pump.write(chunk);
+            if (this.#ahead !== undefined && --this.#ahead === 0) this.#nothingAhead();
+            await written;
+          } catch (error) {
+            // The stream is errored by this, and what is queued behind never gets here.
+            this.#forgetQueue();
+            throw error;
+          }
+        },
+        close: () => {
+          this.#forgetQueue();
+          return this.closeWrite();
+        },
       },
-      write: (chunk) => {
-        requireBytes(chunk, "what is written");
-        return parts.pump.write(chunk);
+      {
+        highWaterMark: 1,
+        // Asked when write() is called, and so the one place to learn of a chunk that waits in the stream's queue.
+        size: () => {
+          this.#queued++;
+          return 1;
+        },
       },
-      close: () => this.closeWrite(),
-    });
+    );
     const { signal } = parts;
     if (signal) {
       const abort = () => this.abort(signal.reason);
@@ -155,6 +184,14 @@ export class TlsStream implements Transport, AsyncDisposable {
   }
 
   async #finishWriting(): Promise<void> {
+    // What was given to write() before, and still waits in the stream's queue, goes first.
+    this.#ahead = this.#queued;
+    if (this.#ahead > 0) {
+      await new Promise<void>((resolve) => {
+        this.#nothingAhead = resolve;
+      });
+      this.#ahead = 0;
+    }
     await this.#parts.pump.closeWrite();
     this.#writeOver = true;
     this.#endOfBoth();
@@ -335,6 +372,11 @@ export class TlsStream implements Transport, AsyncDisposable {
     this.#readController.byobRequest?.respond(0);
   }
 
+  #forgetQueue(): void {
+    this.#queued = 0;
+    this.#nothingAhead();
+  }
+
   /** When both directions ended through the streams, nobody else will close the transport. */
   #endOfBoth(): void {
     if (!this.#readOver || !this.#writeOver || this.#over || this.#shutdown || this.#close) return;
@@ -397,6 +439,7 @@ export class TlsStream implements Transport, AsyncDisposable {
       this.#readController.error(failure);
     }
     this.#writeController.error(failure);
+    this.#forgetQueue();
     this.#pulled();
     // After a failure the pump goes on until its alert has left; otherwise this is the end of it.
     if (reason === undefined || reason !== pump.failure) pump.release(failure);

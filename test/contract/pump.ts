@@ -137,21 +137,26 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
       assert.deepEqual(client.shutdownFlags, { sent: true, received: true });
     });
 
-    QUnit.test("bytes behind close_notify are given back, and plaintext goes on", async (assert) => {
-      const [near, far] = pair();
-      const [client, server] = await connected([near, far], only, only);
-      const serverEnds = server.shutdown().then(async ({ transport }) => {
-        await write(transport.writable, utf8("plain text follows"));
-        return transport;
-      });
-      // Let both arrive before we look.
-      await sleep(50);
-      const { transport, trailing } = await client.shutdown();
-      const rest = await readAtLeast(transport.readable, 18 - trailing.length);
-      assert.strictEqual(text(trailing) + text(rest), "plain text follows");
-      await write(transport.writable, utf8("and back"));
-      assert.strictEqual(text(await readAtLeast((await serverEnds).readable, 8)), "and back");
-    });
+    for (const together of [false, true]) {
+      const how = together ? "in one piece with it" : "in a piece of their own";
+      QUnit.test(
+        `bytes behind close_notify, ${how}, are given back, and plaintext goes on`,
+        async (assert) => {
+          const [near, far] = pair();
+          const [client, server] = await connected([together ? gathering(near) : near, far], only, only);
+          const serverEnds = server.shutdown().then(async ({ transport }) => {
+            await write(transport.writable, utf8("plain text follows"));
+            return transport;
+          });
+          const { transport, trailing } = await client.shutdown();
+          if (together) assert.strictEqual(text(trailing), "plain text follows");
+          const rest = await readAtLeast(transport.readable, 18 - trailing.length);
+          assert.strictEqual(text(trailing) + text(rest), "plain text follows");
+          await write(transport.writable, utf8("and back"));
+          assert.strictEqual(text(await readAtLeast((await serverEnds).readable, 8)), "and back");
+        },
+      );
+    }
 
     QUnit.test("a second handshake on the same transport", async (assert) => {
       const [client, server] = await connected(pair(), only, only);
@@ -344,6 +349,22 @@ QUnit.module("pump: invariants", () => {
     await closing;
   });
 
+  QUnit.test(
+    "closeWrite() comes after writes that still wait in the stream's queue, and before later ones",
+    async (assert) => {
+      const [client, server] = await connected();
+      const writer = client.writable.getWriter();
+      const bytes = randomBytes(300_000, env.seed);
+      const writes = [0, 1, 2].map((i) => writer.write(bytes.subarray(i * 100_000, (i + 1) * 100_000)));
+      const closing = client.closeWrite();
+      const late = writer.write(utf8("too late"));
+      late.catch(() => {});
+      assert.strictEqual(await sha256(await readAll(server.readable)), await sha256(bytes));
+      await Promise.all([...writes, closing]);
+      assert.strictEqual((await tlsError(late)).code, "closed");
+    },
+  );
+
   QUnit.test("closeWrite() while a write is stuck comes after it", async (assert) => {
     const [near, far] = pair();
     const clog = cloggable(near, false);
@@ -373,6 +394,31 @@ QUnit.module("pump: invariants", () => {
       assert.strictEqual(closed.code, "transport", "and so does closed, in bounded time");
     }
   });
+
+  QUnit.test(
+    "a transport that fails with all of a write on its way: the write says so at once",
+    async (assert) => {
+      const cut = new Error("the cable is cut");
+      const [near, far] = pair();
+      const inner = near.writable.getWriter();
+      let broken = false;
+      const breaking: Transport = {
+        readable: near.readable,
+        writable: new WritableStream({
+          async write(chunk) {
+            if (broken) throw cut;
+            await inner.write(chunk);
+          },
+        }),
+      };
+      const [client] = await connected([breaking, far]);
+      broken = true;
+      const begun = Date.now();
+      const error = await tlsError(write(client.writable, utf8("lost")));
+      assert.strictEqual(error.cause, cut);
+      assert.true(Date.now() - begun < 500, "the last words are waited for by reading only");
+    },
+  );
 
   QUnit.test("a transport that fails in the handshake, sending or receiving", async (assert) => {
     const cut = new Error("the cable is cut");
@@ -653,6 +699,35 @@ function cutter(inner: Transport, limit: number | (() => number), error?: unknow
           seen += part.length;
           if (part.length > 0) controller.enqueue(part);
           else cut();
+        },
+        cancel: (reason) => reader.cancel(reason),
+      },
+      { highWaterMark: 0 },
+    ),
+  };
+}
+
+/** Gathers what comes within a moment into one chunk, as a kernel's buffer does. */
+function gathering(inner: Transport): Transport {
+  const reader = inner.readable.getReader();
+  let next = reader.read();
+  return {
+    writable: inner.writable,
+    readable: new ReadableStream<Uint8Array>(
+      {
+        async pull(controller) {
+          const chunks: Uint8Array[] = [];
+          for (let first = true; ; first = false) {
+            const result = first ? await next : await within(next, 30);
+            if (result === PENDING) break;
+            if (result.done) {
+              if (chunks.length === 0) return controller.close();
+              break;
+            }
+            chunks.push(result.value);
+            next = reader.read();
+          }
+          controller.enqueue(concat(chunks));
         },
         cancel: (reason) => reader.cancel(reason),
       },

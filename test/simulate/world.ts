@@ -32,8 +32,12 @@ export class World {
   readonly trace: string[] = [];
   events = 0;
 
+  /** For keys. Apart from the other, since OpenSSL asks for it when it pleases: more often at its first start, say. */
+  readonly #entropy: () => number;
+
   constructor(seed: number) {
     this.random = random(seed);
+    this.#entropy = random(~seed);
     this.#sources.push(() =>
       this.#ready.map((actor) => ({
         weight: 1,
@@ -99,7 +103,7 @@ export class World {
     Date.now = () => begin + this.#now;
     crypto.getRandomValues = (<T extends ArrayBufferView>(array: T): T => {
       const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-      for (let i = 0; i < bytes.length; i++) bytes[i] = this.random() * 256;
+      for (let i = 0; i < bytes.length; i++) bytes[i] = this.#entropy() * 256;
       return array;
     }) as typeof crypto.getRandomValues;
     return () => {

@@ -70,7 +70,7 @@ async function main(): Promise<void> {
     const { report } = results;
     try {
       if (name === "chromium") await runChromium(tools.chromium, server.origin, report);
-      else await runChild(name, command(name, tools.deno, server.origin), report);
+      else await runChild(name, command(name, tools.deno, server.origin), tools.chromium, report);
     } catch (error) {
       report(name, "the runtime itself", error);
     }
@@ -212,7 +212,12 @@ function listener(runtime: RuntimeName, report: Report) {
   };
 }
 
-async function runChild(name: RuntimeName, command: string[], report: Report): Promise<void> {
+async function runChild(
+  name: RuntimeName,
+  command: string[],
+  chromiumPath: string,
+  report: Report,
+): Promise<void> {
   const child = spawn(command[0]!, command.slice(1), {
     cwd: folder,
     stdio: ["ignore", "pipe", "inherit"],
@@ -220,6 +225,7 @@ async function runChild(name: RuntimeName, command: string[], report: Report): P
       ...process.env,
       // For the suites that look at the sources too.
       WASSL_REPOSITORY: repository,
+      WASSL_CHROMIUM: chromiumPath,
       DENO_DIR: join(folder, "deno-cache"),
       DENO_NO_UPDATE_CHECK: "1",
       NO_COLOR: "1",

@@ -1,0 +1,201 @@
+/** The packed tarball in the hands of an application: its types, and its .wasm through the bundlers of web apps. */
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import type { AddressInfo } from "node:net";
+import { extname, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import QUnit from "qunit";
+import { afterTest } from "../contract/env.ts";
+
+const repository = process.env.WASSL_REPOSITORY ?? "";
+const ours = createRequire(join(repository, "package.json"));
+/** The runner starts us in a folder whose node_modules hold the unpacked tarball. */
+const folder = process.cwd();
+const wasm = readFileSync(join(folder, "node_modules/wassl/dist/binding/openssl.wasm"));
+const sum = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+const run = promisify(execFile);
+
+const program = `
+import { OpenSsl, startTls, type TlsStream, type Transport } from "wassl";
+import { SSL_SENT_SHUTDOWN, type Ssl } from "wassl/openssl";
+import { connectWebSocket } from "wassl/transports/websocket";
+import { messagePortTransport } from "wassl/transports/message-port";
+import { nodeTransport } from "wassl/transports/node";
+import { denoTransport } from "wassl/transports/deno";
+
+export async function main(signal: AbortSignal): Promise<TlsStream> {
+  const transport: Transport = await connectWebSocket("wss://relay.example", { signal });
+  const tls = await startTls(transport, { hostname: "db.example", caCerts: [new Uint8Array(1), "PEM"], signal });
+  const { how }: { how: string } = await tls.closed;
+  return how === "complete" ? tls : await startTls(tls, { hostname: "inner" });
+}
+export const more = [messagePortTransport, nodeTransport, denoTransport, OpenSsl.load, SSL_SENT_SHUTDOWN];
+export const sent = (ssl: Ssl): number => ssl.getShutdown() & SSL_SENT_SHUTDOWN;
+`;
+
+function project(name: string, files: Record<string, string>): string {
+  const root = join(folder, name);
+  mkdirSync(root, { recursive: true });
+  for (const [file, text] of Object.entries(files)) writeFileSync(join(root, file), text);
+  return root;
+}
+
+const app = `
+import { OpenSsl } from "wassl";
+OpenSsl.load().then(
+  (openssl) => { document.title = openssl.version; },
+  (error) => { document.title = String(error); },
+);
+`;
+
+/** What the page at `root` says in its title, in a browser. */
+async function titleOf(root: string): Promise<string> {
+  const types: Record<string, string> = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".wasm": "application/wasm",
+  };
+  const server = createServer((request, response) => {
+    const path = join(root, request.url === "/" ? "index.html" : (request.url ?? ""));
+    if (!existsSync(path)) return response.writeHead(404).end();
+    response.writeHead(200, { "content-type": types[extname(path)] ?? "text/plain" }).end(readFileSync(path));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  afterTest(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  const { chromium } = ours("playwright-core") as typeof import("playwright-core");
+  const browser = await chromium.launch({
+    executablePath: process.env.WASSL_CHROMIUM ?? "chromium",
+    args: ["--no-sandbox", "--headless", "--disable-gpu", "--disable-background-networking"],
+  });
+  afterTest(() => browser.close());
+  const page = await browser.newPage();
+  await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+  await page.waitForFunction(() => document.title !== "", undefined, { timeout: 20_000 });
+  return page.title();
+}
+
+/** The .wasm files below `root`. */
+function emitted(root: string): string[] {
+  return readdirSync(root, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".wasm"));
+}
+
+QUnit.module("packaging", () => {
+  QUnit.test("its types are whole: tsc, as Node.js and as bundlers resolve", async (assert) => {
+    assert.timeout(120_000);
+    for (const [module, moduleResolution] of [
+      ["nodenext", "nodenext"],
+      ["esnext", "bundler"],
+    ]) {
+      const root = project(`types-${moduleResolution}`, {
+        "main.ts": program,
+        "package.json": '{ "type": "module" }',
+        "tsconfig.json": JSON.stringify({
+          compilerOptions: {
+            strict: true,
+            noEmit: true,
+            target: "es2022",
+            lib: ["es2023", "dom", "dom.iterable", "dom.asynciterable", "esnext.disposable"],
+            types: [],
+            skipLibCheck: false,
+            module,
+            moduleResolution,
+          },
+        }),
+      });
+      const { stdout } = await run(process.execPath, [ours.resolve("typescript/bin/tsc"), "-p", root]).catch(
+        (error: { stdout: string }) => error,
+      );
+      assert.strictEqual(stdout, "", moduleResolution);
+    }
+  });
+
+  QUnit.test("its types are whole: deno check", async (assert) => {
+    assert.timeout(120_000);
+    writeFileSync(join(folder, "check.ts"), program);
+    const args = [
+      ours.resolve("deno/bin.cjs"),
+      "check",
+      "--no-remote",
+      "--node-modules-dir=manual",
+      "check.ts",
+    ];
+    const failed = await run(process.execPath, args, { cwd: folder }).then(
+      () => "",
+      (error: { stderr: string; message: string }) => error.stderr || error.message,
+    );
+    assert.strictEqual(failed, "");
+  });
+
+  QUnit.test("Vite finds the .wasm, and the page runs", async (assert) => {
+    assert.timeout(120_000);
+    const root = project("vite", {
+      "index.html": '<!doctype html><script type="module" src="./main.js"></script>',
+      "main.js": app,
+    });
+    const { build } = (await import(pathToFileURL(ours.resolve("vite")).href)) as typeof import("vite");
+    await build({ root, base: "./", logLevel: "error", build: { outDir: "out", assetsInlineLimit: 0 } });
+    const files = emitted(join(root, "out"));
+    assert.strictEqual(files.length, 1);
+    assert.strictEqual(sum(readFileSync(join(root, "out", files[0] ?? ""))), sum(wasm));
+    assert.true((await titleOf(join(root, "out"))).startsWith("OpenSSL 3.5"));
+  });
+
+  QUnit.test("webpack finds the .wasm, and the page runs", async (assert) => {
+    assert.timeout(120_000);
+    const root = project("webpack", { "main.js": app });
+    const { default: webpack } = (await import(pathToFileURL(ours.resolve("webpack")).href)) as {
+      default: typeof import("webpack");
+    };
+    const problems = await new Promise<string>((resolve, reject) => {
+      webpack(
+        {
+          mode: "production",
+          context: root,
+          entry: "./main.js",
+          output: { path: join(root, "out"), filename: "main.js" },
+          performance: false,
+        },
+        (error, stats) =>
+          error
+            ? reject(error)
+            : resolve(stats?.toString({ all: false, errors: true, warnings: true }) ?? ""),
+      );
+    });
+    assert.strictEqual(problems.trim(), "");
+    writeFileSync(join(root, "out", "index.html"), '<!doctype html><script src="./main.js"></script>');
+    const files = emitted(join(root, "out"));
+    assert.strictEqual(files.length, 1);
+    assert.strictEqual(sum(readFileSync(join(root, "out", files[0] ?? ""))), sum(wasm));
+    assert.true((await titleOf(join(root, "out"))).startsWith("OpenSSL 3.5"));
+  });
+
+  QUnit.test("what is packed: the code, its sources and the notices, no test and no key", (assert) => {
+    const root = join(folder, "node_modules/wassl");
+    const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((file) =>
+      statSync(join(root, file)).isFile(),
+    );
+    for (const file of [
+      "LICENSE",
+      "NOTICE",
+      "README.md",
+      "SECURITY.md",
+      "CHANGELOG.md",
+      "dist/index.d.ts",
+      "src/pump.ts",
+    ]) {
+      assert.true(files.includes(file), file);
+    }
+    const strange = files.filter(
+      (file) =>
+        !/^(dist|src)\/|^(LICENSE|NOTICE|README\.md|SECURITY\.md|CHANGELOG\.md|package\.json)$/.test(file),
+    );
+    assert.deepEqual(strange, []);
+  });
+});

@@ -208,6 +208,8 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
       if (!(chunk instanceof Uint8Array))
         throw fail("invalid-argument", "A transport takes Uint8Arrays only");
       for (let at = 0; at < chunk.byteLength; at += MAX_FRAME) {
+        // A socket that is closing drops what it is given, without an error.
+        if (socket.readyState !== OPEN) throw fail("transport", `The WebSocket to ${socket.url} is closing`);
         // send() copies. (Its type has no SharedArrayBuffer in it, nor has a transport.)
         socket.send(chunk.subarray(at, at + MAX_FRAME) as Uint8Array<ArrayBuffer>);
         await drained(maxBufferedAmount);

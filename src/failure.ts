@@ -1,13 +1,15 @@
 /** What it means when an operation of OpenSSL failed: the typed error, from all that is known at that moment. */
 import {
   type Alert,
+  type CloseInfo,
   TlsAlertError,
   TlsCertificateError,
   TlsError,
   TlsTruncationError,
   type TruncationPoint,
 } from "./errors.js";
-import { FAILED_SYSCALL, type SslFailure, ZERO_RETURN } from "./openssl/ssl.js";
+import { SSL_SENT_SHUTDOWN } from "./openssl/constants.js";
+import { FAILED_SYSCALL, type Ssl, type SslFailure, ZERO_RETURN } from "./openssl/ssl.js";
 import type { RecordEdges } from "./record-edges.js";
 
 export type EofPolicy = "strict" | "record-boundary" | "ignore";
@@ -84,4 +86,41 @@ export function passesAsEnd(at: TruncationPoint, policy: EofPolicy): boolean {
 export function transportError(doing: "sending" | "receiving", cause: unknown): TlsError {
   const why = cause instanceof Error ? cause.message : String(cause);
   return new TlsError("transport", `the transport failed while ${doing}: ${why}`, { cause });
+}
+
+/** What kind of end a failure makes. OpenSSL answers a truncation with an alert, which is not its cause. */
+export function howItFailed(error: TlsError, fatalAlert: Alert | undefined): CloseInfo["how"] {
+  switch (error.code) {
+    case "truncated":
+      return "truncated";
+    case "transport":
+      return "failed";
+    case "alert":
+      return "alert";
+    default:
+      // A protocol error is told to the peer; what is our own trouble (memory, say) is not.
+      return fatalAlert ? "alert" : "aborted";
+  }
+}
+
+/** Without SSL_SENT_SHUTDOWN `SSL_free` takes the session out of use, whatever it says until then. */
+export function isResumable(ssl: Ssl): boolean {
+  return crashProof(() => {
+    if ((ssl.getShutdown() & SSL_SENT_SHUTDOWN) === 0) return false;
+    const session = ssl.getSession();
+    try {
+      return session?.isResumable() ?? false;
+    } finally {
+      session?.free();
+    }
+  }, false);
+}
+
+/** An instance that crashed answers nothing any more; how the connection ended must be told all the same. */
+export function crashProof<T>(ask: () => T, otherwise: T): T {
+  try {
+    return ask();
+  } catch {
+    return otherwise;
+  }
 }

@@ -1,5 +1,6 @@
 import type { TlsInfo } from "./configure.js";
 import { type CloseInfo, TlsError, TlsTruncationError } from "./errors.js";
+import { crashProof, howItFailed, isResumable } from "./failure.js";
 import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "./openssl/constants.js";
 import { requireBytes } from "./openssl/library.js";
 import type { Ssl } from "./openssl/ssl.js";
@@ -393,7 +394,7 @@ export class TlsStream implements Transport, AsyncDisposable {
   failed(error: TlsError): void {
     if (this.#over) return;
     const { pump, wire } = this.#parts;
-    const how = outcomeOf(error, pump);
+    const how = howItFailed(error, pump.fatalAlert);
     // The alert that tells the peer leaves first, if the transport takes it.
     farewell(pump, wire, error);
     this.#end(how, error);
@@ -451,46 +452,9 @@ export class TlsStream implements Transport, AsyncDisposable {
   }
 }
 
-/** What kind of end a failure makes. OpenSSL answers a truncation with an alert, which is not its cause. */
-function outcomeOf(error: TlsError, pump: Pump): CloseInfo["how"] {
-  switch (error.code) {
-    case "truncated":
-      return "truncated";
-    case "transport":
-      return "failed";
-    case "alert":
-      return "alert";
-    default:
-      // A protocol error is told to the peer; what is our own trouble (memory, say) is not.
-      return pump.fatalAlert ? "alert" : "aborted";
-  }
-}
-
 function requireBound(value: number, name: string): void {
   if (typeof value !== "number" || !(value >= 0)) {
     throw new TlsError("invalid-argument", `${name} must be a number, 0 or more`);
-  }
-}
-
-/** Without SSL_SENT_SHUTDOWN `SSL_free` takes the session out of use, whatever it says until then. */
-function isResumable(ssl: Ssl): boolean {
-  return crashProof(() => {
-    if ((ssl.getShutdown() & SSL_SENT_SHUTDOWN) === 0) return false;
-    const session = ssl.getSession();
-    try {
-      return session?.isResumable() ?? false;
-    } finally {
-      session?.free();
-    }
-  }, false);
-}
-
-/** An instance that crashed answers nothing any more; how the connection ended must be told all the same. */
-function crashProof<T>(ask: () => T, otherwise: T): T {
-  try {
-    return ask();
-  } catch {
-    return otherwise;
   }
 }
 

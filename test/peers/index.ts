@@ -24,7 +24,10 @@ export class Peers {
     this.#context = context;
   }
 
-  /** The peer of this name: the one that runs, or a new one, which it always is for `openssl`. */
+  /**
+   * The peer of this name: the one that runs, or a new one, which it always is for `openssl` without an `id`. An `id` has
+   * no other meaning than to make a name that nobody else uses.
+   */
   async get(name: string): Promise<Peer> {
     const running = this.#started.get(name);
     if (running) return running;
@@ -32,8 +35,9 @@ export class Peers {
     const start = kinds[kind];
     if (!start) throw new Error(`there is no peer "${name}"`);
     const context = { ...this.#context, peer: (other: string) => this.get(other) };
-    const starting = start(context, new URLSearchParams(parameters));
-    if (kind !== "openssl") this.#started.set(name, starting);
+    const given = new URLSearchParams(parameters);
+    const starting = start(context, given);
+    if (kind !== "openssl" || given.has("id")) this.#started.set(name, starting);
     const peer = await starting;
     this.#all.push(peer);
     return peer;

@@ -1,14 +1,18 @@
 /**
- * Servers on Node's own TLS, which is native OpenSSL behind another state machine than ours.
+ * Node's own TLS, which is native OpenSSL behind another state machine than ours.
  *
  *     tls?do=BEHAVIOUR&cert=LEAF&version=1.2|1.3&alpn=h2,http/1.1
+ *     tls?role=client&…         it is the TLS client of whoever connects
+ *
+ * It logs "end" for the end of what the other side sends. Ahead of "transport end" that is a close_notify, for TLS
+ * is told of the transport's end only then; behind it, it may be none.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createSecureContext, type SecureVersion, TLSSocket } from "node:tls";
+import { connect, createSecureContext, type SecureVersion, TLSSocket } from "node:tls";
 import { randomBytes } from "../fakes/random.ts";
 import { type LeafName, leafNames } from "./certs.ts";
 import { chunksOf, listen, type PeerContext } from "./peer.ts";
@@ -18,7 +22,7 @@ type Behaviour = (
   raw: Socket,
   parameters: URLSearchParams,
   log: (event: string) => void,
-) => void;
+) => void | Promise<void>;
 
 /** Nobody closes anything before the behaviour says so: all are half-open. */
 const behaviours: Record<string, Behaviour> = {
@@ -46,9 +50,15 @@ const behaviours: Record<string, Behaviour> = {
     tls.end(JSON.stringify(got));
   },
 
-  /** Sends `bytes` bytes that follow from `seed`, then ends. Logs how many it could give away so far. */
-  async source(tls, _raw, parameters, log) {
-    tls.resume();
+  /**
+   * Sends `bytes` bytes that follow from `seed`, then ends; by a FIN alone with `then=fin`. With `trim=N` the last N bytes on
+   * the wire never leave. With `after=end` it reads first, and sends when the other side has ended. Logs how many it
+   * could give away so far.
+   */
+  async source(tls, raw, parameters, log) {
+    if (parameters.get("after") === "end") await digest(tls, log);
+    else tls.resume();
+    holdBack(raw, Number(parameters.get("trim") ?? 0));
     const all = randomBytes(Number(parameters.get("bytes") ?? 1 << 20), Number(parameters.get("seed") ?? 1));
     for (let at = 0; at < all.byteLength; at += 65536) {
       if (!tls.write(all.subarray(at, at + 65536)))
@@ -56,7 +66,8 @@ const behaviours: Record<string, Behaviour> = {
       log(`sent ${Math.min(at + 65536, all.byteLength)}`);
       if (tls.destroyed) return;
     }
-    tls.end();
+    if (parameters.get("then") === "fin") tls.write("", () => raw.end());
+    else tls.end();
   },
 
   /** Says what the handshake came to, as JSON, and ends. */
@@ -121,21 +132,27 @@ export async function startNodeTls(context: PeerContext, parameters: URLSearchPa
     version === "1.2" || version === "1.3"
       ? { minVersion: `TLSv${version}`, maxVersion: `TLSv${version}` }
       : {};
-  const secureContext = createSecureContext({ ...credentials(context, leaf), ...versions });
+  const identity =
+    parameters.get("role") === "client" ? { ca: context.certs.caPem } : credentials(context, leaf);
+  const secureContext = createSecureContext({ ...identity, ...versions });
   const alpn = parameters.get("alpn");
   const events: string[] = [];
 
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (raw) => {
     const log = (event: string) => events.push(event);
     raw.on("error", (error: NodeJS.ErrnoException) => log(`transport error ${error.code}`));
-    raw.on("end", () => log("transport end"));
-    const tls = new TLSSocket(withoutEnd(raw), {
-      isServer: true,
-      secureContext,
-      // For the servername to be known, somebody has to ask for it.
-      SNICallback: (_servername, done) => done(null, secureContext),
-      ...(alpn ? { ALPNProtocols: alpn.split(",") } : {}),
-    });
+    const duplex = withoutEnd(raw, () => log("transport end"));
+    const protocols = alpn ? { ALPNProtocols: alpn.split(",") } : {};
+    const tls =
+      parameters.get("role") === "client"
+        ? connect({ socket: duplex, servername: "localhost", secureContext, ...protocols })
+        : new TLSSocket(duplex, {
+            isServer: true,
+            secureContext,
+            // For the servername to be known, somebody has to ask for it.
+            SNICallback: (_servername, done) => done(null, secureContext),
+            ...protocols,
+          });
     Reflect.set(tls, "allowHalfOpen", true);
     const onError = (error: NodeJS.ErrnoException) => {
       log(`error ${error.code}`);
@@ -152,7 +169,8 @@ export async function startNodeTls(context: PeerContext, parameters: URLSearchPa
     });
     tls.once("secure", () => {
       log("secure");
-      behaviour(tls, raw, parameters, log);
+      // One that reads or writes is interrupted when the connection breaks.
+      Promise.resolve(behaviour(tls, raw, parameters, log)).catch(onError);
     });
   });
   return listen(server, events);
@@ -165,8 +183,14 @@ function credentials(context: PeerContext, leaf: LeafName) {
   };
 }
 
-/** The socket as a Duplex whose end is not the socket's end, so that TLS can be left without leaving TCP. */
-function withoutEnd(raw: Socket): Duplex {
+/** What came just before a FIN has gone through TLS after so many milliseconds. */
+const digestion = 20;
+
+/**
+ * The socket as a Duplex whose end is not the socket's end, so that TLS can be left without leaving TCP. The end from
+ * the other side is passed on after `onEnd` was called, and late.
+ */
+function withoutEnd(raw: Socket, onEnd: () => void): Duplex {
   const duplex = new Duplex({
     allowHalfOpen: true,
     read: () => void raw.resume(),
@@ -179,9 +203,26 @@ function withoutEnd(raw: Socket): Duplex {
   raw.on("data", (chunk) => {
     if (!duplex.push(chunk)) raw.pause();
   });
-  raw.on("end", () => duplex.push(null));
-  raw.on("close", () => duplex.destroy());
+  raw.on("end", () =>
+    setTimeout(() => {
+      onEnd();
+      duplex.push(null);
+    }, digestion),
+  );
+  raw.on("close", () => setTimeout(() => duplex.destroy(), digestion));
   return duplex;
+}
+
+/** From now on the last `length` bytes that are written never leave. */
+function holdBack(raw: Socket, length: number): void {
+  const write = raw.write.bind(raw);
+  let held: Buffer = Buffer.alloc(0);
+  raw.write = (chunk: string | Uint8Array, ...rest: unknown[]) => {
+    const all = Buffer.concat([held, Buffer.from(chunk as Uint8Array)]);
+    const safe = Math.max(0, all.byteLength - length);
+    held = all.subarray(safe);
+    return Reflect.apply(write, raw, [all.subarray(0, safe), ...rest]) as boolean;
+  };
 }
 
 async function digest(tls: TLSSocket, log: (event: string) => void, pace = 0) {

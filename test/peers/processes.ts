@@ -1,8 +1,12 @@
-/** TLS servers that are programs of their own. */
+/**
+ * TLS servers that are programs of their own. `openssl` and `gnutls` log the alerts that they receive: "end" for
+ * close_notify, "alert NAME" for any other.
+ */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { randomBytes } from "../fakes/random.ts";
 import { killAtEnd } from "../processes.ts";
@@ -34,10 +38,12 @@ export async function startOpenssl(context: PeerContext, parameters: URLSearchPa
     ],
     ...(version ? [`-tls${version.replace(".", "_")}`] : []),
     parameters.get("do") === "www" ? "-www" : "-rev",
+    "-msg",
     ...parameters.getAll("arg"),
   ]);
+  const events = receivedAlerts(child, /^<<< .*Alert.*(?:warning|fatal) (\w+)/);
   const [, port] = await waitForOutput(child, /ACCEPT \S*:(\d+)/);
-  return { port: Number(port), events: [], close: () => void child.kill() };
+  return { port: Number(port), events, close: () => void child.kill() };
 }
 
 /**     gnutls?version=1.2|1.3&cert=LEAF            echoes lines */
@@ -47,13 +53,14 @@ export async function startGnutls(context: PeerContext, parameters: URLSearchPar
   const version = parameters.get("version");
   const port = await freePort();
   const child = start(context.tools.gnutlsServ, [
-    ...["--echo", "--noticket", "--disable-client-cert", "--port", String(port)],
+    ...["--echo", "--noticket", "--disable-client-cert", "--debug", "5", "--port", String(port)],
     ...["--x509certfile", certs.file(leaf, "chain"), "--x509keyfile", certs.file(leaf, "key")],
     ...(version ? ["--priority", `NORMAL:-VERS-ALL:+VERS-TLS${version}`] : []),
     ...parameters.getAll("arg"),
   ]);
+  const events = receivedAlerts(child, /Alert\[\d+\|\d+\] - (.+) - was received/);
   await waitForPort(port, child);
-  return { port, events: [], close: () => void child.kill() };
+  return { port, events, close: () => void child.kill() };
 }
 
 /**     nginx?version=1.2|1.3&cert=LEAF             an HTTPS server of static files */
@@ -110,6 +117,19 @@ function start(program: string, args: string[]): Started {
   child.stderr.on("data", keep);
   child.on("error", (error) => keep(Buffer.from(String(error))));
   return started;
+}
+
+/** The events of a program that tells of alerts in lines of that pattern. */
+function receivedAlerts(child: ChildProcess, pattern: RegExp): string[] {
+  const events: string[] = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    if (!stream) continue;
+    createInterface({ input: stream }).on("line", (line) => {
+      const [, name] = line.match(pattern) ?? [];
+      if (name) events.push(/close.notify/i.test(name) ? "end" : `alert ${name}`);
+    });
+  }
+  return events;
 }
 
 /** Waits until `ready` says so, at most ten seconds. */

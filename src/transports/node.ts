@@ -116,7 +116,12 @@ export function nodeTransport(duplex: DuplexLike): Transport {
       if (!(chunk instanceof Uint8Array))
         throw fail("invalid-argument", "A transport takes Uint8Arrays only");
       return new Promise<void>((resolve, reject) => {
-        duplex.write(chunk, (error) => (error ? reject(fail("transport", error.message, error)) : resolve()));
+        duplex.write(chunk, (error) => {
+          if (error) reject(fail("transport", error.message, error));
+          // A socket that is destroyed calls back without an error for bytes that never left.
+          else if (failure) reject(failure);
+          else resolve();
+        });
       });
     },
     async close() {

@@ -1,0 +1,57 @@
+/** The tarball itself: every way into it works, and nothing is missing behind it. */
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join, relative } from "node:path";
+import QUnit from "qunit";
+
+const folder = dirname(createRequire(import.meta.url).resolve("wassl/package.json"));
+const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
+  exports: Record<string, string>;
+  imports: Record<string, Record<string, string>>;
+  dependencies: Record<string, string>;
+};
+const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile())
+  .map((entry) => relative(folder, join(entry.parentPath, entry.name)));
+
+QUnit.module("package", () => {
+  QUnit.test("every export exists, has types, and can be imported", async (assert) => {
+    for (const [name, file] of Object.entries(manifest.exports)) {
+      assert.true(existsSync(join(folder, file)), `${name}: ${file}`);
+      if (!file.endsWith(".js")) continue;
+      assert.true(existsSync(join(folder, file.replace(/\.js$/, ".d.ts"))), `${name} has types`);
+      const module = (await import(`wassl${name.slice(1)}`)) as object;
+      assert.true(Object.keys(module).length > 0, name);
+    }
+    for (const file of Object.values(manifest.imports["#wasm"] ?? {}))
+      assert.true(existsSync(join(folder, file)), file);
+  });
+
+  QUnit.test("the loader is the only dependency", (assert) => {
+    assert.deepEqual(Object.keys(manifest.dependencies), ["@assemblyscript/loader"]);
+    const foreign = new Set<string>();
+    for (const file of files.filter((name) => name.startsWith("dist/") && name.endsWith(".js"))) {
+      const source = readFileSync(join(folder, file), "utf8");
+      for (const [, name = ""] of source.matchAll(/^(?:import|export)[^"';]*from\s*"([^"]+)"/gm)) {
+        if (!name.startsWith(".")) foreign.add(name);
+      }
+    }
+    assert.deepEqual([...foreign].filter((name) => !name.startsWith("node:")).sort(), [
+      "#wasm",
+      "@assemblyscript/loader",
+    ]);
+    const nodeOnly = [...foreign].filter((name) => name.startsWith("node:"));
+    assert.true(
+      nodeOnly.every((name) => name === "node:fs/promises"),
+      nodeOnly.join(),
+    );
+  });
+
+  QUnit.test("source maps lead to sources that are there", (assert) => {
+    for (const file of files.filter((name) => name.endsWith(".js.map"))) {
+      const { sources } = JSON.parse(readFileSync(join(folder, file), "utf8")) as { sources: string[] };
+      for (const source of sources)
+        assert.true(existsSync(join(folder, dirname(file), source)), `${file} → ${source}`);
+    }
+  });
+});

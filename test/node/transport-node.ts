@@ -1,0 +1,147 @@
+/** `wassl/transports/node` with duplexes of several kinds; what holds for every transport is in test/contract. */
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { Duplex, PassThrough } from "node:stream";
+import QUnit from "qunit";
+import { nodeTransport } from "wassl/transports/node";
+import { afterTest } from "../contract/env.ts";
+import {
+  PENDING,
+  readAll,
+  rejection,
+  sleep,
+  text,
+  tlsError,
+  utf8,
+  within,
+  write,
+  writeAndClose,
+} from "../contract/helpers.ts";
+
+/** Both ends of a TCP connection. */
+async function tcp(allowHalfOpen = true): Promise<[Socket, Socket]> {
+  const server = createServer({ allowHalfOpen });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const client = connect({ port: (server.address() as AddressInfo).port, host: "127.0.0.1", allowHalfOpen });
+  const [accepted] = (await once(server, "connection")) as [Socket];
+  server.close();
+  for (const socket of [client, accepted]) {
+    socket.on("error", () => {});
+    afterTest(() => socket.destroy());
+  }
+  return [client, accepted];
+}
+
+QUnit.module("transports: node", () => {
+  QUnit.test("chunks are plain Uint8Arrays, not Buffers", async (assert) => {
+    const [client, peer] = await tcp();
+    peer.write("bytes");
+    const { value } = await nodeTransport(client).readable.getReader().read();
+    assert.strictEqual(Object.getPrototypeOf(value), Uint8Array.prototype);
+    assert.strictEqual(text(value!), "bytes");
+  });
+
+  QUnit.test("nothing is read until somebody asks", async (assert) => {
+    const [client, peer] = await tcp();
+    nodeTransport(client);
+    let taken = 0;
+    const writeOn = () => {
+      while (taken < 256 * 2 ** 20 && peer.write(new Uint8Array(2 ** 20))) taken += 2 ** 20;
+    };
+    peer.on("drain", writeOn);
+    writeOn();
+    await sleep(300);
+    assert.true(taken < 64 * 2 ** 20, `${taken} bytes were taken`);
+    assert.true(client.readableLength <= 256 * 1024, `${client.readableLength} bytes wait`);
+  });
+
+  QUnit.test("close() sends the FIN, and reading goes on until the peer's", async (assert) => {
+    const [client, peer] = await tcp();
+    const transport = nodeTransport(client);
+    const other = nodeTransport(peer);
+    await writeAndClose(transport.writable, utf8("question"));
+    assert.strictEqual(text(await readAll(other.readable)), "question");
+    await writeAndClose(other.writable, utf8("answer"));
+    assert.strictEqual(text(await readAll(transport.readable)), "answer");
+    await sleep(20);
+    assert.true(client.destroyed && peer.destroyed, "with both directions ended the sockets are closed");
+  });
+
+  QUnit.test("abort() settles a write that is stuck, and destroys", async (assert) => {
+    const [client, peer] = await tcp();
+    peer.pause();
+    const transport = nodeTransport(client);
+    const writer = transport.writable.getWriter();
+    const stuck = rejection(writer.write(new Uint8Array(64 * 2 ** 20)));
+    assert.strictEqual(await within(stuck, 200), PENDING);
+    const reading = tlsError(readAll(transport.readable));
+    await writer.abort(new Error("enough"));
+    assert.true((await stuck) instanceof Error);
+    const error = await reading;
+    assert.strictEqual(error.code, "transport");
+    assert.strictEqual((error.cause as Error).message, "enough");
+    assert.true(client.destroyed);
+  });
+
+  QUnit.test("cancel() destroys, but what was ended before still leaves", async (assert) => {
+    const [client, peer] = await tcp();
+    const transport = nodeTransport(client);
+    const bytes = new Uint8Array(4 * 2 ** 20);
+    const writing = writeAndClose(transport.writable, bytes);
+    const cancelling = writing.then(() => transport.readable.cancel());
+    assert.strictEqual((await readAll(nodeTransport(peer).readable)).byteLength, bytes.byteLength);
+    await cancelling;
+    assert.true(client.destroyed);
+    const [idle] = await tcp();
+    const other = nodeTransport(idle);
+    await other.readable.cancel();
+    assert.true(idle.destroyed);
+    assert.strictEqual((await tlsError(write(other.writable, utf8("x")))).code, "closed");
+  });
+
+  QUnit.test("the duplex's error is the cause, on both sides", async (assert) => {
+    const cause = new Error("out of order");
+    const duplex = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+    const transport = nodeTransport(duplex);
+    const reading = tlsError(readAll(transport.readable));
+    duplex.destroy(cause);
+    const error = await reading;
+    assert.strictEqual(error.code, "transport");
+    assert.strictEqual(error.cause, cause);
+    assert.strictEqual(await rejection(write(transport.writable, utf8("x"))), error);
+  });
+
+  QUnit.test("a connect that fails is an error of the transport", async (assert) => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    server.close();
+    const error = await tlsError(readAll(nodeTransport(connect({ port, host: "127.0.0.1" })).readable));
+    assert.strictEqual(error.code, "transport");
+    assert.true(error.message.includes("ECONNREFUSED"), error.message);
+  });
+
+  QUnit.test("a duplex that was destroyed, failed or ended before", async (assert) => {
+    const destroyed = new PassThrough();
+    destroyed.destroy();
+    assert.strictEqual((await tlsError(readAll(nodeTransport(destroyed).readable))).code, "transport");
+    const cause = new Error("earlier");
+    const failed = new PassThrough();
+    failed.on("error", () => {});
+    failed.destroy(cause);
+    await sleep(5);
+    assert.strictEqual((await tlsError(readAll(nodeTransport(failed).readable))).cause, cause);
+    const closedEarly = new PassThrough();
+    const transport = nodeTransport(closedEarly);
+    const reading = tlsError(readAll(transport.readable));
+    closedEarly.destroy();
+    assert.strictEqual((await reading).code, "transport", "destroyed is not ended");
+  });
+
+  QUnit.test("a duplex of strings is refused", async (assert) => {
+    const duplex = new PassThrough({ encoding: "utf8" });
+    duplex.write("text");
+    assert.strictEqual((await tlsError(readAll(nodeTransport(duplex).readable))).code, "invalid-argument");
+  });
+});

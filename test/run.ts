@@ -65,7 +65,7 @@ async function main(): Promise<void> {
   await Promise.all(wanted.map((name) => bundle(name, name === "chromium" ? web : folder)));
   const server = await startServer({ config: { seed, certs: publicCerts }, peers, files: web });
 
-  for (const name of wanted) {
+  const run = async (name: RuntimeName) => {
     const started = Date.now();
     const { report } = results;
     try {
@@ -79,11 +79,21 @@ async function main(): Promise<void> {
     console.log(
       `${name}: ${passed} passed, ${failed} failed in ${((Date.now() - started) / 1000).toFixed(1)} s`,
     );
-  }
+  };
+  const jobs = wanted.map((name) => () => run(name));
+  // Second, since it takes long, too.
+  if (options.runtime.includes("demo") && !options.grep) jobs.splice(1, 0, runDemo);
+  await inLanes(jobs);
   server.close();
   peers.close();
+}
 
-  if (options.runtime.includes("demo") && !options.grep) await runDemo();
+/** Two at a time: enough to keep two cores busy, and not so much that the bounds of tests are reached for want of them. */
+async function inLanes(jobs: (() => Promise<void>)[]): Promise<void> {
+  const lane = async () => {
+    for (let job = jobs.shift(); job; job = jobs.shift()) await job();
+  };
+  await Promise.all([lane(), lane()]);
 }
 
 /**

@@ -8,7 +8,6 @@ import {
   TlsTruncationError,
   type TruncationPoint,
 } from "./errors.js";
-import { SSL_SENT_SHUTDOWN } from "./openssl/constants.js";
 import { FAILED_SYSCALL, type Ssl, type SslFailure, ZERO_RETURN } from "./openssl/ssl.js";
 import type { RecordEdges } from "./record-edges.js";
 
@@ -103,13 +102,17 @@ export function howItFailed(error: TlsError, fatalAlert: Alert | undefined): Clo
   }
 }
 
-/** Without SSL_SENT_SHUTDOWN `SSL_free` takes the session out of use, whatever it says until then. */
-export function isResumable(ssl: Ssl): boolean {
+/**
+ * Whether the session may be resumed: if we ended properly, and no alert took it out of use. OpenSSL judges by
+ * SSL_SENT_SHUTDOWN, which stands from the first attempt to send close_notify, whether it left or not. So a session that
+ * is not to be resumed is taken out of use here, and what is said is what OpenSSL does.
+ */
+export function settleSession(ssl: Ssl, endedProperly: boolean): boolean {
   return crashProof(() => {
-    if ((ssl.getShutdown() & SSL_SENT_SHUTDOWN) === 0) return false;
+    if (!endedProperly) ssl.removeSession();
     const session = ssl.getSession();
     try {
-      return session?.isResumable() ?? false;
+      return endedProperly && (session?.isResumable() ?? false);
     } finally {
       session?.free();
     }

@@ -127,7 +127,6 @@ export class Pump {
   #ended = false;
   #truncatedAt: TruncationPoint | undefined;
   #writingClosed = false;
-  #closeNotifyDone = false;
   #closeNotifyReceived = false;
   #fatalAlert: Alert | undefined;
   #failure: TlsError | undefined;
@@ -150,6 +149,8 @@ export class Pump {
   #produced = 0;
   #accepted = 0;
   #flushes: (Deferred & { target: number })[] = [];
+  /** Where our close_notify ends in what was produced, once it was. */
+  #closeNotifyEnd = Number.POSITIVE_INFINITY;
 
   constructor(options: PumpOptions) {
     this.#options = options;
@@ -273,8 +274,9 @@ export class Pump {
     return this.#truncatedAt;
   }
 
+  /** The transport has accepted it, whole. */
   get closeNotifySent(): boolean {
-    return this.#closeNotifyDone;
+    return this.#accepted >= this.#closeNotifyEnd;
   }
 
   get closeNotifyReceived(): boolean {
@@ -389,7 +391,9 @@ export class Pump {
     const r = this.#ssl.tryShutdown();
     if (r < 0) return this.#lacks(r, () => this.#fail(r));
     this.#closeNotify = undefined;
-    this.#closeNotifyDone = true;
+    this.#closeNotifyEnd = this.#produced + this.#pair.pending();
+    this.#noteAlerts();
+    this.#emit({ type: "alert", direction: "sent", level: "warning", description: "close_notify", code: 0 });
     this.#flush(wish);
     return true;
   }
@@ -611,6 +615,8 @@ export class Pump {
 
   #noteAlerts(): void {
     for (const alert of this.#ssl.takeAlerts()) {
+      // OpenSSL does not tell of one that left in pieces; #stepCloseNotify knows.
+      if (alert.direction === "sent" && alert.description === "close_notify") continue;
       if (alert.level === "fatal") this.#fatalAlert ??= alert;
       else if (alert.direction === "received" && alert.description === "close_notify")
         this.#closeNotifyReceived = true;

@@ -1,6 +1,6 @@
 import type { TlsInfo } from "./configure.js";
 import { type CloseInfo, TlsError, TlsTruncationError } from "./errors.js";
-import { crashProof, howItFailed, isResumable } from "./failure.js";
+import { crashProof, howItFailed, settleSession } from "./failure.js";
 import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "./openssl/constants.js";
 import { requireBytes } from "./openssl/library.js";
 import type { Ssl } from "./openssl/ssl.js";
@@ -76,8 +76,6 @@ export class TlsStream implements Transport, AsyncDisposable {
   #shutdownFlags: number | undefined;
   #readController!: ReadableByteStreamController;
   #writeController!: WritableStreamDefaultController;
-  /** A reader waits for data: what arrives is for it. */
-  #reading: Promise<void> | undefined;
   /** Calls back when a reader asks for data, or gives up. */
   #pulled: () => void = () => {};
   /** `readable` is closed, errored or cancelled. */
@@ -110,12 +108,8 @@ export class TlsStream implements Transport, AsyncDisposable {
         this.#readController = controller;
       },
       pull: (controller) => {
-        const reading = this.#pull(controller).finally(() => {
-          this.#reading = undefined;
-        });
-        this.#reading = reading.catch(() => {});
         this.#pulled();
-        return reading;
+        return this.#pull(controller);
       },
       cancel: () => {
         this.#readOver = true;
@@ -262,18 +256,12 @@ export class TlsStream implements Transport, AsyncDisposable {
     if (quiet) return;
     while (!pump.ended) {
       await pump.readable();
-      if (this.#reading) {
-        // A reader waits: this data is its own.
-        await this.#reading;
-      } else if (this.readable.locked && !this.#readOver) {
-        await this.#keepForReader(maxDiscard);
-      } else {
-        this.#discard(maxDiscard);
-      }
+      if (this.readable.locked && !this.#readOver) await this.#keepForReader(maxDiscard);
+      else this.#discard(maxDiscard);
     }
   }
 
-  /** The reader is not waiting at the moment, but it may come back. */
+  /** Whether it waits at the moment, or will come back. */
   async #keepForReader(most: number): Promise<void> {
     // What is queued there counts down from 0.
     const room = most + (this.#readController.desiredSize ?? 0);
@@ -423,7 +411,7 @@ export class TlsStream implements Transport, AsyncDisposable {
       how,
       ...(truncatedAt && { truncatedAt }),
       ...(pump.fatalAlert && { alert: pump.fatalAlert }),
-      resumable: isResumable(ssl),
+      resumable: settleSession(ssl, pump.closeNotifySent || (quiet && reason === undefined)),
       discarded: this.#discarded,
     };
     this.#stopListening();

@@ -5,6 +5,7 @@
 
 EXPORT SSL_SESSION *tls_SSL_get1_session(SSL *s) { return SSL_get1_session(s); }
 EXPORT int tls_SSL_set_session(SSL *s, SSL_SESSION *session) { return SSL_set_session(s, session); }
+EXPORT int tls_SSL_CTX_remove_session(SSL *s) { return SSL_CTX_remove_session(SSL_get_SSL_CTX(s), SSL_get_session(s)); }
 EXPORT void tls_SSL_SESSION_free(SSL_SESSION *s) { SSL_SESSION_free(s); }
 EXPORT int tls_SSL_SESSION_is_resumable(SSL_SESSION *s) { return SSL_SESSION_is_resumable(s); }
 EXPORT int tls_SSL_SESSION_get_protocol_version(SSL_SESSION *s) { return SSL_SESSION_get_protocol_version(s); }

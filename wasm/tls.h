@@ -226,6 +226,7 @@ const char *tls_SSL_alert_desc_string_long(int); /* borrows: a static string */
 
 SSL_SESSION *tls_SSL_get1_session(SSL *);    /* owns: tls_SSL_SESSION_free. 0 = there is none */
 int tls_SSL_set_session(SSL *, SSL_SESSION *); /* Fills the queue. */
+int tls_SSL_CTX_remove_session(SSL *);       /* This connection's session: out of the cache, never resumed. 1 = it was in. */
 void tls_SSL_SESSION_free(SSL_SESSION *);
 int tls_SSL_SESSION_is_resumable(SSL_SESSION *);
 int tls_SSL_SESSION_get_protocol_version(SSL_SESSION *);

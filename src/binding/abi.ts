@@ -129,6 +129,7 @@ export interface Abi {
   tls_SSL_alert_desc_string_long(value: number): number;
   tls_SSL_get1_session(ssl: number): number;
   tls_SSL_set_session(ssl: number, session: number): number;
+  tls_SSL_CTX_remove_session(ssl: number): number;
   tls_SSL_SESSION_free(session: number): void;
   tls_SSL_SESSION_is_resumable(session: number): number;
   tls_SSL_SESSION_get_protocol_version(session: number): number;

@@ -272,6 +272,11 @@ export class Ssl extends Owned {
     );
   }
 
+  /** `SSL_CTX_remove_session(3)` for the session of this connection: it cannot be resumed any more. True if the cache had it. */
+  removeSession(): boolean {
+    return this.library.abi.tls_SSL_CTX_remove_session(this.ptr) === 1;
+  }
+
   sessionReused(): boolean {
     return this.library.abi.tls_SSL_session_reused(this.ptr) === 1;
   }

@@ -6,6 +6,7 @@ import {
   type CloseInfo,
   startTls,
   TlsError,
+  type TlsEvent,
   type TlsStream,
   type Transport,
 } from "wassl";
@@ -212,6 +213,37 @@ QUnit.module("closing: outcomes", () => {
       );
     },
   );
+
+  QUnit.test("a close_notify that the transport did not take was not sent", async (assert) => {
+    for (const bioPairSize of [1, 17 * 1024]) {
+      const [near, far] = pair();
+      const clog = cloggable(near, false);
+      const [client] = await connected({ bioPairSize }, [clog.transport, far]);
+      clog.clog();
+      assert.strictEqual((await tlsError(client.shutdown({ timeout: 50 }))).code, "timeout");
+      const info = await outcome(client);
+      assert.strictEqual(info.how, "timeout");
+      assert.false(info.sentCloseNotify || info.resumable, `${bioPairSize}`);
+      const [other] = await connected({ bioPairSize });
+      assert.strictEqual((await tlsError(other.shutdown({ timeout: 50 }))).code, "timeout");
+      assert.true(
+        (await outcome(other)).sentCloseNotify && (await outcome(other)).resumable,
+        "and this one was",
+      );
+    }
+  });
+
+  QUnit.test("onEvent tells of both close_notify once, also of one that left in pieces", async (assert) => {
+    for (const bioPairSize of [1, 17 * 1024]) {
+      const alerts: string[] = [];
+      const onEvent = (event: TlsEvent) => {
+        if (event.type === "alert") alerts.push(`${event.direction} ${event.description}`);
+      };
+      const [client, server] = await connected({ bioPairSize, onEvent });
+      await Promise.all([client.shutdown(), server.shutdown()]);
+      assert.deepEqual(alerts.sort(), ["received close_notify", "sent close_notify"], `${bioPairSize}`);
+    }
+  });
 
   QUnit.test("a fatal alert while we wait is not clean", async (assert) => {
     const [near, far] = pair();

@@ -378,6 +378,26 @@ for (const [name, version] of [
       }
     });
 
+    QUnit.test("removeSession: out of the server's cache, and not resumable", async (assert) => {
+      using both = await two({
+        version,
+        server: (context) => {
+          context.setOptions(ssl.SSL_OP_NO_TICKET);
+          context.setNumTickets(1);
+          context.setSessionIdContext(utf8("removed"));
+        },
+      });
+      both.handshake();
+      const { context, ssl: server } = both.server;
+      assert.strictEqual(context.sessNumber(), 1);
+      using session = server.getSession();
+      assert.true(session?.isResumable());
+      assert.true(server.removeSession());
+      assert.strictEqual(context.sessNumber(), 0);
+      assert.false(session?.isResumable());
+      assert.false(server.removeSession());
+    });
+
     QUnit.test("an external pre-shared key, without certificates", async (assert) => {
       const key = randomBytes(32, env.seed);
       const configure = (context: ssl.SslContext) => {

@@ -14,7 +14,7 @@ import {
 } from "wassl";
 import { lockstep, pair } from "../fakes/pair.ts";
 import { random, randomBytes } from "../fakes/random.ts";
-import { cloggable, failingWriter, oneByte, randomChunks, tap } from "../fakes/wrappers.ts";
+import { cloggable, failingWriter, intercept, oneByte, randomChunks, tap } from "../fakes/wrappers.ts";
 import { afterTest, env } from "./env.ts";
 import {
   concat,
@@ -380,6 +380,36 @@ QUnit.module("pump: invariants", () => {
     await Promise.all([writing, closing]);
     assert.strictEqual((await tlsError(write(client.writable, utf8("late")))).code, "closed");
   });
+
+  QUnit.test(
+    "the alert leaves before the transport is closed, though it waits behind a write",
+    async (assert) => {
+      const [near, far] = pair();
+      const clog = cloggable(near, false);
+      let damage = false;
+      const damaged = intercept(clog.transport, {
+        async receive(chunk) {
+          const copy = chunk.slice();
+          if (damage) copy[copy.length - 1]! ^= 1;
+          return [copy];
+        },
+      });
+      const [client, server] = await connected([damaged, far]);
+      await Promise.all([write(server.writable, utf8("hello")), readAtLeast(client.readable, 5)]);
+      clog.clog();
+      const writing = write(client.writable, utf8("stuck"));
+      await clog.stuck;
+      damage = true;
+      await write(server.writable, utf8("to be damaged"));
+      assert.strictEqual((await tlsError(readAll(client.readable))).code, "protocol");
+      clog.release();
+      const reader = server.readable.getReader();
+      assert.strictEqual(text((await reader.read()).value!), "stuck");
+      const error = await tlsError(reader.read());
+      assert.strictEqual(`${error.code}: ${error.message.split(" ").at(-1)}`, "alert: bad_record_mac");
+      await writing;
+    },
+  );
 
   QUnit.test("a transport that fails while sending: the write says so", async (assert) => {
     const cut = new Error("the cable is cut");

@@ -156,7 +156,7 @@ function judge(scene: Scene, network: Network, ends: { client: End; server: End 
         // OpenSSL answers a cut connection with decode_error, which may reach the one whose bytes were cut off.
         if (
           outcome?.alert?.direction !== "received" ||
-          (peer.outcome?.truncatedAt === undefined && !peer.handshakeError)
+          !(peer.handshakeError || (outcome.alert.description === "decode_error" && left.ended))
         ) {
           say(`an alert: ${end.closedWith}`);
         }

@@ -206,6 +206,8 @@ EXPORT int tls_SSL_is_server(SSL *s) { return SSL_is_server(s); }
 EXPORT uint64_t tls_SSL_set_options(SSL *s, uint64_t o) { return SSL_set_options(s, o); }
 EXPORT uint32_t tls_SSL_set_mode(SSL *s, uint32_t m) { return (uint32_t)SSL_set_mode(s, m); }
 EXPORT uint32_t tls_SSL_clear_mode(SSL *s, uint32_t m) { return (uint32_t)SSL_clear_mode(s, m); }
+EXPORT void tls_SSL_set_post_handshake_auth(SSL *s, int on) { SSL_set_post_handshake_auth(s, on); }
+EXPORT int tls_SSL_verify_client_post_handshake(SSL *s) { return SSL_verify_client_post_handshake(s); }
 EXPORT int tls_SSL_key_update(SSL *s, int type) { return SSL_key_update(s, type); }
 EXPORT int tls_SSL_renegotiate(SSL *s) { return SSL_renegotiate(s); }
 EXPORT int tls_SSL_new_session_ticket(SSL *s) { return SSL_new_session_ticket(s); }

@@ -103,6 +103,8 @@ export interface Abi {
   tls_SSL_set_options(ssl: number, value: bigint): bigint;
   tls_SSL_set_mode(ssl: number, value: number): number;
   tls_SSL_clear_mode(ssl: number, value: number): number;
+  tls_SSL_set_post_handshake_auth(ssl: number, on: number): void;
+  tls_SSL_verify_client_post_handshake(ssl: number): number;
   tls_SSL_key_update(ssl: number, type: number): number;
   tls_SSL_renegotiate(ssl: number): number;
   tls_SSL_new_session_ticket(ssl: number): number;

@@ -250,6 +250,16 @@ export class Ssl extends Owned {
     return this.library.abi.tls_SSL_key_update(this.ptr, kind);
   }
 
+  /** `SSL_set_post_handshake_auth(3)`: a TLS 1.3 client offers it, before the handshake. */
+  setPostHandshakeAuth(on: boolean): void {
+    this.library.abi.tls_SSL_set_post_handshake_auth(this.ptr, Number(on));
+  }
+
+  /** `SSL_verify_client_post_handshake(3)`: a TLS 1.3 server asks with its next operation. */
+  verifyClientPostHandshake(): number {
+    return this.library.abi.tls_SSL_verify_client_post_handshake(this.ptr);
+  }
+
   renegotiate(): number {
     return this.library.abi.tls_SSL_renegotiate(this.ptr);
   }

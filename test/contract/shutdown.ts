@@ -1353,6 +1353,45 @@ QUnit.module("shutdown: and also", () => {
   );
 
   sized(
+    "also-14",
+    "a CertificateRequest that arrives while closing is answered, behind our close_notify; reading gets over it",
+    (on) => {
+      using contexts = on.newContexts({
+        server: (context) => context.setVerify(ssl.SSL_VERIFY_PEER | ssl.SSL_VERIFY_POST_HANDSHAKE),
+      });
+      for (const how of ["reading", "shutdown", "not offered"] as const) {
+        using both = contexts.start(on.size);
+        const { client, server } = both;
+        client.ssl.setPostHandshakeAuth(how !== "not offered");
+        both.handshake();
+        client.peek();
+        on.first(client);
+        on.equal(server.ssl.verifyClientPostHandshake(), how === "not offered" ? 0 : 1);
+        if (how === "not offered") continue;
+        on.equal(server.handshake().ret, 1);
+        if (how === "reading") {
+          on.says(client.read(), "-1 WANT_READ, st 1, 104 bytes", "an empty Certificate, and Finished");
+        } else {
+          // SSL_shutdown cannot go on with an answer that has only half left.
+          const answered = client.shutdown();
+          const whole = "-1 WANT_READ, st 1, 104 bytes";
+          const half = `-1 SSL (shutdown while in init), st 1, ${on.size} bytes`;
+          on.says(answered, on.size > 0 && on.size < 104 ? half : whole);
+          client.read();
+        }
+        on.says(
+          server.read(),
+          "0 ZERO_RETURN, st 2, 0 bytes",
+          "what is behind close_notify is not looked at",
+        );
+        on.answers(server);
+        on.says(client.shutdown(), "1, st 3, 0 bytes");
+      }
+    },
+    [TLS13],
+  );
+
+  sized(
     "also-11",
     "a ClientHello that arrives after our close_notify is not answered",
     (on) => {

@@ -242,9 +242,10 @@ build_libs() {
     run_logged 'objects compiled' '^wasm-cc .* -c ' "/$objects" "${make[@]}" make -j"$jobs" libcrypto.a libssl.a
     cd -- "$project"
 
-    # All headers, internal ones too: the kernels replace functions that no public header declares.
+    # All headers, private ones too: some things are in reach of no public function.
     mkdir -p "$out"
     mv -- "$src"/libssl.a "$src"/libcrypto.a "$src"/include "$out"
+    (cd -- "$src" && find ssl crypto providers -name '*.h' -exec cp --parents -t "$out" {} +)
 }
 
 # Configure drops silently what depends on something disabled. What must be there:
@@ -265,7 +266,7 @@ link_wasm() {
     # In one order everywhere; paths relative, so that none of this machine's gets into the module.
     mapfile -t sources < <(find wasm -name '*.c' | LC_ALL=C sort)
     exports=$(sed 's/#.*//' wasm/exports.txt | awk 'NF { printf "%s_%s", comma, $1; comma = "," }')
-    "${IN[@]}" emcc "${COMPILE_FLAGS[@]}" -DNDEBUG -Wall -Wextra -Wno-unused-parameter -I"$libs/include" \
+    "${IN[@]}" emcc "${COMPILE_FLAGS[@]}" -DNDEBUG -Wall -Wextra -Wno-unused-parameter -I"$libs/include" -I"$libs" \
         "${sources[@]}" "$libs/libssl.a" "$libs/libcrypto.a" \
         "${LINK_FLAGS[@]}" "-sEXPORTED_FUNCTIONS=$exports" -o "$out" >&2
     cd -- "$project"

@@ -24,7 +24,7 @@
  *  4. A write that is tried again carries the same bytes: it is tried at the same offset of the same array with the same
  *     length, until OpenSSL took them. (Their address in linear memory may differ; the heap may have moved under us.)
  *  5. The error queue is clear before each operation and SSL_get_error is asked right after: Ssl's try… methods.
- *  6. After a failure the alert that OpenSSL has written still leaves, and no operation is tried again.
+ *  6. After a failure the alert that OpenSSL has written still leaves, all of it, and no operation is tried again.
  *  7. The pair is bounded, at one byte if somebody likes it so. What is larger goes through in pieces.
  *  8. close_notify comes after all that was written: it has its chance only while no write is pending. SSL_shutdown
  *     during an unfinished SSL_write would lose both.
@@ -130,6 +130,8 @@ export class Pump {
   #closeNotifyReceived = false;
   #fatalAlert: Alert | undefined;
   #failure: TlsError | undefined;
+  /** After a failure: nothing of an alert is left in OpenSSL. */
+  #alertDone = false;
   #released: { reason: unknown } | undefined;
 
   // Towards us
@@ -150,7 +152,7 @@ export class Pump {
   #accepted = 0;
   #flushes: (Deferred & { target: number })[] = [];
   /** Where our close_notify ends in what was produced, once it was. */
-  #closeNotifyEnd = Number.POSITIVE_INFINITY;
+  #closeNotifyEnd = Infinity;
 
   constructor(options: PumpOptions) {
     this.#options = options;
@@ -339,13 +341,21 @@ export class Pump {
 
   /** Gives each wish its chance. True when something came of it, so that the others should be asked again. */
   #step(): boolean {
-    if (this.#failure) return false;
+    if (this.#failure) return !this.#alertDone && this.#stepAlert();
     if (!this.#open) return this.#handshake !== undefined && this.#stepHandshake();
     let moved = false;
     if (this.#write) moved = this.#stepWrite(this.#write);
     else if (this.#closeNotify) moved = this.#stepCloseNotify(this.#closeNotify);
     if (this.#readers.length > 0 && !this.#failure) moved = this.#stepRead() || moved;
     return moved;
+  }
+
+  #stepAlert(): boolean {
+    this.#alertDone = true; // also if this throws
+    this.#alertDone = this.#ssl.dispatchAlert();
+    if (!this.#alertDone) return false;
+    for (const flush of this.#flushes) if (flush.target === Infinity) flush.target = this.#everything;
+    return true;
   }
 
   #stepHandshake(): boolean {
@@ -391,9 +401,7 @@ export class Pump {
     const r = this.#ssl.tryShutdown();
     if (r < 0) return this.#lacks(r, () => this.#fail(r));
     this.#closeNotify = undefined;
-    this.#closeNotifyEnd = this.#produced + this.#pair.pending();
-    this.#noteAlerts();
-    this.#emit({ type: "alert", direction: "sent", level: "warning", description: "close_notify", code: 0 });
+    this.#closeNotifyEnd = this.#everything;
     this.#flush(wish);
     return true;
   }
@@ -509,8 +517,15 @@ export class Pump {
   // ---- flushes
 
   #flush(wish: Deferred): void {
-    this.#flushes.push({ ...wish, target: this.#produced + this.#pair.pending() });
+    // The rest of an alert is not in the pair yet, and will be.
+    const incomplete = this.#failure !== undefined && !this.#alertDone;
+    this.#flushes.push({ ...wish, target: incomplete ? Infinity : this.#everything });
     this.#settleFlushes();
+  }
+
+  /** What OpenSSL has written until now, in bytes. */
+  get #everything(): number {
+    return this.#produced + this.#pair.pending();
   }
 
   #settleFlushes(): void {
@@ -615,8 +630,6 @@ export class Pump {
 
   #noteAlerts(): void {
     for (const alert of this.#ssl.takeAlerts()) {
-      // OpenSSL does not tell of one that left in pieces; #stepCloseNotify knows.
-      if (alert.direction === "sent" && alert.description === "close_notify") continue;
       if (alert.level === "fatal") this.#fatalAlert ??= alert;
       else if (alert.direction === "received" && alert.description === "close_notify")
         this.#closeNotifyReceived = true;

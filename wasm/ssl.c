@@ -153,7 +153,6 @@ EXPORT int tls_SSL_read(SSL *s, void *p, int n) { return SSL_read(s, p, n); }
 EXPORT int tls_SSL_peek(SSL *s, void *p, int n) { return SSL_peek(s, p, n); }
 EXPORT int tls_SSL_write(SSL *s, const void *p, int n) { return SSL_write(s, p, n); }
 EXPORT int tls_SSL_write_ex(SSL *s, const void *p, size_t n, size_t *w) { return SSL_write_ex(s, p, n, w); }
-EXPORT int tls_SSL_shutdown(SSL *s) { return SSL_shutdown(s); }
 EXPORT int tls_SSL_get_error(SSL *s, int ret) { return SSL_get_error(s, ret); }
 
 static int answer(SSL *ssl, int ret)
@@ -190,7 +189,7 @@ EXPORT int tls_try_shutdown(SSL *ssl)
     int ret;
 
     ERR_clear_error();
-    ret = SSL_shutdown(ssl);
+    ret = tls_SSL_shutdown(ssl);
     return ret >= 0 ? ret : -SSL_get_error(ssl, ret);
 }
 

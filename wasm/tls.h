@@ -156,7 +156,7 @@ int tls_SSL_read(SSL *, void *, int);
 int tls_SSL_peek(SSL *, void *, int);
 int tls_SSL_write(SSL *, const void *, int);
 int tls_SSL_write_ex(SSL *, const void *, size_t, size_t *written);
-int tls_SSL_shutdown(SSL *);
+int tls_SSL_shutdown(SSL *); /* SSL_shutdown, and an event also for an alert that left in pieces */
 int tls_SSL_get_error(SSL *, int ret);
 
 /*
@@ -170,6 +170,12 @@ int tls_try_read(SSL *, void *, int);
 int tls_try_peek(SSL *, void *, int);
 int tls_try_write(SSL *, const void *, int);
 int tls_try_shutdown(SSL *);
+
+/*
+ * The rest of an alert for which the BIO pair had no room: 1 = there is none (any more), 0 = the pair is full again.
+ * After a failure it is the only operation that still makes sense. Fills the queue with nothing of interest.
+ */
+int tls_SSL_dispatch_alert(SSL *);
 
 int tls_SSL_get_shutdown(SSL *);
 void tls_SSL_set_shutdown(SSL *, int);

@@ -91,6 +91,7 @@ export interface Abi {
   tls_try_peek(ssl: number, ptr: number, value: number): number;
   tls_try_write(ssl: number, ptr: number, value: number): number;
   tls_try_shutdown(ssl: number): number;
+  tls_SSL_dispatch_alert(ssl: number): number;
   tls_SSL_get_shutdown(ssl: number): number;
   tls_SSL_set_shutdown(ssl: number, value: number): void;
   tls_SSL_set_quiet_shutdown(ssl: number, value: number): void;

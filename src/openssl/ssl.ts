@@ -180,6 +180,14 @@ export class Ssl extends Owned {
     return this.library.abi.tls_try_shutdown(this.ptr);
   }
 
+  /**
+   * After a failure: writes the rest of an alert for which the BIO pair had no room. False while it still has none: fetch
+   * what is there, and call again. OpenSSL has no function for this; without it the peer would see a record that is cut.
+   */
+  dispatchAlert(): boolean {
+    return this.library.abi.tls_SSL_dispatch_alert(this.ptr) === 1;
+  }
+
   #receive(dst: Uint8Array, call: (ptr: number, length: number) => number): number {
     requireBytes(dst, "the destination");
     const { memory } = this.library;

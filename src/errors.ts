@@ -12,12 +12,15 @@
  * - `transport`: the transport failed; `cause` says how.
  * - `timeout`: a bound on waiting was reached.
  * - `discard-limit`: a peer went on sending more than `maxDiscard` bytes while `shutdown()` waited.
+ * - `unread-data`: `shutdown()` of `wassl/blocking` met data that nobody has read; nothing was lost.
  * - `closed`: the connection is closed on our side.
  * - `freed`: an object was used after it was freed.
  * - `out-of-memory`: linear memory is exhausted.
  * - `entropy`: the platform has no `crypto.getRandomValues`, or it failed.
  * - `wasm-not-found`, `wasm-mime`, `wasm-csp`, `wasm-corrupt`: openssl.wasm could not be loaded.
  * - `wasm-crashed`: OpenSSL trapped (a stack overflow, say); the instance cannot be used any more.
+ * - `not-isolated`: there is no shared memory; in a browser the page must be cross-origin isolated.
+ * - `cannot-block`: this thread must not wait, as a page's own.
  * - `openssl`: OpenSSL refused an operation for a reason of its own; see `errors`.
  */
 export type TlsErrorCode =
@@ -30,6 +33,7 @@ export type TlsErrorCode =
   | "transport"
   | "timeout"
   | "discard-limit"
+  | "unread-data"
   | "closed"
   | "freed"
   | "out-of-memory"
@@ -39,6 +43,8 @@ export type TlsErrorCode =
   | "wasm-csp"
   | "wasm-corrupt"
   | "wasm-crashed"
+  | "not-isolated"
+  | "cannot-block"
   | "openssl";
 
 /** One entry of OpenSSL's error queue (`ERR_get_error(3)`), earliest first in {@link TlsError.errors}. */

@@ -50,9 +50,18 @@ export class TransportWire implements Wire {
 
   /** Closes the writing side and gives the reading side up. Settles when the transport has done so. */
   async close(): Promise<void> {
-    const closed = this.#writer.close();
-    this.#reader.cancel().catch(() => {});
+    const closed = this.endWriting();
+    this.cancelReading();
     await closed;
+  }
+
+  /** Says that no more bytes follow. Settles when the transport has accepted all. */
+  async endWriting(): Promise<void> {
+    await this.#writer.close();
+  }
+
+  cancelReading(): void {
+    this.#reader.cancel().catch(() => {});
   }
 
   abort(reason: unknown): void {

@@ -23,7 +23,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { build, type Plugin } from "esbuild";
+import { type BuildOptions, build, type Plugin } from "esbuild";
 import { chromium } from "playwright-core";
 import { makeCerts } from "./peers/certs.ts";
 import { Peers } from "./peers/index.ts";
@@ -63,6 +63,10 @@ async function main(): Promise<void> {
   const wanted = runtimes.filter((name) => options.runtime.includes(name));
   const web = join(folder, "web");
   await Promise.all(wanted.map((name) => bundle(name, name === "chromium" ? web : folder)));
+  // Where `new URL("./openssl.wasm", import.meta.url)` looks for it, in the page.
+  const wasm = join(folder, "node_modules", "wassl", "dist", "binding", "openssl.wasm");
+  mkdirSync(web, { recursive: true });
+  if (existsSync(wasm)) cpSync(wasm, join(web, "openssl.wasm"));
   const server = await startServer({ config: { seed, certs: publicCerts }, peers, files: web });
 
   const run = async (name: RuntimeName) => {
@@ -121,7 +125,7 @@ function installPackage(): void {
   writeFileSync(join(folder, "package.json"), JSON.stringify(project));
 }
 
-/** All suites in one file: those of test/contract everywhere, those of test/node in Node.js only. */
+/** All suites in one file: those of test/contract everywhere, those of test/node in Node.js only. And each worker in one. */
 async function bundle(name: RuntimeName, outdir: string): Promise<void> {
   const suites = ["contract", ...(name === "node" ? ["node"] : [])].flatMap((suite) => {
     const path = join(repository, "test", suite);
@@ -152,9 +156,7 @@ async function bundle(name: RuntimeName, outdir: string): Promise<void> {
       );
     },
   };
-  await build({
-    stdin: { contents: entry, resolveDir: repository, sourcefile: `${name}.ts` },
-    outfile: join(outdir, `${name}.js`),
+  const common = {
     bundle: true,
     format: "esm",
     target: "es2022",
@@ -162,6 +164,8 @@ async function bundle(name: RuntimeName, outdir: string): Promise<void> {
     platform: name === "node" ? "node" : name === "deno" ? "neutral" : "browser",
     mainFields: ["module", "main"],
     define: { GREP: JSON.stringify(options.grep) },
+    // Workers import it where they find themselves in Node.js.
+    external: ["node:worker_threads"],
     // npm ws is CommonJS and requires Node's modules.
     ...(name === "node"
       ? {
@@ -172,21 +176,34 @@ async function bundle(name: RuntimeName, outdir: string): Promise<void> {
       : {}),
     plugins: [packed],
     logLevel: "warning",
+  } satisfies BuildOptions;
+  const workers = join(repository, "test", "workers");
+  const entries = readdirSync(workers).map((file) => ({
+    in: join(workers, file),
+    out: `${name}-${file.replace(/\.ts$/, "")}`,
+  }));
+  await build({
+    stdin: { contents: entry, resolveDir: repository, sourcefile: `${name}.ts` },
+    outfile: join(outdir, `${name}.js`),
+    ...common,
   });
+  await build({ entryPoints: entries, outdir, ...common });
   if (name !== "chromium") return;
-  writeFileSync(
-    join(outdir, "index.html"),
-    '<!doctype html><link rel="icon" href="data:,"><title>wassl</title><script type="module" src="/chromium.js"></script>',
-  );
-  // Where `new URL("./openssl.wasm", import.meta.url)` looks for it.
-  const wasm = join(folder, "node_modules", "wassl", "dist", "binding", "openssl.wasm");
-  if (existsSync(wasm)) cpSync(wasm, join(outdir, "openssl.wasm"));
+  for (const [page, script] of [
+    ["index.html", "chromium.js"],
+    ["not-isolated.html", "chromium-not-isolated.js"],
+  ] as const) {
+    writeFileSync(
+      join(outdir, page),
+      `<!doctype html><link rel="icon" href="data:,"><title>wassl</title><script type="module" src="/${script}"></script>`,
+    );
+  }
 }
 
 /** The package reads its own openssl.wasm, the suite needs the network, and QUnit looks for its settings. */
 const denoPermissions = [
   "--no-prompt",
-  "--allow-read=node_modules/wassl/dist",
+  "--allow-read=node_modules/wassl/dist,deno-blocking.js",
   "--allow-net=127.0.0.1",
   "--allow-env=qunit_config_*,NODE_DISABLE_COLORS,NO_COLOR,FORCE_COLOR,TERM",
 ];

@@ -29,6 +29,12 @@ const mimeTypes: Record<string, string> = {
   ".wasm": "application/wasm",
 };
 
+/** Shared memory needs a page that is cross-origin isolated. One page is not, for the test of that. */
+const isolated = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+};
+
 export async function startServer(options: { config: Config; peers: Peers; files: string }) {
   const { config, peers, files } = options;
   const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
@@ -45,7 +51,8 @@ export async function startServer(options: { config: Config; peers: Peers; files
         const type = mimeTypes[extname(path)];
         if (!type || path.includes("..")) throw new Error(`no such page: ${path}`);
         const content = await readFile(join(files, path));
-        response.writeHead(200, { "Content-Type": type }).end(content);
+        const isolation = path === "/not-isolated.html" ? {} : isolated;
+        response.writeHead(200, { "Content-Type": type, ...isolation }).end(content);
       }
     } catch (error) {
       response.writeHead(404, { "Content-Type": "text/plain" }).end(String(error));

@@ -1,4 +1,4 @@
-import { instantiate } from "@assemblyscript/loader";
+import { instantiate, instantiateSync } from "@assemblyscript/loader";
 import { TlsError } from "../errors.js";
 import { ABI_VERSION, type Abi } from "./abi.js";
 import { hostImports } from "./host-imports.js";
@@ -15,29 +15,60 @@ export type WasmSource = string | URL | Response | BufferSource | WebAssembly.Mo
  */
 export async function loadAbi(source: WasmSource | Promise<WasmSource>): Promise<Abi> {
   const module = await compile(await source);
-  let memory: WebAssembly.Memory | undefined;
-  const imports = hostImports(() => memory!);
-  let exports: WebAssembly.Exports;
+  const { imports, begin } = prepare();
   try {
-    exports = (await instantiate(module, imports)).instance.exports;
+    return begin((await instantiate(module, imports)).instance.exports);
   } catch (cause) {
-    if (cause instanceof RangeError)
-      throw new TlsError("out-of-memory", "no memory for openssl.wasm", { cause });
-    throw new TlsError("wasm-corrupt", `openssl.wasm cannot be instantiated: ${messageOf(cause)}`, { cause });
+    throw notInstantiated(cause);
   }
-  if (!(exports.memory instanceof WebAssembly.Memory) || typeof exports.tls_abi_version !== "function") {
-    throw new TlsError("wasm-corrupt", "this WebAssembly module is not openssl.wasm");
-  }
-  memory = exports.memory;
-  const abi = guarded(exports);
-  abi._initialize();
-  const version = abi.tls_abi_version();
-  if (version !== ABI_VERSION) {
-    throw new TlsError("wasm-corrupt", `openssl.wasm is of ABI version ${version}, expected ${ABI_VERSION}`);
-  }
-  return abi;
 }
 
+/** The same, at once: browsers let only workers compile or start so large a module like this. */
+export function loadAbiSync(source: BufferSource | WebAssembly.Module): Abi {
+  let module: WebAssembly.Module;
+  try {
+    module = source instanceof WebAssembly.Module ? source : new WebAssembly.Module(source);
+  } catch (cause) {
+    throw notCompiled(cause);
+  }
+  const { imports, begin } = prepare();
+  try {
+    return begin(instantiateSync(module, imports).instance.exports);
+  } catch (cause) {
+    throw notInstantiated(cause);
+  }
+}
+
+function notInstantiated(cause: unknown): unknown {
+  if (cause instanceof TlsError) return cause;
+  if (cause instanceof RangeError)
+    return new TlsError("out-of-memory", "no memory for openssl.wasm", { cause });
+  return new TlsError("wasm-corrupt", `openssl.wasm cannot be instantiated: ${messageOf(cause)}`, { cause });
+}
+
+/** What an instance is given, and what is done with what it gives. */
+function prepare(): { imports: WebAssembly.Imports; begin(exports: WebAssembly.Exports): Abi } {
+  let memory: WebAssembly.Memory | undefined;
+  return {
+    imports: hostImports(() => memory!),
+    begin(exports) {
+      if (!(exports.memory instanceof WebAssembly.Memory) || typeof exports.tls_abi_version !== "function") {
+        throw new TlsError("wasm-corrupt", "this WebAssembly module is not openssl.wasm");
+      }
+      memory = exports.memory;
+      const abi = guarded(exports);
+      abi._initialize();
+      const version = abi.tls_abi_version();
+      if (version !== ABI_VERSION) {
+        throw new TlsError(
+          "wasm-corrupt",
+          `openssl.wasm is of ABI version ${version}, expected ${ABI_VERSION}`,
+        );
+      }
+      return abi;
+    },
+  };
+}
 async function compile(source: WasmSource): Promise<WebAssembly.Module> {
   if (source instanceof WebAssembly.Module) return source;
   try {
@@ -45,21 +76,25 @@ async function compile(source: WasmSource): Promise<WebAssembly.Module> {
     if (typeof Response !== "undefined" && source instanceof Response) return await compileResponse(source);
     return await WebAssembly.compile(source as BufferSource);
   } catch (cause) {
-    if (cause instanceof TlsError) throw cause;
-    const message = messageOf(cause);
-    // The engines word it differently, but each names the policy or its keyword.
-    if (/content security policy|unsafe-eval|\bCSP\b/i.test(message)) {
-      throw new TlsError(
-        "wasm-csp",
-        `the Content-Security-Policy of this page forbids WebAssembly: add 'wasm-unsafe-eval' to script-src (${message})`,
-        { cause },
-      );
-    }
-    if (cause instanceof WebAssembly.CompileError || cause instanceof TypeError) {
-      throw new TlsError("wasm-corrupt", `openssl.wasm is damaged: ${message}`, { cause });
-    }
-    throw cause;
+    throw notCompiled(cause);
   }
+}
+
+function notCompiled(cause: unknown): unknown {
+  if (cause instanceof TlsError) return cause;
+  const message = messageOf(cause);
+  // The engines word it differently, but each names the policy or its keyword.
+  if (/content security policy|unsafe-eval|\bCSP\b/i.test(message)) {
+    return new TlsError(
+      "wasm-csp",
+      `the Content-Security-Policy of this page forbids WebAssembly: add 'wasm-unsafe-eval' to script-src (${message})`,
+      { cause },
+    );
+  }
+  if (cause instanceof WebAssembly.CompileError || cause instanceof TypeError) {
+    return new TlsError("wasm-corrupt", `openssl.wasm is damaged: ${message}`, { cause });
+  }
+  return cause;
 }
 
 async function load(url: string | URL): Promise<Response> {

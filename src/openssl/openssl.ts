@@ -1,5 +1,5 @@
 import { defaultSource } from "#wasm";
-import { loadAbi, type WasmSource } from "../binding/loader.js";
+import { loadAbi, loadAbiSync, type WasmSource } from "../binding/loader.js";
 import { type OpenSslError, TlsError } from "../errors.js";
 import { BioPair } from "./bio-pair.js";
 import { type Role, SslContext } from "./context.js";
@@ -26,6 +26,11 @@ export class OpenSsl {
   /** Compiles and starts a new instance. */
   static async load(options: LoadOptions = {}): Promise<OpenSsl> {
     return new OpenSsl(new Library(await loadAbi(options.source ?? defaultSource())));
+  }
+
+  /** The same for code that cannot await, from the bytes of openssl.wasm or a compiled module. */
+  static loadSync(source: BufferSource | WebAssembly.Module): OpenSsl {
+    return new OpenSsl(new Library(loadAbiSync(source)));
   }
 
   static #shared: Promise<OpenSsl> | undefined;

@@ -9,6 +9,11 @@ export interface Config {
   certs: Certs;
 }
 
+export interface WorkerLike {
+  postMessage(message: unknown): void;
+  terminate(): unknown;
+}
+
 export interface Env extends Config {
   runtime: "node" | "deno" | "chromium";
   /** The origin of the runner's server, "http://127.0.0.1:port", which also has `/openssl.wasm`. */
@@ -24,6 +29,8 @@ export interface Env extends Config {
   events(name: string): Promise<string[]>;
   /** Connects to that peer as is natural here: a socket, a `Deno.Conn`, or a WebSocket to a relay. */
   connect(name: string): Promise<Transport>;
+  /** Starts the worker of that name (see `test/workers`). */
+  startWorker(name: string, onMessage: (message: unknown) => void): WorkerLike;
   /** The URL of a WebSocket endpoint of the runner (see `test/server.ts`). */
   ws(path: string): string;
 }

@@ -1,7 +1,7 @@
 /** Runs the suites in a page, which reaches TCP by the runner's relay. */
 import { connectWebSocket } from "wassl/transports/websocket";
 import { afterTest } from "../contract/env.ts";
-import { type Message, run, textOf } from "./common.ts";
+import { type Message, run, textOf, webWorker } from "./common.ts";
 
 // The runner's page gives this. (Uncaught errors are QUnit's own affair in a browser.)
 declare const emit: (message: Message) => void;
@@ -13,6 +13,8 @@ export async function main(): Promise<void> {
       origin: location.origin,
       WebSocket,
       emit,
+      startWorker: (name, onMessage) =>
+        webWorker(new URL(`./chromium-${name}.js`, import.meta.url), onMessage),
       async connect({ port }) {
         const abort = new AbortController();
         afterTest(() => abort.abort());

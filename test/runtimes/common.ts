@@ -22,6 +22,7 @@ export interface Runtime {
   origin: string;
   WebSocket: Env["WebSocket"];
   connect(peer: { host: string; port: number }): Promise<Transport>;
+  startWorker: Env["startWorker"];
   emit(message: Message): void;
 }
 
@@ -40,6 +41,7 @@ export async function run(runtime: Runtime): Promise<void> {
     runtime: runtime.name,
     origin: runtime.origin,
     WebSocket: runtime.WebSocket,
+    startWorker: runtime.startWorker,
     peer,
     events: async (name) => (await get(`/events?${new URLSearchParams({ name })}`)) as string[],
     connect: async (name) => runtime.connect(await peer(name)),
@@ -68,6 +70,17 @@ export async function run(runtime: Runtime): Promise<void> {
   // Time for what the last test left behind to blow up.
   await new Promise((resolve) => setTimeout(resolve, 100));
   runtime.emit({ type: "end" });
+}
+
+/** A worker as browsers and Deno have it. Its failure is that of the test that runs. */
+export function webWorker(url: URL, onMessage: (message: unknown) => void): Worker {
+  const worker = new Worker(url, { type: "module" });
+  worker.addEventListener("message", ({ data }) => onMessage(data));
+  worker.addEventListener("error", (event) => {
+    event.preventDefault();
+    uncaught(new Error(`in a worker: ${event.message}`));
+  });
+  return worker;
 }
 
 /** What nobody handled fails the test that runs at that time, or the run. */

@@ -1,7 +1,7 @@
 /** Runs the suites in Deno: `deno run suite.js ORIGIN`. */
 import { type DenoConnLike, denoTransport } from "wassl/transports/deno";
 import { afterTest } from "../contract/env.ts";
-import { type Message, run, textOf, uncaught } from "./common.ts";
+import { type Message, run, textOf, uncaught, webWorker } from "./common.ts";
 
 /** What is used of Deno, whose types are not at hand. */
 declare const Deno: {
@@ -29,6 +29,7 @@ export async function main(): Promise<void> {
       origin,
       WebSocket,
       emit,
+      startWorker: (name, onMessage) => webWorker(new URL(`./deno-${name}.js`, import.meta.url), onMessage),
       async connect({ host, port }) {
         const connection = await Deno.connect({ hostname: host, port });
         connection.setNoDelay();

@@ -1,6 +1,7 @@
 /** Runs the suites in Node.js: `node suite.js ORIGIN`. */
 import { once } from "node:events";
 import { connect } from "node:net";
+import { Worker } from "node:worker_threads";
 import { nodeTransport } from "wassl/transports/node";
 import WebSocket from "ws";
 import { afterTest } from "../contract/env.ts";
@@ -22,6 +23,10 @@ export async function main(): Promise<void> {
       origin,
       WebSocket,
       emit,
+      startWorker(name, onMessage) {
+        const worker = new Worker(new URL(`./node-${name}.js`, import.meta.url));
+        return worker.on("message", onMessage);
+      },
       async connect({ host, port }) {
         const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
         afterTest(() => socket.destroy());

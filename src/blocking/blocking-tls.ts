@@ -1,0 +1,593 @@
+/*
+ * The pump for a thread that waits: application bytes ⇄ SSL ⇄ BIO pair ⇄ rings. The invariants are those of src/pump.ts,
+ * by its numbers; the loop is #until, which tries one operation of OpenSSL, moves bytes between the pair and the rings, and
+ * sleeps when neither got anywhere:
+ *
+ *  - What wakes it is one word that counts every change of either ring. The count is taken before anything is looked at,
+ *    so that nothing can happen unseen between looking and sleeping.
+ *  - It sleeps with bytes in the pair only while the ring towards the peer is full (1), and then room wakes it as well as
+ *    bytes do. So two ends that both write much and read meanwhile do not lock each other.
+ *  - Bytes are lent to the pair: they stay in their ring until OpenSSL has read them. So what follows the peer's
+ *    close_notify is never ours, and whoever uses the transport next finds all of it.
+ *  - A write that is out of time has given OpenSSL bytes that it insists on having again (4). A copy of those is kept, and
+ *    whatever writes next sends them first; close_notify too (8).
+ */
+
+import {
+  type ClientIdentity,
+  clientSide,
+  infoOf,
+  newConnection,
+  type ServerIdentity,
+  type Side,
+  serverSide,
+  type TlsInfo,
+  type TlsOptions,
+} from "../configure.js";
+import { type Alert, type CloseInfo, TlsError, TlsTruncationError, type TruncationPoint } from "../errors.js";
+import { crashProof, explain, howItFailed, passesAsEnd, settleSession } from "../failure.js";
+import type { BioPair } from "../openssl/bio-pair.js";
+import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "../openssl/constants.js";
+import { requireBytes } from "../openssl/library.js";
+import { OpenSsl } from "../openssl/openssl.js";
+import { FAILED_SYSCALL, type Ssl, WANT_READ, WANT_WRITE, ZERO_RETURN } from "../openssl/ssl.js";
+import type { TlsEvent } from "../pump.js";
+import { RecordEdges } from "../record-edges.js";
+import { type BlockingTransport, requireRoom } from "./blocking-transport.js";
+import { Course } from "./channel.js";
+import { BlockingTimeoutError, Deadline, type Timeout } from "./deadline.js";
+
+export interface BlockingOptions extends TlsOptions {
+  /** The OpenSSL to use, loaded beforehand: `await OpenSsl.load()`, or `OpenSsl.loadSync(source)`. */
+  openssl: OpenSsl;
+  /** How long the handshake may take, in milliseconds; `Infinity` = as long as it likes. Default 30,000. */
+  handshakeTimeout?: number;
+}
+
+export interface ConnectOptions extends BlockingOptions, ClientIdentity {}
+
+export interface AcceptOptions extends BlockingOptions, ServerIdentity {}
+
+const DEFAULT_HANDSHAKE_TIMEOUT = 30_000;
+/** How long `close()`, and the alert after a failure, may wait for room in the channel, in milliseconds. */
+const CLOSE_TIMEOUT = 2_000;
+/** How long to read on after a send failed, in milliseconds: the peer may have said why before it went away. */
+const LAST_WORDS = 1_000;
+/** A record's worth. */
+const WRITE_STEP = 16_384;
+
+/**
+ * Makes a TLS connection over `transport`, as a client. Returns when the handshake is done and the peer is verified.
+ *
+ * The transport is the connection's from then on. When it throws, the transport is closed; but not when it throws
+ * "invalid-argument": then nothing was touched.
+ *
+ * @throws TlsCertificateError | TlsAlertError | TlsTruncationError | TlsError
+ */
+export function connect(transport: BlockingTransport, options: ConnectOptions): BlockingTls {
+  return BlockingTls.establish(transport, options, clientSide(options));
+}
+
+/** Makes a TLS connection over `transport`, as a server. Returns when the handshake is done. See {@link connect}. */
+export function accept(transport: BlockingTransport, options: AcceptOptions): BlockingTls {
+  return BlockingTls.establish(transport, options, serverSide(options));
+}
+
+/**
+ * An open TLS connection for code that is synchronous: each call returns when it is done. With a `timeout` it throws a
+ * `BlockingTimeoutError` instead when that has passed; this harms nothing, and the same may be called again.
+ */
+export class BlockingTls implements Disposable {
+  readonly info: TlsInfo;
+
+  readonly #ssl: Ssl;
+  readonly #pair: BioPair;
+  readonly #transport: BlockingTransport;
+  readonly #options: TlsOptions;
+  readonly #peerName: string;
+  readonly #edges = new RecordEdges();
+
+  #open = false;
+  /** No more application data will come. */
+  #ended = false;
+  #truncatedAt: TruncationPoint | undefined;
+  #writingClosed = false;
+  /** Ours: SSL_shutdown has written it; the channel has all of it; there is none, but the step is done. */
+  #closeNotify: "no" | "written" | "sent" | "left out" = "no";
+  #closeNotifyReceived = false;
+  #fatalAlert: Alert | undefined;
+  #eofTold = false;
+  /** Bytes at the head of the incoming ring that are in the pair too. */
+  #lent = 0;
+  /** What OpenSSL has to be given first, when a write was out of time. */
+  #unfinished: Uint8Array | undefined;
+  #over: { readonly info: CloseInfo; readonly reason?: unknown } | undefined;
+  #flags = 0;
+  #events: TlsEvent[] = [];
+
+  private constructor(
+    transport: BlockingTransport,
+    options: BlockingOptions,
+    side: Side,
+    parts: { ssl: Ssl; pair: BioPair },
+  ) {
+    this.#transport = transport;
+    this.#options = options;
+    this.#peerName = side.peerName;
+    this.#ssl = parts.ssl;
+    this.#pair = parts.pair;
+    const { handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT } = options;
+    const deadline = new Deadline(handshakeTimeout);
+    this.#emit({ type: "handshake-start" });
+    try {
+      this.#operate(() => {
+        this.#check(
+          this.#until(() => this.#ssl.tryHandshake(), deadline, `no TLS handshake with ${side.peerName}`),
+        );
+        this.#open = true;
+        this.#emit({ type: "handshake-done" });
+        this.#flush(deadline);
+      });
+      this.info = infoOf(this.#ssl, options);
+    } catch (error) {
+      // Failures of the connection have closed the transport already. What is left is being out of time, and the like.
+      this.#giveUp(error, error instanceof BlockingTimeoutError ? "timeout" : "aborted");
+      throw error;
+    }
+  }
+
+  /** @internal */
+  static establish(transport: BlockingTransport, options: BlockingOptions, side: Side): BlockingTls {
+    const { openssl, handshakeTimeout } = options;
+    if (!(openssl instanceof OpenSsl)) {
+      throw new TlsError("invalid-argument", "openssl must be given: OpenSsl.load(), or OpenSsl.loadSync()");
+    }
+    if (handshakeTimeout !== undefined && !(handshakeTimeout > 0)) {
+      throw new TlsError("invalid-argument", "handshakeTimeout must be more than 0 ms");
+    }
+    const parts = newConnection(openssl, options, side);
+    try {
+      transport.lock();
+    } catch (error) {
+      parts.ssl.free();
+      parts.pair.free();
+      throw error;
+    }
+    return new BlockingTls(transport, options, side, parts);
+  }
+
+  /**
+   * Waits for application data, and says how many bytes were put into `dst`, of one record at most. 0 is the peer's
+   * close_notify; a transport that ends without it throws `TlsTruncationError`, after all that arrived intact was read.
+   */
+  read(dst: Uint8Array, options: Timeout = {}): number {
+    requireRoom(dst);
+    const deadline = new Deadline(options.timeout);
+    if (this.#ended && this.#over?.reason === undefined) return 0;
+    this.#refuse();
+    return this.#operate(() => {
+      const r = this.#until(() => this.#ssl.tryRead(dst), deadline, "no data");
+      if (r > 0) return r;
+      this.#readStopped(r);
+      return 0;
+    });
+  }
+
+  /**
+   * Waits until the channel has the records that carry `bytes`, and says how many bytes these are: all. Out of time, the
+   * error's `written` says how many were taken; these will leave, and one goes on with `bytes.subarray(written)`.
+   */
+  write(bytes: Uint8Array, options: Timeout = {}): number {
+    requireBytes(bytes, "what is written");
+    const deadline = new Deadline(options.timeout);
+    this.#refuse();
+    if (this.#writingClosed) throw new TlsError("closed", "the writing side is closed");
+    if (this.#truncatedAt) {
+      throw new TlsError("closed", "the peer closed the transport, and with it this connection");
+    }
+    return this.#operate(() => {
+      let written = 0;
+      try {
+        this.#finishWrite(deadline);
+        while (written < bytes.length) {
+          const step = bytes.subarray(written, written + WRITE_STEP);
+          try {
+            written += this.#writeSome(step, deadline);
+          } catch (error) {
+            if (error instanceof BlockingTimeoutError) {
+              this.#unfinished = step.slice();
+              written += step.length;
+            }
+            throw error;
+          }
+        }
+        this.#flush(deadline);
+        this.#sendable();
+        return written;
+      } catch (error) {
+        if (error instanceof BlockingTimeoutError) error.written = written;
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * `SSL_shutdown(3)` over a BIO that blocks. The first call sends close_notify after all that was written, and returns 1
+   * if the peer's was read before, otherwise 0. The next call waits for the peer's, and returns 1. From then on the
+   * transport is free for other use, and each further call returns 1.
+   *
+   * OpenSSL's own second call fails when data arrives ahead of the peer's close_notify, and the data is lost. This one
+   * throws "unread-data" and loses nothing: read to the end, then call again.
+   *
+   * With `quietShutdown` the first call sends nothing and returns 1.
+   */
+  shutdown(options: Timeout = {}): 0 | 1 {
+    const deadline = new Deadline(options.timeout);
+    const how = this.#over?.reason === undefined ? this.#over?.info.how : undefined;
+    if (how && how !== "closed-without-waiting") return 1;
+    this.#refuse();
+    return this.#operate(() => {
+      if (this.#options.quietShutdown) {
+        this.#sendCloseNotify(deadline);
+        return this.#complete();
+      }
+      if (this.#closeNotify === "no" || this.#closeNotify === "written") {
+        this.#sendCloseNotify(deadline);
+        return this.#ended ? this.#complete() : 0;
+      }
+      if (!this.#ended) {
+        const r = this.#until(() => this.#ssl.tryPeek(), deadline, "no close_notify from the peer");
+        if (r > 0) {
+          throw new TlsError("unread-data", "data came before the peer's close_notify: read it, to the end");
+        }
+        this.#readStopped(r);
+      }
+      return this.#complete();
+    });
+  }
+
+  /** The first step of {@link shutdown} alone: sends close_notify after all that was written. Reading goes on. */
+  closeWrite(options: Timeout = {}): void {
+    const deadline = new Deadline(options.timeout);
+    this.#refuse();
+    this.#operate(() => this.#sendCloseNotify(deadline));
+  }
+
+  /**
+   * Sends close_notify if that is still possible, and closes the transport. It waits for room in the channel, 2 s at most
+   * unless it is told otherwise, and never for the peer. What arrived and was not read is gone.
+   */
+  close(options: Timeout = {}): void {
+    const deadline = new Deadline(options.timeout ?? CLOSE_TIMEOUT);
+    if (this.#over) return;
+    try {
+      this.#operate(() => this.#sendCloseNotify(deadline));
+      this.#end(this.#howItEnds());
+      this.#transport.close();
+    } catch (error) {
+      // Not an error of close(): the connection is closed either way, and `closed` says how.
+      this.#giveUp(error, error instanceof BlockingTimeoutError ? "timeout" : "failed");
+    }
+  }
+
+  /** Ends at once: no close_notify. The peer sees a truncation. Later calls throw `reason`. */
+  abort(reason?: unknown): void {
+    this.#giveUp(reason ?? new DOMException("the TLS connection was aborted", "AbortError"), "aborted");
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** How it ended; undefined while it has not. */
+  get closed(): CloseInfo | undefined {
+    return this.#over?.info;
+  }
+
+  /** `SSL_get_shutdown(3)`: which close_notify alerts went. */
+  get shutdownFlags(): { readonly sent: boolean; readonly received: boolean } {
+    const flags = this.#over ? this.#flags : this.#ssl.getShutdown();
+    return { sent: (flags & SSL_SENT_SHUTDOWN) !== 0, received: (flags & SSL_RECEIVED_SHUTDOWN) !== 0 };
+  }
+
+  // ---- steps
+
+  #sendCloseNotify(deadline: Deadline): void {
+    this.#finishWrite(deadline);
+    this.#writingClosed = true;
+    // Quiet, SSL_shutdown is not called yet: it also sets SSL_RECEIVED_SHUTDOWN, and what the peer still sends would be lost.
+    // After a truncation that passed as an end it cannot be: for OpenSSL that was an error, and nobody is there to be told.
+    if (this.#closeNotify === "no" && !this.#options.quietShutdown && !this.#truncatedAt) {
+      const attempt = () => {
+        // Half of a KeyUpdate or a ticket is here: SSL_shutdown would fail ("shutdown while in init") until the rest came.
+        if (!this.#ended && !this.#ssl.isInitFinished()) {
+          const r = this.#ssl.tryPeek();
+          if (r === WANT_READ || r === WANT_WRITE) return r;
+          if (r <= 0) this.#readStopped(r);
+        }
+        return this.#ssl.tryShutdown();
+      };
+      this.#sendable();
+      const r = this.#until(attempt, deadline, "the transport did not take close_notify");
+      this.#noteAlerts();
+      if (r < 0) {
+        this.#fail(r);
+      } else {
+        this.#closeNotify = "written";
+        this.#emit({
+          type: "alert",
+          direction: "sent",
+          level: "warning",
+          description: "close_notify",
+          code: 0,
+        });
+      }
+    }
+    this.#flush(deadline);
+    this.#sendable();
+    if (this.#closeNotify === "no") this.#closeNotify = "left out";
+    else if (this.#closeNotify === "written") this.#closeNotify = "sent";
+  }
+
+  #finishWrite(deadline: Deadline): void {
+    while (this.#unfinished) {
+      const rest = this.#unfinished.subarray(this.#writeSome(this.#unfinished, deadline));
+      this.#unfinished = rest.length > 0 ? rest : undefined;
+    }
+  }
+
+  #writeSome(bytes: Uint8Array, deadline: Deadline): number {
+    this.#sendable();
+    return this.#check(
+      this.#until(() => this.#ssl.tryWrite(bytes), deadline, "the transport did not take all bytes"),
+    );
+  }
+
+  /** Waits until the channel has everything that OpenSSL has written. */
+  #flush(deadline: Deadline): void {
+    for (;;) {
+      const { event } = this.#transport;
+      this.#drain();
+      if (this.#pair.pending() === 0) return;
+      this.#transport.throwIfGivenUp();
+      this.#transport.wait(event, deadline, "the transport did not take all bytes");
+    }
+  }
+
+  /** A failed send is not yet the end: what the peer still said can be read. */
+  #sendable(): void {
+    const { sendError } = this.#transport;
+    if (!sendError) return;
+    throw this.#ended || !this.#open ? this.#failWith(sendError) : sendError;
+  }
+
+  /** Both steps are done: the transport is its owner's again. */
+  #complete(): 1 {
+    this.#end(this.#howItEnds());
+    this.#transport.unlock();
+    return 1;
+  }
+
+  #howItEnds(): CloseInfo["how"] {
+    if (this.#truncatedAt) return "truncated";
+    if (this.#options.quietShutdown) return "quiet";
+    return this.#ended ? "complete" : "closed-without-waiting";
+  }
+
+  // ---- the loop
+
+  /** Tries until the answer is no want. */
+  #until(attempt: () => number, deadline: Deadline, what: string): number {
+    let lastWords: Deadline | undefined;
+    for (;;) {
+      const { event } = this.#transport;
+      const r = attempt();
+      const fed = this.#feed();
+      const drained = this.#drain();
+      if (r !== WANT_READ && r !== WANT_WRITE) return r;
+      if (fed || drained) continue;
+      this.#transport.throwIfGivenUp();
+      const { sendError } = this.#transport;
+      if (r === WANT_READ && this.#transport.receiving === Course.failed) {
+        // Looked at only now, so once more: bytes may have come before it failed.
+        if (this.#feed()) continue;
+        throw this.#failWith(sendError ?? this.#transport.receiveError());
+      }
+      if (sendError) {
+        lastWords ??= new Deadline(LAST_WORDS);
+        if (lastWords.left === 0) throw this.#failWith(sendError);
+      }
+      const until = lastWords && lastWords.left < deadline.left ? lastWords : deadline;
+      try {
+        this.#transport.wait(event, until, what);
+      } catch (error) {
+        if (until === deadline || !(error instanceof BlockingTimeoutError)) throw error;
+      }
+    }
+  }
+
+  /** Incoming ring → pair, as far as there is room. */
+  #feed(): boolean {
+    this.#giveBack();
+    const { receiving, incoming } = this.#transport;
+    const bytes = incoming.view(this.#lent);
+    if (bytes.length > 0) {
+      const n = this.#pair.write(bytes);
+      if (n <= 0) return false;
+      this.#edges.observe(bytes.subarray(0, n));
+      this.#lent += n;
+      return true;
+    }
+    if (receiving !== Course.ended || this.#eofTold) return false;
+    this.#eofTold = true;
+    this.#emit({ type: "transport-end" });
+    this.#pair.shutdownWrite();
+    return true;
+  }
+
+  /** What OpenSSL has read is no longer lent. */
+  #giveBack(): void {
+    const lent = this.#pair.wpending();
+    this.#transport.consumed(this.#lent - lent);
+    this.#lent = lent;
+  }
+
+  /** Pair → outgoing ring, as far as there is room. */
+  #drain(): boolean {
+    const { outgoing, sendError } = this.#transport;
+    let moved = false;
+    while (this.#pair.pending() > 0) {
+      // Nobody takes them any more after a failed send.
+      const space = sendError ? new Uint8Array(WRITE_STEP) : outgoing.space();
+      if (space.length === 0) break;
+      const n = this.#pair.read(space);
+      if (!sendError) outgoing.produce(n);
+      moved = true;
+    }
+    if (moved) this.#transport.produced();
+    return moved;
+  }
+
+  // ---- ends and failures
+
+  /** Whatever is called must leave the ring exact, and tell what happened. */
+  #operate<T>(work: () => T): T {
+    try {
+      this.#transport.throwIfGone();
+      return work();
+    } catch (error) {
+      const fatal = !(error instanceof TlsError) || ["wasm-crashed", "out-of-memory"].includes(error.code);
+      if (fatal) this.#failWith(error as TlsError);
+      else if (this.#transport.gone || this.#transport.givenUp) this.#giveUp(error, "aborted");
+      throw error;
+    } finally {
+      if (!this.#over) {
+        this.#giveBack();
+        this.#noteAlerts();
+      }
+      // Last: whoever is told may call us.
+      for (const event of this.#events.splice(0)) this.#options.onEvent?.(event);
+    }
+  }
+
+  #refuse(): void {
+    if (!this.#over) return;
+    if (this.#over.reason !== undefined) throw this.#over.reason;
+    throw new TlsError("closed", `the TLS connection is over (${this.#over.info.how})`);
+  }
+
+  /** The operation succeeded; or it is the end. */
+  #check(r: number): number {
+    if (r < 0) {
+      this.#fail(r);
+      // A policy let it pass as an end, but there is nobody who would take anything.
+      throw new TlsError("closed", "the peer closed the transport, and with it this connection");
+    }
+    return r;
+  }
+
+  /** SSL_read or SSL_peek answered something final. */
+  #readStopped(r: number): void {
+    this.#noteAlerts();
+    // user_canceled and then close_notify ends cleanly (RFC 8446 §6.1), though OpenSSL calls it a system error.
+    if (r === ZERO_RETURN || (r === FAILED_SYSCALL && this.#closeNotifyReceived)) {
+      this.#closeNotifyReceived = true;
+      this.#ended = true;
+      return;
+    }
+    this.#fail(r);
+  }
+
+  /** OpenSSL answered an error: says what it means, unless the policy takes it for an end. */
+  #fail(r: number): void {
+    const failure = this.#ssl.takeFailure();
+    this.#noteAlerts();
+    // What no TLS peer said is shown as far as it came.
+    if (!this.#open) this.#edges.observe(this.#transport.incoming.view(this.#lent));
+    const error = explain(r, failure, {
+      open: this.#open,
+      edges: this.#edges,
+      ended: this.#eofTold,
+      peerName: this.#peerName,
+      fatalAlert: this.#fatalAlert,
+      sendError: this.#transport.sendError,
+    });
+    if (
+      !(error instanceof TlsTruncationError && passesAsEnd(error.at, this.#options.eofPolicy ?? "strict"))
+    ) {
+      throw this.#failWith(error);
+    }
+    this.#truncatedAt = error.at;
+    this.#unfinished = undefined;
+    this.#ended = true;
+  }
+
+  /** The alert that tells the peer leaves, if there is room for it soon, and the transport is closed. */
+  #failWith(error: TlsError): TlsError {
+    if (this.#over) return error;
+    const how = howItFailed(error, this.#fatalAlert);
+    try {
+      if (this.#transport.sendError || this.#transport.givenUp) throw error;
+      this.#flush(new Deadline(CLOSE_TIMEOUT));
+      this.#end(how, error);
+      this.#transport.close();
+    } catch {
+      this.#giveUp(error, how);
+    }
+    return error;
+  }
+
+  #giveUp(reason: unknown, how: CloseInfo["how"]): void {
+    if (this.#over) return;
+    this.#end(how, reason);
+    this.#transport.abort(reason);
+  }
+
+  #end(how: CloseInfo["how"], reason?: unknown): void {
+    const ssl = this.#ssl;
+    const { quietShutdown = false } = this.#options;
+    crashProof(() => this.#giveBack(), undefined);
+    crashProof(() => this.#noteAlerts(), undefined);
+    // Quiet, it sends nothing, but marks the session as well closed.
+    if (quietShutdown && reason === undefined) crashProof(() => ssl.tryShutdown(), 0);
+    const sent = this.#closeNotify === "sent";
+    const truncatedAt = this.#truncatedAt ?? (reason instanceof TlsTruncationError ? reason.at : undefined);
+    const info: CloseInfo = {
+      sentCloseNotify: sent,
+      receivedCloseNotify: this.#closeNotifyReceived,
+      how,
+      ...(truncatedAt && { truncatedAt }),
+      ...(this.#fatalAlert && { alert: this.#fatalAlert }),
+      resumable: settleSession(ssl, sent || (quietShutdown && reason === undefined)),
+      discarded: 0,
+    };
+    this.#flags = crashProof(() => ssl.getShutdown(), 0);
+    this.#over = reason === undefined ? { info } : { info, reason };
+    if (reason instanceof TlsError) reason.outcome = info;
+    try {
+      ssl.free();
+      this.#pair.free();
+    } catch {
+      // The instance has crashed, and its memory with it.
+    }
+  }
+
+  // ---- events
+
+  #noteAlerts(): void {
+    for (const alert of this.#ssl.takeAlerts()) {
+      // OpenSSL does not tell of one that left in pieces; #sendCloseNotify knows.
+      if (alert.direction === "sent" && alert.description === "close_notify") continue;
+      if (alert.level === "fatal") this.#fatalAlert ??= alert;
+      else if (alert.direction === "received" && alert.description === "close_notify")
+        this.#closeNotifyReceived = true;
+      this.#emit({ type: "alert", ...alert });
+    }
+  }
+
+  #emit(
+    event: TlsEvent extends infer E ? (E extends { time: number } ? Omit<E, "time"> : never) : never,
+  ): void {
+    if (this.#options.onEvent) this.#events.push({ time: performance.now(), ...event } as TlsEvent);
+  }
+}

@@ -1,0 +1,41 @@
+import { TlsError } from "../errors.js";
+
+export interface Timeout {
+  /** How long it may take, in milliseconds; 0 = do what can be done at once. Default `Infinity`. */
+  timeout?: number;
+}
+
+/** Something was not done in time. Nothing is lost by it: the same call may be made again, and goes on. */
+export class BlockingTimeoutError extends TlsError {
+  override readonly name: string = "BlockingTimeoutError";
+  /** Of a write: how many of its bytes were taken. They will leave; go on with those behind them. */
+  written = 0;
+
+  constructor(message: string) {
+    super("timeout", message);
+  }
+}
+
+/** A moment, from a time that somebody is ready to wait. */
+export class Deadline {
+  readonly #timeout: number;
+  readonly #at: number;
+
+  constructor(timeout = Infinity, name = "timeout") {
+    if (typeof timeout !== "number" || !(timeout >= 0)) {
+      throw new TlsError("invalid-argument", `${name} must be a number of milliseconds, 0 or more`);
+    }
+    this.#timeout = timeout;
+    this.#at = performance.now() + timeout;
+  }
+
+  /** Milliseconds, never below 0. */
+  get left(): number {
+    return Math.max(0, this.#at - performance.now());
+  }
+
+  /** @param what did not happen, for the message */
+  passed(what: string): BlockingTimeoutError {
+    return new BlockingTimeoutError(`${what} within ${this.#timeout} ms`);
+  }
+}

@@ -1,0 +1,34 @@
+/**
+ * TLS for code that has to be synchronous: a port of a program to WebAssembly, a worker. Each call waits until it is done,
+ * as on a socket that blocks. The thread that waits and the one that has the transport share a {@link Channel}:
+ *
+ * ```ts
+ * // where the transport is: a page, say
+ * const channel = newChannel();
+ * worker.postMessage(channel);
+ * const { transport, trailing } = await carry(channel, await connectWebSocket(url)); // until the worker is done with it
+ *
+ * // in the worker
+ * const tls = connect(new BlockingTransport(channel), { openssl, hostname: "db.example", caCerts: pem });
+ * tls.write(request);
+ * while (tls.read(buffer) > 0); // 0 is the peer's close_notify
+ * tls.shutdown();
+ * ```
+ *
+ * Browsers share memory only within pages that are cross-origin isolated, and let only workers wait.
+ *
+ * @module
+ */
+export type { TlsInfo, TlsOptions, TlsVersion } from "../configure.js";
+export {
+  type AcceptOptions,
+  accept,
+  type BlockingOptions,
+  BlockingTls,
+  type ConnectOptions,
+  connect,
+} from "./blocking-tls.js";
+export { BlockingTransport } from "./blocking-transport.js";
+export { type Carried, type CarryOptions, carry } from "./carrier.js";
+export { type Channel, type ChannelOptions, newChannel } from "./channel.js";
+export { BlockingTimeoutError, type Timeout } from "./deadline.js";

@@ -1,0 +1,859 @@
+/** Blocking mode: one thread waits (test/workers/blocking.ts does what it is told), this one carries its bytes. */
+import QUnit from "qunit";
+import { acceptTls, startTls, type TlsVersion, type Transport } from "wassl";
+import { BlockingTransport, type CarryOptions, carry, newChannel } from "wassl/blocking";
+import { pair } from "../fakes/pair.ts";
+import { randomBytes } from "../fakes/random.ts";
+import { cloggable, failingWriter, tap } from "../fakes/wrappers.ts";
+import type { Calls } from "../workers/blocking.ts";
+import { afterTest, env, type WorkerLike } from "./env.ts";
+import {
+  concat,
+  PENDING,
+  readAll,
+  readAtLeast,
+  rejection,
+  sha256,
+  sleep,
+  text,
+  tlsError,
+  utf8,
+  within,
+  write,
+  writeAndClose,
+} from "./helpers.ts";
+
+/** What can be called over there. */
+type Remote = {
+  [K in keyof Calls]: (...args: Parameters<Calls[K]>) => Promise<Awaited<ReturnType<Calls[K]>>>;
+};
+type RemoteError = Error & { code: string; written?: number; at?: string; outcome?: { how: string } };
+
+interface Thread {
+  worker: WorkerLike;
+  remote: Remote;
+  waiting: Map<number, unknown>;
+}
+
+function startThread(): Thread {
+  const waiting = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
+  let calls = 0;
+  const worker = env.startWorker("blocking", (message) => {
+    const { id, value, error } = message as { id: number; value?: unknown; error?: object };
+    const call = waiting.get(id);
+    waiting.delete(id);
+    if (error) call?.reject(Object.assign(new Error(), error));
+    else call?.resolve(value);
+  });
+  const remote = new Proxy({} as Remote, {
+    get(_, name) {
+      // A promise's value must not look like a promise.
+      if (name === "then") return undefined;
+      return (...args: unknown[]) =>
+        new Promise((resolve, reject) => {
+          waiting.set(++calls, { resolve, reject });
+          worker.postMessage({ id: calls, name, args });
+        });
+    },
+  });
+  return { worker, remote, waiting };
+}
+
+/** A thread that is not stuck serves the next test too: starting OpenSSL takes a while. */
+const idle: Thread[] = [];
+
+async function takeThread(): Promise<Remote> {
+  const thread = idle.pop() ?? startThread();
+  afterTest(() => {
+    if (thread.waiting.size === 0) idle.push(thread);
+    else thread.worker.terminate();
+  });
+  await thread.remote.load();
+  return thread.remote;
+}
+
+/** A thread that blocks, on a transport that is carried here. */
+async function blocking(transport: Transport, options: { size?: number } & CarryOptions = {}) {
+  const { size = 4096, ...rest } = options;
+  const remote = await takeThread();
+  const channel = newChannel({ size });
+  await remote.open(channel);
+  const controller = new AbortController();
+  afterTest(() => controller.abort(new Error("the test is over")));
+  const carried = carry(channel, transport, { signal: controller.signal, ...rest });
+  return { remote, carried };
+}
+
+const trusting = () => ({ caCerts: env.certs.caPem });
+const identity = () => ({ cert: env.certs.chains.ecdsa, key: env.certs.keys.ecdsa });
+
+/** A client that blocks, and a server here. */
+async function connected(
+  options: {
+    client?: Parameters<Remote["connect"]>[0];
+    version?: TlsVersion;
+    size?: number;
+    transports?: [Transport, Transport];
+    signal?: AbortSignal;
+  } = {},
+) {
+  const { client = {}, version, size, transports: [near, far] = pair(), signal } = options;
+  const parts = await blocking(near, { ...(size && { size }), ...(signal && { signal }) });
+  const [info, server] = await Promise.all([
+    parts.remote.connect({ ...trusting(), ...client, ...(version && { maxVersion: version }) }),
+    acceptTls(far, identity()),
+  ]);
+  afterTest(() => server.abort());
+  return { ...parts, info, server, near, far };
+}
+
+const remoteError = (promise: Promise<unknown>) => tlsError(promise) as Promise<RemoteError>;
+
+/** Registers a test for each version of TLS. */
+function each(name: string, body: (assert: Assert, version: TlsVersion) => Promise<void>): void {
+  for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
+    QUnit.test(`${name}, ${version}`, (assert) => body(assert, version));
+  }
+}
+
+QUnit.module("blocking: SSL_shutdown(3)", () => {
+  each(
+    "blocking-01 it returns only once its step is finished: 0 with close_notify sent, 1 with the peer's received",
+    async (assert, version) => {
+      const { remote, carried, server, near } = await connected({ version });
+      assert.strictEqual(await remote.shutdown(), 0, "the first call");
+      assert.strictEqual((await readAll(server.readable)).length, 0, "the peer has it");
+      assert.deepEqual(server.shutdownFlags, { sent: false, received: true });
+      const second = remote.shutdown();
+      assert.strictEqual(await within(second, 50), PENDING, "the second call waits");
+      await server.closeWrite();
+      assert.strictEqual(await second, 1);
+      assert.strictEqual(await remote.shutdown(), 1, "and again");
+      const { sent, received, closed } = await remote.state();
+      assert.true(sent && received);
+      assert.deepEqual(closed, {
+        sentCloseNotify: true,
+        receivedCloseNotify: true,
+        how: "complete",
+        resumable: true,
+        discarded: 0,
+      });
+      await remote.release();
+      const { how, transport } = await carried;
+      assert.strictEqual(how, "released");
+      assert.strictEqual(transport, near);
+      assert.false(near.readable.locked || near.writable.locked);
+    },
+  );
+
+  each(
+    "blocking-02 the first call returns 1 when the peer's close_notify was read",
+    async (assert, version) => {
+      const { remote, server } = await connected({ version });
+      await writeAndClose(server.writable, utf8("bye"));
+      assert.strictEqual(text(await remote.readAll()), "bye");
+      assert.strictEqual((await remote.read(10)).length, 0, "the end stays the end");
+      const { sent, received } = await remote.state();
+      assert.deepEqual({ sent, received }, { sent: false, received: true });
+      assert.strictEqual(await remote.shutdown(), 1);
+      assert.strictEqual((await remote.state()).closed?.how, "complete");
+      assert.strictEqual((await readAll(server.readable)).length, 0);
+    },
+  );
+
+  each("blocking-03 it has arrived, but nobody has read it: 0, then 1 at once", async (assert, version) => {
+    const { remote, server } = await connected({ version });
+    await server.closeWrite();
+    await sleep(30);
+    assert.strictEqual(await remote.shutdown(0), 0);
+    assert.strictEqual(await remote.shutdown(0), 1);
+  });
+
+  each("blocking-04 data ahead of the peer's close_notify is not lost", async (assert, version) => {
+    const { remote, server } = await connected({ version });
+    assert.strictEqual(await remote.shutdown(), 0);
+    const bytes = randomBytes(30_000, env.seed);
+    const sending = writeAndClose(server.writable, bytes);
+    for (let i = 0; i < 2; i++) {
+      const error = await remoteError(remote.shutdown());
+      assert.strictEqual(error.code, "unread-data", error.message);
+    }
+    assert.deepEqual(await remote.readAll(1000), bytes, "all of it");
+    await sending;
+    assert.strictEqual(await remote.shutdown(), 1);
+    assert.strictEqual((await remote.state()).closed?.how, "complete");
+  });
+
+  each("blocking-05 quiet: nothing is sent, and it returns 1", async (assert, version) => {
+    const [near, far] = pair();
+    const tapped = tap(near);
+    const { remote, server, carried } = await connected({
+      version,
+      client: { quietShutdown: true },
+      transports: [tapped.transport, far],
+    });
+    await sleep(30);
+    const before = tapped.sent().length;
+    assert.strictEqual(await remote.shutdown(), 1);
+    const { closed, sent, received } = await remote.state();
+    assert.true(sent && received);
+    assert.strictEqual(closed?.how, "quiet");
+    assert.false(closed?.sentCloseNotify);
+    await remote.plainClose();
+    assert.strictEqual((await carried).how, "closed");
+    assert.strictEqual((await tlsError(readAll(server.readable))).code, "truncated");
+    assert.strictEqual(tapped.sent().length, before);
+  });
+
+  each("blocking-06 out of time it may be called again, in either step", async (assert, version) => {
+    const [near, far] = pair();
+    const clog = cloggable(near, false);
+    const { remote, server } = await connected({ version, transports: [clog.transport, far], size: 8 });
+    await sleep(30);
+    clog.clog();
+    for (let i = 0; i < 3; i++) {
+      const error = await remoteError(remote.shutdown(20));
+      assert.strictEqual(error.code, "timeout", error.message);
+      assert.strictEqual(error.name, "BlockingTimeoutError");
+    }
+    const first = remote.shutdown();
+    clog.release();
+    assert.strictEqual(await first, 0);
+    for (let i = 0; i < 3; i++) {
+      assert.strictEqual((await remoteError(remote.shutdown(20))).code, "timeout");
+    }
+    assert.strictEqual((await readAll(server.readable)).length, 0);
+    await server.closeWrite();
+    assert.strictEqual(await remote.shutdown(1000), 1);
+  });
+
+  each("blocking-07 the transport ends instead of the peer's close_notify", async (assert, version) => {
+    const { remote, server, far } = await connected({ version });
+    assert.strictEqual(await remote.shutdown(), 0);
+    await readAll(server.readable);
+    const second = remoteError(remote.shutdown());
+    server.abort();
+    await far.writable.close().catch(() => {});
+    const error = await second;
+    assert.true(["truncated", "transport"].includes(error.code), error.message);
+    assert.strictEqual((await remoteError(remote.shutdown())).code, error.code, "and it stays so");
+    assert.strictEqual((await remoteError(remote.read(10))).code, error.code);
+  });
+
+  each("blocking-08 behind the close_notify of both the transport goes on", async (assert, version) => {
+    for (const where of ["here", "there"]) {
+      const transport = await env.connect(`tls?do=plaintext-after&version=${version.slice(4)}`);
+      const { remote, carried } = await blocking(transport, { size: 64 });
+      await remote.connect(trusting());
+      await remote.write(utf8("in TLS"));
+      assert.strictEqual(await remote.shutdown(), 0);
+      assert.strictEqual(await remote.shutdown(), 1);
+      if (where === "there") {
+        let got = "";
+        while (!got.includes("\n")) got += text(await remote.plainRead(100));
+        assert.strictEqual(got, "plain hello\n");
+        await remote.plainWrite(utf8("echo"));
+        got = "";
+        while (got.length < 10) got += text(await remote.plainRead(100));
+        assert.strictEqual(got, "plain echo");
+        await remote.plainClose();
+        assert.strictEqual((await carried).how, "closed");
+      } else {
+        // Some of it has been received by now, perhaps.
+        await sleep(20);
+        await remote.release();
+        const { how, transport: again, trailing } = await carried;
+        assert.strictEqual(how, "released");
+        const rest = 12 - trailing.length;
+        const more = rest > 0 ? await readAtLeast(again.readable, rest) : new Uint8Array(0);
+        assert.strictEqual(text(concat([trailing, more])), "plain hello\n");
+        await write(again.writable, utf8("echo"));
+        assert.strictEqual(text(await readAtLeast(again.readable, 10)), "plain echo");
+        await again.writable.close();
+      }
+    }
+  });
+});
+
+QUnit.module("blocking: independent peers", () => {
+  for (const version of ["1.2", "1.3"]) {
+    QUnit.test(`openssl s_server, TLS ${version}`, async (assert) => {
+      const { remote } = await blocking(await env.connect(`openssl?version=${version}`));
+      const info = await remote.connect(trusting());
+      assert.strictEqual(info.protocol, `TLSv${version}`);
+      assert.true(info.verified);
+      await remote.write(utf8("a line of text\n"));
+      assert.strictEqual(text(await remote.read(100)), "txet fo enil a\n");
+      assert.strictEqual(await remote.shutdown(), 0);
+      assert.strictEqual(await remote.shutdown(5000), 1);
+    });
+
+    QUnit.test(`node:tls as the client of a server that blocks, TLS ${version}`, async (assert) => {
+      // A peer of our own: runtimes are tested at the same time.
+      const name = `tls?role=client&do=echo&version=${version}&for=blocking-${env.runtime}`;
+      const { remote, carried } = await blocking(await env.connect(name));
+      const info = await remote.accept(identity());
+      assert.strictEqual(info.protocol, `TLSv${version}`);
+      assert.strictEqual(info.serverName, "localhost");
+      const bytes = randomBytes(5000, env.seed);
+      await remote.write(bytes);
+      assert.strictEqual(await remote.shutdown(), 0);
+      assert.deepEqual(await remote.readAll(), bytes);
+      assert.strictEqual(await remote.shutdown(), 1);
+      await remote.plainClose();
+      // The peer closes too, and may be the first.
+      await carried.catch(() => {});
+      const events: string[] = [];
+      for (let i = 0; i < 50 && !events.includes("transport end"); i++) {
+        events.push(...(await env.events(name)));
+        await sleep(20);
+      }
+      assert.true(events.includes("end"), `it saw our close_notify: ${events}`);
+      assert.true(events.indexOf("end") < events.indexOf("transport end"), `${events}`);
+    });
+
+    QUnit.test(`half-close: the answer comes after our close_notify, TLS ${version}`, async (assert) => {
+      const { remote } = await blocking(await env.connect(`tls?do=reply-after-end&version=${version}`));
+      await remote.connect(trusting());
+      const bytes = randomBytes(200_000, env.seed);
+      assert.strictEqual(await remote.write(bytes), bytes.length);
+      await remote.closeWrite();
+      assert.strictEqual((await remoteError(remote.write(utf8("more")))).code, "closed");
+      assert.deepEqual(await remote.readAll(), bytes);
+      assert.strictEqual(await remote.shutdown(), 1);
+    });
+  }
+
+  QUnit.test("a certificate that is not trusted is told to both", async (assert) => {
+    const [near, far] = pair();
+    const { remote, carried } = await blocking(near);
+    const serving = tlsError(acceptTls(far, identity()).then((server) => readAll(server.readable)));
+    const error = await remoteError(remote.connect({ caCerts: env.certs.otherCaPem }));
+    assert.strictEqual(error.code, "certificate", error.message);
+    assert.strictEqual(error.name, "TlsCertificateError");
+    assert.strictEqual(error.outcome?.how, "alert");
+    const other = await serving;
+    assert.strictEqual(other.code, "alert", other.message);
+    // Both ends close the transport, and either one may be the first.
+    await carried.catch(() => {});
+  });
+
+  QUnit.test("what is no TLS", async (assert) => {
+    const { remote } = await blocking(await env.connect("raw?do=smtp-banner&first=yes"), { size: 7 });
+    const error = await remoteError(remote.connect(trusting()));
+    assert.strictEqual(error.code, "not-tls", error.message);
+  });
+});
+
+QUnit.module("blocking: against ourselves", () => {
+  each("a server that blocks", async (assert, version) => {
+    const [near, far] = pair();
+    const { remote } = await blocking(near);
+    const [info, client] = await Promise.all([
+      remote.accept({ ...identity(), alpnProtocols: ["b", "a"] }),
+      startTls(far, { hostname: "localhost", ...trusting(), maxVersion: version, alpnProtocols: ["a", "b"] }),
+    ]);
+    assert.strictEqual(info.protocol, version);
+    assert.strictEqual(info.alpnProtocol, "b");
+    assert.strictEqual(info.serverName, "localhost");
+    const serving = remote.serve();
+    await write(client.writable, utf8("olleh"));
+    assert.strictEqual(text(await readAtLeast(client.readable, 5)), "hello");
+    const { info: closed } = await client.shutdown();
+    assert.strictEqual(closed.how, "complete");
+    assert.strictEqual(await serving, 5);
+    assert.strictEqual((await remote.state()).closed?.how, "complete");
+    const { events } = await remote.state();
+    assert.deepEqual(
+      events.filter((event) => !/transport/.test(event)),
+      ["handshake-start", "handshake-done", "alert received close_notify", "alert sent close_notify"],
+    );
+  });
+
+  for (const size of [1, 16, 1000]) {
+    for (const bioPairSize of [1, 17 * 1024]) {
+      each(`rings of ${size} bytes, pairs of ${bioPairSize}`, async (assert, version) => {
+        const bytes = randomBytes(size === 1 ? 500 : 20_000, env.seed);
+        const { remote, server } = await connected({ version, size, client: { bioPairSize } });
+        const echo = server.readable.pipeTo(server.writable);
+        const half = bytes.subarray(0, bytes.length / 2);
+        await remote.write(half);
+        const got: Uint8Array[] = [];
+        for (let n = 0; n < half.length; n += got.at(-1)!.length) got.push(await remote.read(70_000));
+        assert.deepEqual(concat(got), half);
+        assert.strictEqual(await remote.shutdown(), 0);
+        await echo;
+        assert.strictEqual(await remote.shutdown(), 1);
+      });
+    }
+  }
+
+  for (const size of [4096, undefined]) {
+    QUnit.test(`16 MiB each way, in turn, rings of ${size ?? "the default size"}`, async (assert) => {
+      const length = 16 * 2 ** 20;
+      const { remote, server } = await connected(size ? { size } : { size: 256 * 1024 });
+      const expected = await sha256(randomBytes(length, 5));
+      const [received] = await Promise.all([
+        readAll(server.readable).then(sha256),
+        remote.writeRandom(length, 5).then(() => remote.closeWrite()),
+      ]);
+      assert.strictEqual(received, expected);
+      const other = randomBytes(length, 6);
+      const [got] = await Promise.all([remote.readAll(), writeAndClose(server.writable, other, 100_000)]);
+      assert.strictEqual(await sha256(got), await sha256(other));
+      assert.strictEqual(await remote.shutdown(), 1);
+    });
+  }
+
+  each("a write wakes while it waits for room and the peer's data waits as well", async (assert, version) => {
+    // The peer reads only when all that it writes was accepted: both ends are full for a while.
+    const { remote, server } = await connected({ version, size: 100 });
+    const bytes = randomBytes(300_000, env.seed);
+    const writing = remote.write(bytes);
+    const sending = write(server.writable, bytes.subarray(0, 10_000));
+    const got = await readAtLeast(server.readable, bytes.length);
+    assert.deepEqual(got, bytes);
+    assert.strictEqual(await writing, bytes.length);
+    let n = 0;
+    while (n < 10_000) n += (await remote.read(5000)).length;
+    assert.strictEqual(n, 10_000);
+    await sending;
+  });
+
+  QUnit.test("without Atomics.waitAsync it looks by a timer", async (assert) => {
+    const own = Object.getOwnPropertyDescriptor(Atomics, "waitAsync");
+    Reflect.deleteProperty(Atomics, "waitAsync");
+    try {
+      assert.false("waitAsync" in Atomics);
+      const { remote, server, carried } = await connected({ size: 500 });
+      const bytes = randomBytes(20_000, env.seed);
+      const [got] = await Promise.all([
+        readAll(server.readable),
+        remote.write(bytes).then(() => remote.closeWrite()),
+      ]);
+      assert.deepEqual(got, bytes);
+      await writeAndClose(server.writable, bytes);
+      assert.deepEqual(await remote.readAll(), bytes);
+      assert.strictEqual(await remote.shutdown(), 1);
+      await remote.release();
+      assert.strictEqual((await carried).how, "released");
+    } finally {
+      if (own) Object.defineProperty(Atomics, "waitAsync", own);
+    }
+  });
+
+  QUnit.test("loadSync: from bytes and from a module", async (assert) => {
+    const remote = await takeThread();
+    const bytes = await (await fetch(`${env.origin}/openssl.wasm`)).arrayBuffer();
+    assert.true((await remote.loadSync(bytes)).startsWith("OpenSSL 3."));
+    assert.true((await remote.loadSync(await WebAssembly.compile(bytes))).startsWith("OpenSSL 3."));
+    assert.strictEqual((await remoteError(remote.loadSync(bytes.slice(0, 1000)))).code, "wasm-corrupt");
+    const empty = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0);
+    assert.strictEqual((await remoteError(remote.loadSync(empty))).code, "wasm-corrupt");
+    const near = pair()[0];
+    const channel = newChannel();
+    await remote.open(channel);
+    carry(channel, near);
+    assert.strictEqual(
+      (await remoteError(remote.connect({ handshakeTimeout: 10 }))).code,
+      "timeout",
+      "and it works",
+    );
+  });
+
+  QUnit.test("nothing is left in linear memory", async (assert) => {
+    const used: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      const { remote, server } = await connected();
+      await write(server.writable, new Uint8Array(1000));
+      const [, error] = await Promise.all([
+        remote.write(new Uint8Array(100)),
+        remote.abort("enough").then(() => rejection(remote.read(10))),
+      ]);
+      assert.true(error instanceof Error);
+      used.push(await remote.memory());
+    }
+    // A connection would be tens of kilobytes.
+    assert.true(used[2]! - used[1]! < 500, used.join());
+  });
+});
+
+QUnit.module("blocking: ends and failures", () => {
+  each("truncation, between and within records", async (assert, version) => {
+    const record = version === "TLSv1.3" ? 5 + 1 + 1 + 16 : 5 + 8 + 1 + 16;
+    for (const [length, at] of [
+      [record, "record"],
+      [record + 3, "mid-record"],
+    ] as const) {
+      for (const eofPolicy of ["strict", "record-boundary", "ignore"] as const) {
+        const [near, far] = pair();
+        const late = cuttable(near);
+        const { remote, server, carried } = await connected({
+          version,
+          client: { eofPolicy },
+          transports: [late.transport, far],
+        });
+        await write(server.writable, utf8("some"));
+        assert.strictEqual(text(await remote.read(10)), "some");
+        late.endAfter(length);
+        await write(server.writable, utf8("x"));
+        await server.closeWrite().catch(() => {});
+        const what = `${at}, ${eofPolicy}`;
+        const passes = eofPolicy === "ignore" || (eofPolicy === "record-boundary" && at === "record");
+        const reading = (async () => {
+          let all = "";
+          for (;;) {
+            const part = await remote.read(10);
+            if (part.length === 0) return all;
+            all += text(part);
+          }
+        })();
+        if (passes) {
+          assert.strictEqual(await reading, "x", what);
+          assert.strictEqual(await remote.shutdown(), 1, what);
+          const { closed } = await remote.state();
+          assert.strictEqual(closed?.how, "truncated", what);
+          assert.strictEqual(closed?.truncatedAt, at, what);
+        } else {
+          const error = await remoteError(reading);
+          assert.strictEqual(error.code, "truncated", what);
+          assert.strictEqual(error.at, at, what);
+          assert.strictEqual(error.name, "TlsTruncationError");
+          assert.strictEqual((await remote.state()).closed?.how, "truncated");
+          await carried.catch(() => {});
+        }
+      }
+    }
+  });
+
+  QUnit.test("truncation in the handshake", async (assert) => {
+    const [near, far] = pair();
+    const cutting = cuttable(near);
+    cutting.endAfter(10);
+    const { remote } = await blocking(cutting.transport);
+    acceptTls(far, identity()).catch(() => {});
+    const error = await remoteError(remote.connect({ ...trusting(), eofPolicy: "ignore" }));
+    assert.strictEqual(error.code, "truncated", error.message);
+    assert.strictEqual(error.at, "handshake");
+  });
+
+  QUnit.test("deadlines: in each operation, and what it does again", async (assert) => {
+    const [near, far] = pair();
+    const clog = cloggable(near, false);
+    const { remote, server } = await connected({ transports: [clog.transport, far], size: 1000 });
+    for (const timeout of [0, 30]) {
+      const error = await remoteError(remote.read(10, timeout));
+      assert.strictEqual(error.code, "timeout", error.message);
+    }
+    await write(server.writable, utf8("late"));
+    assert.strictEqual(text(await remote.read(10, 5000)), "late");
+
+    clog.clog();
+    const bytes = randomBytes(100_000, env.seed);
+    const error = await remoteError(remote.write(bytes, 30));
+    assert.strictEqual(error.code, "timeout");
+    assert.true(error.written! > 0 && error.written! < bytes.length, `${error.written}`);
+    assert.strictEqual((await remoteError(remote.closeWrite(10))).code, "timeout", "a close waits for them");
+    assert.strictEqual((await remoteError(remote.closeWrite(10))).code, "timeout");
+    clog.release();
+    await remote.closeWrite();
+    assert.deepEqual(await readAll(server.readable), bytes.subarray(0, error.written));
+    for (const each of [-1, Number.NaN]) {
+      assert.strictEqual((await remoteError(remote.read(10, each))).code, "invalid-argument");
+    }
+    assert.strictEqual((await remoteError(remote.read(0))).code, "invalid-argument");
+  });
+
+  each("a write that is out of time again and again loses and doubles nothing", async (assert, version) => {
+    const { remote, server } = await connected({ version, size: 50 });
+    const bytes = randomBytes(60_000, env.seed);
+    const writing = remote.writeInBits(bytes, 1);
+    const [got, timeouts] = await Promise.all([
+      readAll(server.readable),
+      writing.then(async (n) => {
+        await remote.closeWrite();
+        return n;
+      }),
+    ]);
+    assert.deepEqual(got, bytes);
+    assert.true(timeouts > 0, `${timeouts} times out of time`);
+  });
+
+  QUnit.test("the handshake's deadline gives the transport up", async (assert) => {
+    const [near, far] = pair();
+    const { remote, carried } = await blocking(near);
+    const error = await remoteError(remote.connect({ ...trusting(), handshakeTimeout: 50 }));
+    assert.strictEqual(error.code, "timeout", error.message);
+    assert.strictEqual(error.outcome?.how, "timeout");
+    assert.strictEqual((await tlsError(carried)).code, "closed");
+    assert.true((await rejection(readAll(far.readable))) !== undefined);
+  });
+
+  QUnit.test("the signal wakes whoever waits", async (assert) => {
+    for (const name of ["read", "write", "shutdown"] as const) {
+      const controller = new AbortController();
+      const [near, far] = pair();
+      const clog = cloggable(near, false);
+      const { remote, carried } = await connected({
+        transports: [clog.transport, far],
+        signal: controller.signal,
+      });
+      if (name === "shutdown") await remote.shutdown();
+      else clog.clog();
+      const waiting: Promise<unknown> = {
+        read: () => remote.read(10),
+        write: () => remote.write(new Uint8Array(100_000)),
+        shutdown: () => remote.shutdown(),
+      }[name]();
+      assert.strictEqual(await within(waiting, 50), PENDING);
+      const reason = new Error("the user went away");
+      controller.abort(reason);
+      const error = await remoteError(waiting);
+      assert.strictEqual(error.code, "transport");
+      assert.true(error.message.includes("the user went away"), error.message);
+      assert.strictEqual(await rejection(carried), reason);
+      assert.strictEqual((await remote.state()).closed?.how, "aborted");
+      assert.strictEqual((await remote.state()).closed?.resumable, name === "shutdown");
+      assert.strictEqual((await remoteError(remote.read(10))).message, error.message);
+    }
+  });
+
+  QUnit.test("abort over there: the peer sees a truncation, and carry() says why", async (assert) => {
+    const [near, far] = pair();
+    const clog = cloggable(near, false);
+    const { remote, carried, server } = await connected({ transports: [clog.transport, far] });
+    clog.clog();
+    assert.strictEqual((await remoteError(remote.write(new Uint8Array(100_000), 20))).code, "timeout");
+    await remote.abort("had enough");
+    const error = await tlsError(carried);
+    assert.strictEqual(error.code, "closed");
+    assert.true(error.message.includes("had enough"), error.message);
+    assert.strictEqual(((await rejection(remote.read(10))) as Error).message, "had enough");
+    assert.true(["transport", "truncated"].includes((await tlsError(readAll(server.readable))).code));
+  });
+
+  QUnit.test("close: close_notify, then the transport's end", async (assert) => {
+    const { remote, carried, server } = await connected();
+    await remote.write(utf8("last words"));
+    await remote.close();
+    assert.strictEqual((await carried).how, "closed");
+    assert.strictEqual(text(await readAll(server.readable)), "last words");
+    assert.strictEqual((await remote.state()).closed?.how, "closed-without-waiting");
+    assert.strictEqual((await remoteError(remote.read(10))).code, "closed");
+    assert.strictEqual((await remoteError(remote.shutdown())).code, "closed");
+    await remote.close();
+  });
+
+  QUnit.test("close with a stuck transport waits as long as it may", async (assert) => {
+    const [near, far] = pair();
+    const clog = cloggable(near, false);
+    const { remote, carried } = await connected({ transports: [clog.transport, far], size: 10 });
+    clog.clog();
+    await remote.close(50);
+    assert.strictEqual((await remote.state()).closed?.how, "timeout");
+    assert.strictEqual((await tlsError(carried)).code, "closed");
+  });
+
+  QUnit.test("the transport fails while receiving: after the data that came before", async (assert) => {
+    const [near, far] = pair();
+    const broken = new Error("the cable is cut");
+    const cutting = cuttable(near);
+    const { remote, carried, server } = await connected({ transports: [cutting.transport, far] });
+    await write(server.writable, utf8("before"));
+    await sleep(20);
+    cutting.fail(broken);
+    assert.strictEqual(text(await remote.read(10)), "before");
+    const error = await remoteError(remote.read(10));
+    assert.strictEqual(error.code, "transport", error.message);
+    assert.true(error.message.includes("the cable is cut"), error.message);
+    assert.strictEqual((await remote.state()).closed?.how, "failed");
+    assert.strictEqual(await rejection(carried), broken);
+  });
+
+  QUnit.test(
+    "the transport fails while sending: told by the next write, data is still read",
+    async (assert) => {
+      const [near, far] = pair();
+      const broken = new Error("no more");
+      const { remote, carried, server } = await connected({
+        transports: [failingWriter(near, 2500, broken), far],
+        size: 100,
+      });
+      const error = await remoteError(remote.write(new Uint8Array(50_000)));
+      assert.strictEqual(error.code, "transport", error.message);
+      assert.true(error.message.includes("no more"), error.message);
+      await write(server.writable, utf8("still there"));
+      assert.strictEqual(text(await remote.read(100)), "still there");
+      const last = await remoteError(remote.read(100));
+      assert.strictEqual(last.message, error.message, "nothing comes within a second");
+      assert.strictEqual(await rejection(carried), broken);
+    },
+  );
+
+  QUnit.test("plain: read, write, half-close, without TLS", async (assert) => {
+    const { remote, carried } = await blocking(await env.connect("tcp?do=reply-after-end"), { size: 100 });
+    const bytes = randomBytes(20_000, env.seed);
+    assert.strictEqual(await remote.plainWrite(bytes), bytes.length);
+    await remote.plainCloseWrite();
+    if (env.runtime === "chromium") {
+      // The relay's WebSocket knows no half-close.
+      await remote.plainAbort();
+      assert.strictEqual((await tlsError(carried)).code, "closed");
+      return;
+    }
+    assert.deepEqual(await remote.plainReadAll(), bytes);
+    assert.strictEqual((await carried).how, "closed");
+    assert.strictEqual((await remoteError(remote.plainWrite(bytes))).code, "closed");
+  });
+
+  QUnit.test("plain: deadlines", async (assert) => {
+    const [near] = pair();
+    const clog = cloggable(near);
+    const { remote } = await blocking(clog.transport, { size: 100 });
+    assert.strictEqual((await remoteError(remote.plainRead(10, 20))).code, "timeout");
+    const error = await remoteError(remote.plainWrite(new Uint8Array(1000), 20));
+    assert.strictEqual(error.code, "timeout");
+    assert.strictEqual(error.written, 100);
+  });
+
+  QUnit.test("released at once, nothing lost: what was received and not read comes along", async (assert) => {
+    const [near, far] = pair();
+    const { remote, carried } = await blocking(near, { size: 10 });
+    const bytes = randomBytes(5000, env.seed);
+    const sending = writeAndClose(far.writable, bytes, 100);
+    assert.strictEqual((await remote.plainRead(3)).length, 3);
+    assert.strictEqual(await remote.plainWrite(utf8("to the peer, all of it")), 22);
+    await remote.release();
+    const { transport, trailing } = await carried;
+    const rest = await readAll(transport.readable);
+    await sending;
+    assert.deepEqual(concat([trailing, rest]), bytes.subarray(3));
+    assert.strictEqual(text(await readAtLeast(far.readable, 22)), "to the peer, all of it");
+    assert.strictEqual((await remoteError(remote.plainRead(3))).code, "closed");
+  });
+});
+
+QUnit.module("blocking: where it can be", () => {
+  const code = (act: () => unknown): string => {
+    try {
+      act();
+      return "none";
+    } catch (error) {
+      return (error as { code: string }).code;
+    }
+  };
+
+  QUnit.test("arguments that make no sense", async (assert) => {
+    assert.strictEqual(
+      code(() => newChannel({ size: 0 })),
+      "invalid-argument",
+    );
+    assert.strictEqual(
+      code(() => newChannel({ size: 1.5 })),
+      "invalid-argument",
+    );
+    const [near] = pair();
+    const foreign = new SharedArrayBuffer(10_000);
+    for (const channel of [foreign, new ArrayBuffer(10_000), undefined, new SharedArrayBuffer(1)]) {
+      assert.strictEqual(
+        code(() => carry(channel as SharedArrayBuffer, near)),
+        "invalid-argument",
+      );
+    }
+    const channel = newChannel();
+    assert.strictEqual(
+      code(() => carry(channel, {} as Transport)),
+      "invalid-argument",
+    );
+    const controller = new AbortController();
+    const carried = carry(channel, near, { signal: controller.signal });
+    assert.strictEqual(
+      code(() => carry(channel, pair()[0])),
+      "invalid-argument",
+      "one carrier",
+    );
+    assert.strictEqual(
+      code(() => carry(newChannel(), near)),
+      "invalid-argument",
+      "it is locked",
+    );
+    controller.abort(new Error("enough"));
+    assert.strictEqual(((await rejection(carried)) as Error).message, "enough");
+    assert.throws(() => carry(newChannel(), pair()[0], { signal: controller.signal }), /enough/);
+    const remote = await takeThread();
+    const other = newChannel();
+    await remote.open(other);
+    assert.strictEqual((await remoteError(remote.open(other))).code, "invalid-argument", "one that blocks");
+  });
+
+  QUnit.test("a thread that must not block, and one that would wait for itself", async (assert) => {
+    const channel = newChannel();
+    if (env.runtime === "chromium") {
+      assert.strictEqual(
+        code(() => new BlockingTransport(channel)),
+        "cannot-block",
+      );
+    } else {
+      const transport = new BlockingTransport(channel);
+      const carried = carry(channel, pair()[0]);
+      assert.strictEqual(
+        code(() => transport.read(new Uint8Array(1))),
+        "cannot-block",
+      );
+      transport.close();
+      assert.strictEqual((await carried).how, "closed");
+    }
+  });
+
+  QUnit.test("a page that is not isolated is told what to set", async (assert) => {
+    let said: Promise<{ code: string; message: string }>;
+    if (env.runtime === "chromium") {
+      assert.true(crossOriginIsolated, "this page is");
+      said = new Promise((resolve) => {
+        const channel = new BroadcastChannel("not-isolated");
+        channel.onmessage = ({ data }) => resolve(data);
+        afterTest(() => channel.close());
+        const page = open("/not-isolated.html", "_blank", "noopener");
+        afterTest(() => page?.close());
+      });
+    } else {
+      const own = globalThis.SharedArrayBuffer;
+      Reflect.set(globalThis, "SharedArrayBuffer", undefined);
+      try {
+        said = rejection((async () => newChannel())()) as typeof said;
+      } finally {
+        globalThis.SharedArrayBuffer = own;
+      }
+    }
+    const { code, message } = await said;
+    assert.strictEqual(code, "not-isolated");
+    assert.true(message.includes("Cross-Origin-Opener-Policy: same-origin"), message);
+    assert.true(message.includes("Cross-Origin-Embedder-Policy: require-corp"), message);
+  });
+});
+
+/** A transport whose receiving can be made to end behind so many bytes more, or to fail. */
+function cuttable(inner: Transport) {
+  let left = Infinity;
+  let controller!: ReadableStreamDefaultController<Uint8Array>;
+  const reader = inner.readable.getReader();
+  const readable = new ReadableStream<Uint8Array>({
+    start(own) {
+      controller = own;
+    },
+    async pull() {
+      const { done, value } = await reader.read();
+      const part = value?.subarray(0, left);
+      if (part && part.length > 0) controller.enqueue(part);
+      left -= part?.length ?? 0;
+      if (done || left === 0) controller.close();
+    },
+  });
+  return {
+    transport: { readable, writable: inner.writable },
+    endAfter(bytes: number): void {
+      left = bytes;
+    },
+    fail: (error: unknown) => controller.error(error),
+  };
+}

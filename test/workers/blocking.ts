@@ -1,0 +1,150 @@
+/**
+ * The thread that blocks: it does one call after the other, as it is told, and answers what came of it. What it is told
+ * comes in as `{ id, name, args }`, what it answers is `{ id, value }` or `{ id, error }`; see `calls`.
+ */
+import {
+  type AcceptOptions,
+  accept,
+  BlockingTimeoutError,
+  type BlockingTls,
+  BlockingTransport,
+  type Channel,
+  type ConnectOptions,
+  connect,
+} from "wassl/blocking";
+import { OpenSsl } from "wassl/openssl";
+import { randomBytes } from "../fakes/random.ts";
+
+let openssl: OpenSsl;
+let transport: BlockingTransport;
+let tls: BlockingTls;
+let events: string[] = [];
+
+type Options<T> = Partial<Omit<T, "openssl" | "onEvent">>;
+
+const ready = () => {
+  const { protocol, cipher, alpnProtocol, serverName, verified } = tls.info;
+  return { protocol, cipher, alpnProtocol, serverName, verified };
+};
+
+const common = () => ({
+  openssl,
+  onEvent: (event: { type: string; description?: string; direction?: string }) =>
+    void events.push([event.type, event.direction, event.description].filter(Boolean).join(" ")),
+});
+
+/** Reads to the end, with buffers of `size`. */
+function readAll(read: (dst: Uint8Array) => number, size = 65_536): Uint8Array<ArrayBuffer> {
+  const parts: Uint8Array[] = [];
+  let total = 0;
+  for (;;) {
+    const dst = new Uint8Array(size);
+    const n = read(dst);
+    if (n === 0) break;
+    parts.push(dst.subarray(0, n));
+    total += n;
+  }
+  const all = new Uint8Array(total);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+function readSome(read: (dst: Uint8Array) => number, size: number): Uint8Array<ArrayBuffer> {
+  const dst = new Uint8Array(size);
+  return dst.slice(0, read(dst));
+}
+
+const calls = {
+  async load(): Promise<void> {
+    openssl ??= await OpenSsl.load();
+  },
+  loadSync(source: BufferSource | WebAssembly.Module): string {
+    openssl = OpenSsl.loadSync(source);
+    return openssl.version;
+  },
+  memory: () => openssl.memory.used,
+  open(channel: Channel): void {
+    transport = new BlockingTransport(channel);
+    events = [];
+  },
+  connect(options: Options<ConnectOptions>) {
+    tls = connect(transport, { hostname: "localhost", ...common(), ...options });
+    return ready();
+  },
+  accept(options: Options<AcceptOptions>) {
+    tls = accept(transport, { cert: "", key: "", ...common(), ...options });
+    return ready();
+  },
+  read: (size: number, timeout?: number) => readSome((dst) => tls.read(dst, only(timeout)), size),
+  readAll: (size?: number) => readAll((dst) => tls.read(dst), size),
+  write: (bytes: Uint8Array, timeout?: number) => tls.write(bytes, only(timeout)),
+  /** Time after time, until all are taken. */
+  writeInBits(bytes: Uint8Array, timeout: number): number {
+    let timeouts = 0;
+    for (let rest = bytes; ; ) {
+      try {
+        tls.write(rest, { timeout });
+        return timeouts;
+      } catch (error) {
+        if (!(error instanceof BlockingTimeoutError)) throw error;
+        timeouts++;
+        rest = rest.subarray(error.written);
+      }
+    }
+  },
+  writeRandom: (length: number, seed: number) => tls.write(randomBytes(length, seed)),
+  shutdown: (timeout?: number) => tls.shutdown(only(timeout)),
+  closeWrite: (timeout?: number) => tls.closeWrite(only(timeout)),
+  close: (timeout?: number) => tls.close(only(timeout)),
+  abort: (reason?: string) => tls.abort(reason && new Error(reason)),
+  state: () => ({ ...tls.shutdownFlags, closed: tls.closed, events }),
+  /** Answers each line reversed, until the client has ended, and ends. */
+  serve(): number {
+    const lines = readAll((dst) => {
+      const n = tls.read(dst);
+      if (n > 0) tls.write(dst.slice(0, n).reverse());
+      return n;
+    });
+    tls.shutdown();
+    return lines.length;
+  },
+  plainRead: (size: number, timeout?: number) => readSome((dst) => transport.read(dst, only(timeout)), size),
+  plainReadAll: (size?: number) => readAll((dst) => transport.read(dst), size),
+  plainWrite: (bytes: Uint8Array, timeout?: number) => transport.write(bytes, only(timeout)),
+  plainCloseWrite: () => transport.closeWrite(),
+  plainClose: () => transport.close(),
+  plainAbort: (reason?: string) => transport.abort(reason && new Error(reason)),
+  release: () => transport.release(),
+};
+
+const only = (timeout: number | undefined) => (timeout === undefined ? {} : { timeout });
+
+export type Calls = typeof calls;
+
+interface Call {
+  id: number;
+  name: keyof Calls;
+  args: unknown[];
+}
+
+async function answer({ id, name, args }: Call): Promise<unknown> {
+  try {
+    const value = await (calls[name] as (...args: unknown[]) => unknown)(...args);
+    return { id, value };
+  } catch (error) {
+    // As it is, it would lose all but its message on the way.
+    const { name, message, stack, ...own } = error as Error;
+    return { id, error: { name, message, stack, ...own } };
+  }
+}
+
+if ("process" in globalThis && !("Deno" in globalThis)) {
+  const { parentPort } = await import("node:worker_threads");
+  parentPort?.on("message", async (call: Call) => parentPort.postMessage(await answer(call)));
+} else {
+  addEventListener("message", async ({ data }: MessageEvent<Call>) => postMessage(await answer(data)));
+}

@@ -4,10 +4,21 @@
  * to install. Nothing here starts or stops a system service.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { homedir } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 
 export interface Tools {
   openssl: string;
@@ -50,27 +61,90 @@ function install(debianPackage: string, command: string): string {
 
 /** Installing Debian's nginx would start a web server on port 80, so the binary alone is unpacked to our cache. */
 function unpackNginx(): string {
-  const folder = join(cache, "nginx");
-  const binary = join(folder, "usr", "sbin", "nginx");
-  if (existsSync(binary)) return binary;
-  requireRootAndApt("nginx");
-  console.log("setup: unpacking nginx");
+  const libraries = ["libpcre2-8-0", "libcrypt1", "zlib1g"];
+  return join(
+    unpack("nginx", () => {
+      apt("install", "-y", "--no-install-recommends", ...libraries);
+      return ["nginx"];
+    }),
+    "usr",
+    "sbin",
+    "nginx",
+  );
+}
+
+/** A daemon of Debian's, and what goes before the path of a program to run it. */
+export interface Daemon {
+  prefix: string[];
+  /** Where its programs are. */
+  bin: string;
+}
+
+const daemons = {
+  redis: { package: "redis-server", program: "redis-server", bin: /^usr\/bin$/ },
+  postgres: { package: "postgresql", program: "postgres", bin: /^usr\/lib\/postgresql\/\d+\/bin$/ },
+  dovecot: { package: "dovecot-imapd", program: "dovecot", bin: /^usr\/sbin$/ },
+  exim: { package: "exim4-daemon-light", program: "exim4", bin: /^usr\/sbin$/ },
+};
+
+/**
+ * One that is installed; or else, unpacked with all that it needs and does not find here, and laid over `/usr` for it
+ * alone, in a mount namespace of its own. It would not find its modules and data elsewhere.
+ */
+export function setUpDaemon(name: keyof typeof daemons): Daemon {
+  const daemon = daemons[name];
+  const found = find(daemon.program);
+  if (found) return { prefix: [], bin: dirname(realpathSync(found)) };
+  const root = unpack(name, () =>
+    // What an installation would bring along, in lines like "Inst liblzf1 (3.6-3 …)"; with a [version] it is here.
+    aptSays("install", "--simulate", "--no-install-recommends", daemon.package)
+      .split("\n")
+      .map((line) => line.match(/^Inst (\S+) \(/)?.[1])
+      .filter((each) => each !== undefined),
+  );
+  const bin = readdirSync(root, { recursive: true, encoding: "utf8" }).find(
+    (path) => daemon.bin.test(path) && existsSync(join(root, path, daemon.program)),
+  );
+  if (!bin) throw new Error(`there is no ${daemon.program} in Debian's ${daemon.package}`);
+  const mounts = [
+    'mount -t overlay -o ro,lowerdir="$0/usr:/usr" overlay /usr',
+    ...["passwd", "group"].map((file) => `mount --bind "$0/${file}" /etc/${file}`),
+    'exec "$@"',
+  ];
+  return { prefix: ["unshare", "--mount", "sh", "-c", mounts.join(" && "), root], bin: `/${bin}` };
+}
+
+/** A folder in our cache with the content of Debian packages, which are not installed. */
+function unpack(name: string, packages: () => string[]): string {
+  const folder = join(cache, name);
+  if (existsSync(folder)) return folder;
+  requireRootAndApt(name);
+  console.log(`setup: unpacking ${name}`);
   updateApt();
   mkdirSync(cache, { recursive: true });
-  const work = mkdtempSync(join(cache, "nginx-"));
-  apt("install", "-y", "--no-install-recommends", "libpcre2-8-0", "libcrypt1", "zlib1g");
+  const work = mkdtempSync(join(cache, `${name}-`));
   // As ourselves, not as apt's sandbox user, who cannot write here.
-  execFileSync("apt-get", ["-o", "APT::Sandbox::User=root", "download", "nginx"], {
+  execFileSync("apt-get", ["-o", "APT::Sandbox::User=root", "download", ...packages()], {
     cwd: work,
     stdio: quiet,
   });
-  const archive = readdirSync(work).find((name) => name.endsWith(".deb"));
-  if (!archive) throw new Error("apt-get download nginx left no package");
-  execFileSync("dpkg-deb", ["-x", join(work, archive), join(work, "root")]);
-  rmSync(folder, { recursive: true, force: true });
-  renameSync(join(work, "root"), folder);
+  const root = join(work, "root");
+  for (const archive of readdirSync(work).filter((file) => file.endsWith(".deb"))) {
+    execFileSync("dpkg-deb", ["-x", join(work, archive), root]);
+  }
+  // Some packages still say /lib where it has been a link to /usr/lib for long.
+  if (existsSync(join(root, "lib"))) cpSync(join(root, "lib"), join(root, "usr", "lib"), { recursive: true });
+  // Exim insists on a user and a group that only an installation would make.
+  for (const [file, line] of Object.entries({
+    passwd: "65533:65533::/nonexistent:/bin/false",
+    group: "65533:",
+  })) {
+    const lines = readFileSync(join("/etc", file), "utf8").trimEnd();
+    writeFileSync(join(root, file), `${lines}\nDebian-exim:x:${line}\n`);
+  }
+  renameSync(root, folder);
   rmSync(work, { recursive: true, force: true });
-  return binary;
+  return folder;
 }
 
 function requireRootAndApt(debianPackage: string): void {
@@ -93,4 +167,8 @@ function apt(...args: string[]): void {
     stdio: quiet,
     env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
   });
+}
+
+function aptSays(...args: string[]): string {
+  return execFileSync("apt-get", ["-q", ...args], { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
 }

@@ -1,4 +1,7 @@
-/** docs/shutdown.md has a row for each test of shutdown.ts and black-box.ts in test/contract, and no row without its test. */
+/**
+ * docs/shutdown.md has a row for each test of shutdown.ts, black-box.ts and the table of closing.ts in test/contract, and
+ * no row without its test.
+ */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import QUnit from "qunit";
@@ -26,6 +29,20 @@ const written = rows.flatMap((cells) =>
   [...(cells.at(-1) ?? "").matchAll(/`([a-z-]+-\d\d)`/g)].map(([, id]) => id!),
 );
 
+const all = readdirSync(join(repository, "test"), { recursive: true, encoding: "utf8" })
+  .filter((file) => file.endsWith(".ts") && !file.endsWith("shutdown-doc.ts"))
+  .map((file) => readFileSync(join(repository, "test", file), "utf8"))
+  .join("\n");
+
+/** What the table of closing.ts says of each pair of verbs: six cells of four words. */
+const pairs = new Map<string, string[]>();
+for (const line of (suite("closing.ts").match(/const table = `\n([^`]*)\n`/)?.[1] ?? "").split("\n")) {
+  const [, first, second, ...words] = line.split(/\s+/);
+  const name = `${first} and ${second}`;
+  const cells = [words.slice(0, 4).join(" "), words.slice(4).join(" ")];
+  pairs.set(name, [...(pairs.get(name) ?? []), ...cells]);
+}
+
 const prefixes = ["page", "behaviour", "also", "session", "black-box"];
 const isOurs = (id: string) => prefixes.includes(id.replace(/-\d\d$/, ""));
 
@@ -39,16 +56,32 @@ QUnit.module("docs/shutdown.md", () => {
   });
 
   QUnit.test("each id in a row has its test", (assert) => {
-    const all = readdirSync(join(repository, "test"), { recursive: true, encoding: "utf8" })
-      .filter((file) => file.endsWith(".ts") && !file.endsWith("shutdown-doc.ts"))
-      .map((file) => readFileSync(join(repository, "test", file), "utf8"))
-      .join("\n");
     for (const id of written) {
       if (isOurs(id)) assert.true(tested.includes(id), `${id} is a test`);
       // The blocking layer is a part of its own, with its own tests.
       else if (!id.startsWith("blocking-") || existsSync(join(repository, "src", "blocking"))) {
         assert.true(all.includes(`"${id} `) || all.includes(`"${id}"`), `a test begins with ${id}`);
       }
+    }
+  });
+
+  QUnit.test("each name in a row is a test's", (assert) => {
+    const names = rows.flatMap((cells) =>
+      [...(cells.at(-1) ?? "").matchAll(/"([^"]+)"/g)].map(([, name]) => name!),
+    );
+    assert.true(names.length > 20, `${names.length} names`);
+    for (const name of names) assert.true(pairs.has(name) || all.includes(name), name);
+  });
+
+  QUnit.test("each pair of verbs does what is written", (assert) => {
+    assert.strictEqual(pairs.size, 16);
+    for (const [name, wanted] of pairs) {
+      const row = rows.find((cells) => cells.at(-1) === ` "${name}" `);
+      assert.deepEqual(
+        row?.slice(2, -1).map((cell) => cell.trim()),
+        wanted,
+        name,
+      );
     }
   });
 

@@ -141,7 +141,8 @@ export async function startNodeTls(context: PeerContext, parameters: URLSearchPa
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (raw) => {
     const log = (event: string) => events.push(event);
     raw.on("error", (error: NodeJS.ErrnoException) => log(`transport error ${error.code}`));
-    const duplex = withoutEnd(raw, () => log("transport end"));
+    const readers: Duplex[] = [];
+    const duplex = withoutEnd(raw, readers, () => log("transport end"));
     const protocols = alpn ? { ALPNProtocols: alpn.split(",") } : {};
     const tls =
       parameters.get("role") === "client"
@@ -153,6 +154,7 @@ export async function startNodeTls(context: PeerContext, parameters: URLSearchPa
             SNICallback: (_servername, done) => done(null, secureContext),
             ...protocols,
           });
+    readers.push(tls);
     Reflect.set(tls, "allowHalfOpen", true);
     const onError = (error: NodeJS.ErrnoException) => {
       log(`error ${error.code}`);
@@ -183,14 +185,23 @@ function credentials(context: PeerContext, leaf: LeafName) {
   };
 }
 
-/** What came just before a FIN has gone through TLS after so many milliseconds. */
+/** How often it is looked, and how long at most, whether what came before a FIN has been read; in milliseconds. */
 const digestion = 20;
+const patience = 2_000;
+
+/** Calls `done` when nothing of what a socket received waits to be read any more. */
+async function whenDigested(streams: Duplex[], done: () => void): Promise<void> {
+  const begin = Date.now();
+  do await sleep(digestion);
+  while (streams.some((stream) => stream.readableLength > 0) && Date.now() - begin < patience);
+  done();
+}
 
 /**
  * The socket as a Duplex whose end is not the socket's end, so that TLS can be left without leaving TCP. The end from
- * the other side is passed on after `onEnd` was called, and late.
+ * the other side is passed on after `onEnd` was called, and that is when `readers` have read what came before.
  */
-function withoutEnd(raw: Socket, onEnd: () => void): Duplex {
+function withoutEnd(raw: Socket, readers: Duplex[], onEnd: () => void): Duplex {
   const duplex = new Duplex({
     allowHalfOpen: true,
     read: () => void raw.resume(),
@@ -203,13 +214,15 @@ function withoutEnd(raw: Socket, onEnd: () => void): Duplex {
   raw.on("data", (chunk) => {
     if (!duplex.push(chunk)) raw.pause();
   });
+  readers.push(duplex);
+  const digested = (done: () => void) => void whenDigested(readers, done);
   raw.on("end", () =>
-    setTimeout(() => {
+    digested(() => {
       onEnd();
       duplex.push(null);
-    }, digestion),
+    }),
   );
-  raw.on("close", () => setTimeout(() => duplex.destroy(), digestion));
+  raw.on("close", () => digested(() => duplex.destroy()));
   return duplex;
 }
 

@@ -2,17 +2,15 @@
  * TLS servers that are programs of their own. `openssl` and `gnutls` log the alerts that they receive: "end" for
  * close_notify, "alert NAME" for any other.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { setTimeout as sleep } from "node:timers/promises";
 import { randomBytes } from "../fakes/random.ts";
-import { killAtEnd } from "../processes.ts";
 import { type LeafName, leafNames } from "./certs.ts";
 import { nginxFile } from "./nginx-file.ts";
 import type { Peer, PeerContext } from "./peer.ts";
+import { freePort, type Started, start, waitForOutput, waitForPort } from "./program.ts";
 
 /**
  *     openssl?version=1.2|1.3&cert=LEAF            sends every line back reversed
@@ -69,10 +67,24 @@ export async function startNginx(context: PeerContext, parameters: URLSearchPara
   const leaf = leafOf(parameters);
   const version = parameters.get("version");
   const folder = mkdtempSync(join(context.folder, "nginx-"));
-  const port = await freePort();
   mkdirSync(join(folder, "www"));
   writeFileSync(join(folder, "www", "index.html"), "It is nginx that says this.\n");
   writeFileSync(join(folder, "www", nginxFile.name), randomBytes(nginxFile.length, nginxFile.seed));
+  const { child, port } = await serveByNginx(context.tools.nginx, folder, [
+    `ssl_certificate ${certs.file(leaf, "chain")}`,
+    `ssl_certificate_key ${certs.file(leaf, "key")}`,
+    `ssl_protocols ${version ? `TLSv${version}` : "TLSv1.2 TLSv1.3"}`,
+  ]);
+  return { port, events: [], close: () => void child.kill() };
+}
+
+/** Serves `folder`/www by TLS, with those directives. */
+export async function serveByNginx(
+  nginx: string,
+  folder: string,
+  directives: string[],
+): Promise<{ child: Started; port: number }> {
+  const port = await freePort();
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
   writeFileSync(
     join(folder, "nginx.conf"),
@@ -83,40 +95,21 @@ http {
   ${temporary.map((name) => `${name}_temp_path ${folder}/${name};`).join(" ")}
   server {
     listen 127.0.0.1:${port} ssl;
-    ssl_certificate ${certs.file(leaf, "chain")};
-    ssl_certificate_key ${certs.file(leaf, "key")};
-    ssl_protocols ${version ? `TLSv${version}` : "TLSv1.2 TLSv1.3"};
+    ${directives.map((directive) => `${directive};`).join("\n    ")}
     root ${folder}/www;
   }
 }
 `,
   );
-  const child = start(context.tools.nginx, ["-e", "stderr", "-p", folder, "-c", join(folder, "nginx.conf")]);
+  const child = start(nginx, ["-e", "stderr", "-p", folder, "-c", join(folder, "nginx.conf")]);
   await waitForPort(port, child);
-  return { port, events: [], close: () => void child.kill() };
+  return { child, port };
 }
 
 function leafOf(parameters: URLSearchParams): LeafName {
   const leaf = leafNames.find((name) => name === (parameters.get("cert") ?? "ecdsa"));
   if (!leaf) throw new Error(`no such certificate: ${parameters}`);
   return leaf;
-}
-
-interface Started extends ChildProcess {
-  output: string;
-}
-
-function start(program: string, args: string[]): Started {
-  const child = spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] });
-  killAtEnd(child);
-  const started = Object.assign(child, { output: "" });
-  const keep = (chunk: Buffer) => {
-    started.output = (started.output + chunk).slice(-10_000);
-  };
-  child.stdout.on("data", keep);
-  child.stderr.on("data", keep);
-  child.on("error", (error) => keep(Buffer.from(String(error))));
-  return started;
 }
 
 /** The events of a program that tells of alerts in lines of that pattern. */
@@ -130,37 +123,4 @@ function receivedAlerts(child: ChildProcess, pattern: RegExp): string[] {
     });
   }
   return events;
-}
-
-/** Waits until `ready` says so, at most ten seconds. */
-async function waitUntil<T>(child: Started, what: string, ready: () => Promise<T | undefined>): Promise<T> {
-  for (const end = Date.now() + 10_000; Date.now() < end; await sleep(10)) {
-    const result = await ready();
-    if (result !== undefined) return result;
-    if (child.exitCode !== null || child.pid === undefined) break;
-  }
-  throw new Error(`${child.spawnfile} did not start (${what}); it said:\n${child.output}`);
-}
-
-function waitForOutput(child: Started, pattern: RegExp): Promise<RegExpMatchArray> {
-  return waitUntil(child, String(pattern), async () => child.output.match(pattern) ?? undefined);
-}
-
-function waitForPort(port: number, child: Started): Promise<true> {
-  const attempt = () =>
-    new Promise<true | undefined>((resolve) => {
-      const socket = connect({ port, host: "127.0.0.1" });
-      socket.on("connect", () => resolve(true)).on("error", () => resolve(undefined));
-      socket.on("connect", () => socket.destroy());
-    });
-  return waitUntil(child, `port ${port}`, attempt);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("a TCP port was expected");
-  return address.port;
 }

@@ -6,7 +6,7 @@
  *  - What wakes it is one word that counts every change of either ring. The count is taken before anything is looked at,
  *    so that nothing can happen unseen between looking and sleeping.
  *  - It sleeps with bytes in the pair only while the ring towards the peer is full (1), and then room wakes it as well as
- *    bytes do. So two ends that both write much and read meanwhile do not lock each other.
+ *    bytes do.
  *  - Bytes are lent to the pair: they stay in their ring until OpenSSL has read them. So what follows the peer's
  *    close_notify is never ours, and whoever uses the transport next finds all of it.
  *  - A write that is out of time has given OpenSSL bytes that it insists on having again (4). A copy of those is kept, and
@@ -176,6 +176,8 @@ export class BlockingTls implements Disposable {
   /**
    * Waits until the channel has the records that carry `bytes`, and says how many bytes these are: all. Out of time, the
    * error's `written` says how many were taken; these will leave, and one goes on with `bytes.subarray(written)`.
+   *
+   * It does not read meanwhile: a peer that takes nothing until we read keeps it waiting, as on any socket that blocks.
    */
   write(bytes: Uint8Array, options: Timeout = {}): number {
     requireBytes(bytes, "what is written");
@@ -302,8 +304,9 @@ export class BlockingTls implements Disposable {
         // Half of a KeyUpdate or a ticket is here: SSL_shutdown would fail ("shutdown while in init") until the rest came.
         if (!this.#ended && !this.#ssl.isInitFinished()) {
           const r = this.#ssl.tryPeek();
-          if (r === WANT_READ || r === WANT_WRITE) return r;
-          if (r <= 0) this.#readStopped(r);
+          if (r !== WANT_READ && r !== WANT_WRITE && r <= 0) this.#readStopped(r);
+          // When the rest has come it says that it lacks more, but this step does not.
+          else if (!this.#ssl.isInitFinished()) return r;
         }
         return this.#ssl.tryShutdown();
       };

@@ -34,8 +34,8 @@ const BATCH = 65_536;
  * when nothing happens and sooner when something does.
  *
  * Resolves when the side that blocks is done with the transport. Rejects with what failed, with the reason of `signal`,
- * or when the other side aborts; a rejection that nobody handles is not reported, since the other side knows. A thread
- * that is terminated says nothing: use `signal` then.
+ * or when the other side aborts; a rejection that nobody handles is not reported, since the other side knows. How long a
+ * transport takes is not bounded here, and a thread that is terminated says nothing: `signal` is for both.
  *
  * @throws TlsError "invalid-argument" | "not-isolated", before anything is touched
  */

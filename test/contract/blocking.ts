@@ -3,8 +3,9 @@ import QUnit from "qunit";
 import { acceptTls, startTls, type TlsVersion, type Transport } from "wassl";
 import { BlockingTransport, type CarryOptions, carry, newChannel } from "wassl/blocking";
 import { pair } from "../fakes/pair.ts";
-import { randomBytes } from "../fakes/random.ts";
-import { cloggable, failingWriter, tap } from "../fakes/wrappers.ts";
+import { random, randomBytes } from "../fakes/random.ts";
+import { HANDSHAKE, Tls13Client } from "../fakes/tls13-client.ts";
+import { cloggable, failingWriter, intercept, tap } from "../fakes/wrappers.ts";
 import type { Calls } from "../workers/blocking.ts";
 import { afterTest, env, type WorkerLike } from "./env.ts";
 import {
@@ -405,8 +406,49 @@ QUnit.module("blocking: against ourselves", () => {
     });
   }
 
-  each("a write wakes while it waits for room and the peer's data waits as well", async (assert, version) => {
-    // The peer reads only when all that it writes was accepted: both ends are full for a while.
+  each("in pieces and with deadlines of any size nothing is lost or doubled", async (assert, version) => {
+    for (let seed = env.seed; seed < env.seed + 6; seed++) {
+      const next = random(seed);
+      const size = Math.ceil(3000 ** next());
+      const bioPairSize = Math.ceil(20_000 ** next());
+      const { remote, server } = await connected({ version, size, client: { bioPairSize } });
+      const bytes = randomBytes(Math.min(60_000, 100 * size), seed);
+      const echo = server.readable.pipeTo(server.writable);
+      const { received } = await remote.exchange(bytes, seed);
+      assert.deepEqual(received, bytes, `seed ${seed}, rings of ${size} bytes, pairs of ${bioPairSize}`);
+      await echo;
+      assert.strictEqual((await remote.state()).closed?.how, "complete");
+    }
+  });
+
+  QUnit.test("half of a KeyUpdate is here when it closes", async (assert) => {
+    const [near, far] = pair();
+    const { remote } = await blocking(near);
+    const accepting = remote.accept(identity());
+    const peer = await Tls13Client.create();
+    await write(far.writable, peer.clientHello());
+    const flight: Uint8Array[] = [];
+    const reader = far.readable.getReader();
+    for (;;) {
+      const part = await within(reader.read(), flight.length > 0 ? 200 : 5000);
+      if (part === PENDING || part.done) break;
+      flight.push(part.value);
+    }
+    await write(far.writable, await peer.finish(concat(flight)));
+    await accepting;
+    // The header of the message, and later its one byte.
+    await write(far.writable, await peer.record(HANDSHAKE, 24, 0, 0, 1));
+    for (const name of ["read", "shutdown", "shutdown"] as const) {
+      const error = await remoteError(name === "read" ? remote.read(10, 20) : remote.shutdown(20));
+      assert.strictEqual(error.code, "timeout", error.message);
+    }
+    const first = remote.shutdown();
+    await write(far.writable, await peer.record(HANDSHAKE, 0));
+    assert.strictEqual(await first, 0);
+    assert.strictEqual((await remoteError(remote.shutdown(20))).code, "timeout");
+  });
+
+  each("a write waits for room while the peer's data waits as well", async (assert, version) => {
     const { remote, server } = await connected({ version, size: 100 });
     const bytes = randomBytes(300_000, env.seed);
     const writing = remote.write(bytes);
@@ -689,6 +731,31 @@ QUnit.module("blocking: ends and failures", () => {
       assert.strictEqual(await rejection(carried), broken);
     },
   );
+
+  QUnit.test("the transport fails while sending, but the peer has said why", async (assert) => {
+    const [near, far] = pair();
+    let damage = false;
+    const transport = intercept(near, {
+      async send(chunk, forward) {
+        if (!damage) return forward(chunk);
+        const copy = chunk.slice();
+        copy[copy.length - 1]! ^= 1;
+        await forward(copy);
+        throw new Error("no more");
+      },
+    });
+    const { remote, server } = await connected({ transports: [transport, far] });
+    damage = true;
+    // Whether this one knows of the failure already is a matter of luck.
+    await remote.write(utf8("damaged")).catch(() => {});
+    assert.strictEqual((await tlsError(readAll(server.readable))).code, "protocol");
+    await sleep(20);
+    const error = await remoteError(remote.write(utf8("more")));
+    assert.strictEqual(error.code, "transport", error.message);
+    const why = await remoteError(remote.read(10));
+    assert.strictEqual(why.code, "alert", why.message);
+    assert.strictEqual((await remote.state()).closed?.alert?.description, "bad_record_mac");
+  });
 
   QUnit.test("plain: read, write, half-close, without TLS", async (assert) => {
     const { remote, carried } = await blocking(await env.connect("tcp?do=reply-after-end"), { size: 100 });

@@ -13,7 +13,7 @@ import {
   connect,
 } from "wassl/blocking";
 import { OpenSsl } from "wassl/openssl";
-import { randomBytes } from "../fakes/random.ts";
+import { random, randomBytes } from "../fakes/random.ts";
 
 let openssl: OpenSsl;
 let transport: BlockingTransport;
@@ -95,6 +95,32 @@ const calls = {
         rest = rest.subarray(error.written);
       }
     }
+  },
+  /** Writes and reads by turns, in pieces and with deadlines that follow from `seed`, and then ends. The peer echoes. */
+  exchange(bytes: Uint8Array, seed: number): { received: Uint8Array; timeouts: number } {
+    const next = random(seed);
+    const received = new Uint8Array(bytes.length);
+    let timeouts = 0;
+    const bounded = (act: (options: { timeout: number }) => number): number => {
+      try {
+        return act({ timeout: 3 * next() });
+      } catch (error) {
+        if (!(error instanceof BlockingTimeoutError)) throw error;
+        timeouts++;
+        return error.written;
+      }
+    };
+    for (let sent = 0, got = 0; got < bytes.length; ) {
+      const size = Math.ceil(40_000 ** next());
+      if (next() < 0.5) {
+        sent += bounded((options) => tls.write(bytes.subarray(sent, sent + size), options));
+      } else {
+        const dst = received.subarray(got, got + size);
+        got += bounded((options) => tls.read(dst, options));
+      }
+    }
+    while (bounded((options) => tls.shutdown(options)) !== 1);
+    return { received, timeouts };
   },
   writeRandom: (length: number, seed: number) => tls.write(randomBytes(length, seed)),
   shutdown: (timeout?: number) => tls.shutdown(only(timeout)),

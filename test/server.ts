@@ -1,6 +1,6 @@
 /**
- * The runner's own server, on 127.0.0.1: what the suites ask for (`/config.json`, `/peer?name=`,
- * `/events?name=`), the files of the page that runs them in Chromium, and WebSocket endpoints:
+ * The runner's own server, on 127.0.0.1: what the suites ask for (`/config.json`, `/peer?name=&runtime=`,
+ * `/events?name=&runtime=`), the files of the page that runs them in Chromium, and WebSocket endpoints:
  *
  *     /relay?port=N                  copies to and from TCP, to ports of our peers only
  *     /ws/echo                       sends frames back
@@ -41,11 +41,11 @@ export async function startServer(options: { config: Config; peers: Peers; files
 
   const server = createServer(async (request, response) => {
     const url = new URL(request.url ?? "/", "http://127.0.0.1");
-    const name = url.searchParams.get("name") ?? "";
+    const peer = () => peers.get(url.searchParams.get("name") ?? "", url.searchParams.get("runtime") ?? "");
     try {
       if (url.pathname === "/config.json") json(response, config);
-      else if (url.pathname === "/peer") json(response, { port: (await peers.get(name)).port });
-      else if (url.pathname === "/events") json(response, (await peers.get(name)).events.splice(0));
+      else if (url.pathname === "/peer") json(response, { port: (await peer()).port });
+      else if (url.pathname === "/events") json(response, (await peer()).events.splice(0));
       else {
         const path = url.pathname === "/" ? "/index.html" : url.pathname;
         const type = mimeTypes[extname(path)];

@@ -93,7 +93,7 @@ const daemons = {
  */
 export function setUpDaemon(name: keyof typeof daemons): Daemon {
   const daemon = daemons[name];
-  const found = find(daemon.program);
+  const found = find(daemon.program) ?? findPostgres(daemon.program);
   if (found) return { prefix: [], bin: dirname(realpathSync(found)) };
   const root = unpack(name, () =>
     // What an installation would bring along, in lines like "Inst liblzf1 (3.6-3 …)"; with a [version] it is here.
@@ -112,6 +112,13 @@ export function setUpDaemon(name: keyof typeof daemons): Daemon {
     'exec "$@"',
   ];
   return { prefix: ["unshare", "--mount", "sh", "-c", mounts.join(" && "), root], bin: `/${bin}` };
+}
+
+/** Debian keeps it off the PATH, by version. */
+function findPostgres(program: string): string | undefined {
+  const folder = "/usr/lib/postgresql";
+  const versions = existsSync(folder) ? readdirSync(folder) : [];
+  return versions.map((version) => join(folder, version, "bin", program)).find((file) => existsSync(file));
 }
 
 /** A folder in our cache with the content of Debian packages, which are not installed. */

@@ -31,7 +31,7 @@ const alertRecord = { "1.2": 31, "1.3": 24 };
 
 let names = 0;
 /** A peer that nobody else talks to, so that what it logs is about one connection. */
-const own = (peer: string, version: Version) => `${peer}&version=${version}&id=${env.runtime}-${++names}`;
+const own = (peer: string, version: Version) => `${peer}&version=${version}&id=${++names}`;
 const behind = (fault: string, peer: string) => `fault?${fault}&peer=${encodeURIComponent(peer)}`;
 
 /** What the peer logged, once something of it fits; all that there is after three seconds otherwise. */

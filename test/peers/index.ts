@@ -26,18 +26,20 @@ export class Peers {
 
   /**
    * The peer of this name: the one that runs, or a new one, which it always is for `openssl` without an `id`. An `id` has
-   * no other meaning than to make a name that nobody else uses.
+   * no other meaning than to make a name that no other test uses. Each runtime has peers of its own, since two of them
+   * may be at work at once.
    */
-  async get(name: string): Promise<Peer> {
-    const running = this.#started.get(name);
+  async get(name: string, runtime: string): Promise<Peer> {
+    const key = `${runtime} ${name}`;
+    const running = this.#started.get(key);
     if (running) return running;
     const [kind = "", parameters = ""] = name.split(/\?(.*)/s);
     const start = kinds[kind];
     if (!start) throw new Error(`there is no peer "${name}"`);
-    const context = { ...this.#context, peer: (other: string) => this.get(other) };
+    const context = { ...this.#context, peer: (other: string) => this.get(other, runtime) };
     const given = new URLSearchParams(parameters);
     const starting = start(context, given);
-    if (kind !== "openssl" || given.has("id")) this.#started.set(name, starting);
+    if (kind !== "openssl" || given.has("id")) this.#started.set(key, starting);
     const peer = await starting;
     this.#all.push(peer);
     return peer;

@@ -32,8 +32,10 @@ export async function run(runtime: Runtime): Promise<void> {
     if (!response.ok) throw new Error(`${path}: ${await response.text()}`);
     return response.json();
   };
+  const ask = (path: string, name: string) =>
+    get(`${path}?${new URLSearchParams({ name, runtime: runtime.name })}`);
   const peer = async (name: string) => {
-    const { port } = (await get(`/peer?${new URLSearchParams({ name })}`)) as { port: number };
+    const { port } = (await ask("/peer", name)) as { port: number };
     return { host: "127.0.0.1", port };
   };
   setEnv({
@@ -43,7 +45,7 @@ export async function run(runtime: Runtime): Promise<void> {
     WebSocket: runtime.WebSocket,
     startWorker: runtime.startWorker,
     peer,
-    events: async (name) => (await get(`/events?${new URLSearchParams({ name })}`)) as string[],
+    events: async (name) => (await ask("/events", name)) as string[],
     connect: async (name) => runtime.connect(await peer(name)),
     ws: (path) => new URL(path, runtime.origin.replace("http", "ws")).href,
   });

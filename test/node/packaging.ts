@@ -21,6 +21,7 @@ const run = promisify(execFile);
 
 const program = `
 import { OpenSsl, startTls, type TlsStream, type Transport } from "wassl";
+import { BlockingTransport, type Channel, carry, connect, newChannel } from "wassl/blocking";
 import { SSL_SENT_SHUTDOWN, type Ssl } from "wassl/openssl";
 import { connectWebSocket } from "wassl/transports/websocket";
 import { messagePortTransport } from "wassl/transports/message-port";
@@ -34,6 +35,13 @@ export async function main(signal: AbortSignal): Promise<TlsStream> {
   return how === "complete" ? tls : await startTls(tls, { hostname: "inner" });
 }
 export const more = [messagePortTransport, nodeTransport, denoTransport, OpenSsl.load, SSL_SENT_SHUTDOWN];
+export const start = (transport: Transport, post: (channel: Channel) => void) => {
+  const channel = newChannel({ size: 4096 });
+  post(channel);
+  return carry(channel, transport);
+};
+export const inWorker = (channel: Channel, openssl: OpenSsl): 0 | 1 =>
+  connect(new BlockingTransport(channel), { openssl, hostname: "db.example" }).shutdown({ timeout: 1 });
 export const sent = (ssl: Ssl): number => ssl.getShutdown() & SSL_SENT_SHUTDOWN;
 `;
 

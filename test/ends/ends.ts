@@ -7,6 +7,7 @@
  * Without `--write` it compares: the exit code is 1 if something was seen that the table does not have. With it each case
  * is run three times, since some peers do now this and now that; the cell says both then.
  */
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
@@ -33,7 +34,7 @@ import { type Kind, kinds, type Running, type World } from "./peers.ts";
 import { openTap, type Sight, type Tap } from "./tap.ts";
 
 const document = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "docs", "shutdown.md");
-const [begin, end] = ["<!-- peers: made by `npm run peers -- --write` -->", "<!-- /peers -->"];
+const [tableBegin, tableEnd] = ["<!-- peers: made by `npm run peers -- --write` -->", "<!-- /peers -->"];
 const versions = ["1.2", "1.3"] as const;
 
 /** When nothing comes for so long, nothing will, in milliseconds. */
@@ -54,7 +55,7 @@ interface Connection extends Running {
   stream: TlsStream;
   tap: Tap;
   alerts: TlsEvent[];
-  close(): void;
+  close(): Promise<void>;
 }
 
 async function open(
@@ -63,9 +64,9 @@ async function open(
   version: (typeof versions)[number],
   way = "",
 ): Promise<Connection> {
-  const disposers: (() => void)[] = [];
-  const close = () => {
-    for (const dispose of disposers.reverse()) dispose();
+  const disposers: (() => unknown)[] = [];
+  const close = async () => {
+    for (const dispose of disposers.reverse()) await dispose();
   };
   try {
     let server: Server | undefined;
@@ -84,7 +85,7 @@ async function open(
     };
     const accepted = server && once(server, "connection");
     const running = await kind.start(world, way, server ? await tapTo(ourPort) : 0);
-    disposers.push(() => killFamily(running.child.pid));
+    disposers.push(() => end(running.child));
     let socket: Socket;
     if (accepted) {
       [socket] = (await accepted) as [Socket];
@@ -119,7 +120,7 @@ async function open(
     tap.mark();
     return { ...running, stream, tap, alerts, close };
   } catch (error) {
-    close();
+    await close();
     throw error;
   }
 }
@@ -229,6 +230,12 @@ function killFamily(pid: number | undefined): void {
   signal(pid, "SIGKILL");
 }
 
+/** Kills it, and waits until it is gone: the next one may use the same files. */
+async function end(child: ChildProcess): Promise<void> {
+  killFamily(child.pid);
+  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+}
+
 function childrenOf(pid: number): number[] {
   try {
     const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
@@ -308,7 +315,7 @@ async function observe(
       info ? (info.resumable ? "yes" : "no") : "undecided",
     ];
   } finally {
-    connection.close();
+    await connection.close();
   }
 }
 
@@ -331,8 +338,8 @@ const alternatives = (cell: string) => new Set(cell.split(" or "));
 
 /** The table in the document, and the text around it. */
 function readDocument(): { before: string; written: Seen; after: string } {
-  const [before = "", rest = ""] = readFileSync(document, "utf8").split(begin);
-  const [table = "", after] = rest.split(end);
+  const [before = "", rest = ""] = readFileSync(document, "utf8").split(tableBegin);
+  const [table = "", after] = rest.split(tableEnd);
   if (after === undefined) throw new Error(`${document} has no place for the table`);
   const written: Seen = new Map();
   for (const line of table
@@ -400,7 +407,7 @@ async function main(): Promise<boolean> {
   console.log(tableOf(seen));
   if (options.write) {
     const all = options.only.length === 0 ? seen : new Map([...written, ...seen]);
-    writeFileSync(document, `${before}${begin}\n\n${tableOf(all)}\n${end}${after}`);
+    writeFileSync(document, `${before}${tableBegin}\n\n${tableOf(all)}\n${tableEnd}${after}`);
   } else {
     for (const [key, sets] of seen) {
       const known = written.get(key);

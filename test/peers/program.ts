@@ -30,7 +30,7 @@ async function waitUntil<T>(child: Started, what: string, ready: () => Promise<T
     if (result !== undefined) return result;
     if (child.exitCode !== null || child.pid === undefined) break;
   }
-  throw new Error(`${child.spawnfile} did not start (${what}); it said:\n${child.output}`);
+  throw new Error(`${child.spawnargs.join(" ")} did not start (${what}); it said:\n${child.output}`);
 }
 
 export function waitForOutput(child: Started, pattern: RegExp): Promise<RegExpMatchArray> {

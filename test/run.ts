@@ -92,12 +92,12 @@ async function main(): Promise<void> {
   peers.close();
 }
 
-/** Two at a time: enough to keep two cores busy, and not so much that the bounds of tests are reached for want of them. */
+/** Three at a time keep two cores busy: much of a test is waiting. */
 async function inLanes(jobs: (() => Promise<void>)[]): Promise<void> {
   const lane = async () => {
     for (let job = jobs.shift(); job; job = jobs.shift()) await job();
   };
-  await Promise.all([lane(), lane()]);
+  await Promise.all([lane(), lane(), lane()]);
 }
 
 /**

@@ -128,8 +128,12 @@ function relay(ws: WebSocket, port: number): void {
   tcp.on("error", (error: NodeJS.ErrnoException) => ws.close(1011, error.code ?? "TCP error"));
   ws.on("error", () => tcp.destroy());
   ws.on("close", (code) => {
-    if (code === 1000 || code === 1005) tcp.end(() => tcp.destroy());
-    else tcp.resetAndDestroy();
+    if (code !== 1000 && code !== 1005) return tcp.resetAndDestroy();
+    // What the server still says is taken, or the kernel would reset the connection, and lose what we sent before.
+    tcp.end();
+    tcp.removeAllListeners("data").resume();
+    tcp.once("end", () => tcp.destroy());
+    setTimeout(() => tcp.destroy(), 2000).unref();
   });
 }
 

@@ -97,6 +97,7 @@ export class BlockingTls implements Disposable {
   #closeNotifyReceived = false;
   #fatalAlert: Alert | undefined;
   #eofTold = false;
+  #sendErrorBefore: TlsError | undefined;
   /** Bytes at the head of the incoming ring that are in the pair too. */
   #lent = 0;
   /** What OpenSSL has to be given first, when a write was out of time. */
@@ -317,13 +318,6 @@ export class BlockingTls implements Disposable {
         this.#fail(r);
       } else {
         this.#closeNotify = "written";
-        this.#emit({
-          type: "alert",
-          direction: "sent",
-          level: "warning",
-          description: "close_notify",
-          code: 0,
-        });
       }
     }
     this.#flush(deadline);
@@ -384,6 +378,8 @@ export class BlockingTls implements Disposable {
     let lastWords: Deadline | undefined;
     for (;;) {
       const { event } = this.#transport;
+      // Before the attempt: an alert that OpenSSL writes because of a failure is not the cause of it.
+      this.#sendErrorBefore = this.#transport.sendError;
       const r = attempt();
       const fed = this.#feed();
       const drained = this.#drain();
@@ -513,7 +509,7 @@ export class BlockingTls implements Disposable {
       ended: this.#eofTold,
       peerName: this.#peerName,
       fatalAlert: this.#fatalAlert,
-      sendError: this.#transport.sendError,
+      sendError: this.#sendErrorBefore,
     });
     if (
       !(error instanceof TlsTruncationError && passesAsEnd(error.at, this.#options.eofPolicy ?? "strict"))
@@ -528,10 +524,14 @@ export class BlockingTls implements Disposable {
   /** The alert that tells the peer leaves, if there is room for it soon, and the transport is closed. */
   #failWith(error: TlsError): TlsError {
     if (this.#over) return error;
-    const how = howItFailed(error, this.#fatalAlert);
+    let how = howItFailed(error, this.#fatalAlert);
     try {
       if (this.#transport.sendError || this.#transport.givenUp) throw error;
-      this.#flush(new Deadline(CLOSE_TIMEOUT));
+      const deadline = new Deadline(CLOSE_TIMEOUT);
+      while (!this.#ssl.dispatchAlert()) this.#flush(deadline);
+      this.#flush(deadline);
+      this.#noteAlerts();
+      how = howItFailed(error, this.#fatalAlert);
       this.#end(how, error);
       this.#transport.close();
     } catch {
@@ -579,8 +579,6 @@ export class BlockingTls implements Disposable {
 
   #noteAlerts(): void {
     for (const alert of this.#ssl.takeAlerts()) {
-      // OpenSSL does not tell of one that left in pieces; #sendCloseNotify knows.
-      if (alert.direction === "sent" && alert.description === "close_notify") continue;
       if (alert.level === "fatal") this.#fatalAlert ??= alert;
       else if (alert.direction === "received" && alert.description === "close_notify")
         this.#closeNotifyReceived = true;

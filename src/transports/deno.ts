@@ -9,7 +9,9 @@
  * - Reading fetches only when a reader asks, straight into the reader's buffer where it brings one (BYOB).
  * - A write settles when the kernel has the bytes.
  * - `writable.abort()` and `readable.cancel()` close the socket. When both directions have ended it is closed
- *   too.
+ *   too. But if we have ended when the readable is cancelled, what the peer still sends is read and dropped until it
+ *   ends too, for two seconds at most. A kernel that closes a socket with bytes unread (a TLS 1.3 ticket, say) resets
+ *   the connection, and the peer loses what we had sent before.
  *
  * @module
  */
@@ -26,6 +28,8 @@ export interface DenoConnLike {
 }
 
 const CHUNK = 64 * 1024;
+/** How long a socket that we have closed still takes what the peer sends, in milliseconds. */
+const LINGER = 2_000;
 
 /**
  * Makes a transport of a connection (`Deno.TcpConn`, `Deno.UnixConn`, …), which belongs to it from then on.
@@ -38,6 +42,9 @@ export function denoTransport(conn: DenoConnLike): Transport {
   let readOpen = true;
   let writeOpen = true;
   let closed = false;
+  /** `writable.close()` was called; settles when the FIN has left. */
+  let ending: Promise<void> | undefined;
+  let lingering = false;
 
   const close = () => {
     readOpen = writeOpen = false;
@@ -50,7 +57,7 @@ export function denoTransport(conn: DenoConnLike): Transport {
     }
   };
   const closeWhenDone = () => {
-    if (!readOpen && !writeOpen) close();
+    if (!readOpen && !writeOpen && !lingering) close();
   };
   /** Errors whichever side is still open, and gives the connection up. */
   const fail = (error: TlsError) => {
@@ -61,6 +68,19 @@ export function denoTransport(conn: DenoConnLike): Transport {
   };
   const failed = (cause: unknown) =>
     fail(new TlsError("transport", cause instanceof Error ? cause.message : String(cause), { cause }));
+
+  const linger = async (ended: Promise<void>) => {
+    lingering = true;
+    const timer = setTimeout(close, LINGER);
+    try {
+      await ended;
+      const dropped = new Uint8Array(CHUNK);
+      while ((await conn.read(dropped)) !== null);
+    } catch {
+      // It is closed, by us or by the peer.
+    }
+    clearTimeout(timer);
+  };
 
   const readable = new ReadableStream({
     type: "bytes",
@@ -89,8 +109,9 @@ export function denoTransport(conn: DenoConnLike): Transport {
         request.respond(length);
       }
     },
-    cancel() {
+    async cancel() {
       readOpen = false;
+      if (ending) await linger(ending);
       fail(new TlsError("closed", "The transport was closed by cancelling its readable"));
     },
   });
@@ -118,8 +139,9 @@ export function denoTransport(conn: DenoConnLike): Transport {
       }
     },
     async close() {
+      ending = conn.closeWrite();
       try {
-        await conn.closeWrite();
+        await ending;
       } catch (error) {
         throw failed(error);
       }

@@ -10,13 +10,18 @@
  * - A write settles when the duplex is done with the bytes (its write callback: for a socket, the kernel has
  *   them). Until then the caller's memory must not change; afterwards it may.
  * - `writable.close()` is `end()`: the bytes leave, then the FIN, and reading goes on.
- * - `writable.abort()` destroys. So does `readable.cancel()`, but not before an `end()` that is under way.
+ * - `writable.abort()` destroys. So does `readable.cancel()`, unless we have ended: then what the peer still sends is
+ *   read and dropped until it ends too, for two seconds at most. A kernel that closes a socket with bytes unread (a
+ *   TLS 1.3 ticket, say) resets the connection, and the peer loses what we had sent before.
  *
  * @module
  */
 
 import { TlsError, type TlsErrorCode } from "../errors.js";
 import type { Transport } from "../transport.js";
+
+/** How long a socket that we have closed still takes what the peer sends, in milliseconds. */
+const LINGER = 2_000;
 
 /**
  * What is used of `node:stream`'s `Duplex`; every `Duplex` is one. Written out so that neither this file nor
@@ -77,6 +82,19 @@ export function nodeTransport(duplex: DuplexLike): Transport {
     wake();
   };
 
+  const linger = async () => {
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      wake();
+    }, LINGER);
+    while (!late && !ended && !failure) {
+      while (duplex.read() !== null);
+      await event();
+    }
+    clearTimeout(timer);
+  };
+
   const readable = new ReadableStream<Uint8Array>(
     {
       start(controller) {
@@ -95,6 +113,7 @@ export function nodeTransport(duplex: DuplexLike): Transport {
       },
       async cancel() {
         while (duplex.writableEnded && !duplex.writableFinished && !duplex.destroyed) await event();
+        if (duplex.writableFinished) await linger();
         fail("closed", "The transport was closed by cancelling its readable");
       },
     },

@@ -351,14 +351,18 @@ QUnit.module("blocking: independent peers", () => {
     });
   }
 
-  for (const size of [8, 4096]) {
+  for (const [size, bioPairSize] of [
+    [8, 17_408],
+    [4096, 1],
+    [4096, 17_408],
+  ] as const) {
     QUnit.test(
-      `a certificate that is not trusted is told to both, rings of ${size} bytes`,
+      `a certificate that is not trusted is told to both, rings of ${size} bytes, a pair of ${bioPairSize}`,
       async (assert) => {
         const [near, far] = pair();
         const { remote, carried } = await blocking(near, { size });
         const serving = tlsError(acceptTls(far, identity()).then((server) => readAll(server.readable)));
-        const error = await remoteError(remote.connect({ caCerts: env.certs.otherCaPem }));
+        const error = await remoteError(remote.connect({ caCerts: env.certs.otherCaPem, bioPairSize }));
         assert.strictEqual(error.code, "certificate", error.message);
         assert.strictEqual(error.name, "TlsCertificateError");
         assert.strictEqual(error.outcome?.how, "alert");

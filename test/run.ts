@@ -35,6 +35,10 @@ import { setUp } from "./setup.ts";
 
 const runtimes = ["node", "deno", "chromium"] as const;
 type RuntimeName = (typeof runtimes)[number];
+/** The folders of suites that are for this runtime; each runs by itself. */
+const suitesOf = { node: ["contract", "node"], deno: ["contract"], chromium: ["contract"] } as const;
+type Suite = "contract" | "node";
+const programName = (name: RuntimeName, suite: Suite) => (suite === "contract" ? name : `${name}-${suite}`);
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), "..");
 const runtimeTimeout = 300_000;
@@ -62,29 +66,37 @@ async function main(): Promise<void> {
   installPackage();
   const wanted = runtimes.filter((name) => options.runtime.includes(name));
   const web = join(folder, "web");
-  await Promise.all(wanted.map((name) => bundle(name, name === "chromium" ? web : folder)));
+  const programs = wanted.flatMap((name) => suitesOf[name].map((suite) => ({ name, suite })));
+  await Promise.all(
+    programs.map(({ name, suite }) => bundle(name, suite, name === "chromium" ? web : folder)),
+  );
   // Where `new URL("./openssl.wasm", import.meta.url)` looks for it, in the page.
   const wasm = join(folder, "node_modules", "wassl", "dist", "binding", "openssl.wasm");
   mkdirSync(web, { recursive: true });
   if (existsSync(wasm)) cpSync(wasm, join(web, "openssl.wasm"));
   const server = await startServer({ config: { seed, certs: publicCerts }, peers, files: web });
 
-  const run = async (name: RuntimeName) => {
+  const run = async (name: RuntimeName, suite: Suite) => {
     const started = Date.now();
-    const { report } = results;
+    let tests = 0;
+    const report: Report = (...result) => {
+      tests++;
+      results.report(...result);
+    };
     try {
       if (name === "chromium") await runChromium(tools.chromium, server.origin, report);
-      else await runChild(name, command(name, tools.deno, server.origin), tools.chromium, report);
+      else await runChild(name, command(name, suite, tools.deno, server.origin), tools.chromium, report);
     } catch (error) {
       report(name, "the runtime itself", error);
     }
-    const { passed, failed } = results.count(name);
-    if (passed + failed === 0 && !options.grep) report(name, "the suite", new Error("not a single test ran"));
-    console.log(
-      `${name}: ${passed} passed, ${failed} failed in ${((Date.now() - started) / 1000).toFixed(1)} s`,
-    );
+    if (tests === 0 && !options.grep) report(name, `test/${suite}`, new Error("not a single test ran"));
+    console.log(`${name}, test/${suite}: ${tests} tests in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   };
-  const jobs = wanted.map((name) => () => run(name));
+  const jobs = programs.map(
+    ({ name, suite }) =>
+      () =>
+        run(name, suite),
+  );
   // Second, since it takes long, too.
   if (options.runtime.includes("demo") && !options.grep) jobs.splice(1, 0, runDemo);
   await inLanes(jobs);
@@ -125,13 +137,12 @@ function installPackage(): void {
   writeFileSync(join(folder, "package.json"), JSON.stringify(project));
 }
 
-/** All suites in one file: those of test/contract everywhere, those of test/node in Node.js only. And each worker in one. */
-async function bundle(name: RuntimeName, outdir: string): Promise<void> {
-  const suites = ["contract", ...(name === "node" ? ["node"] : [])].flatMap((suite) => {
-    const path = join(repository, "test", suite);
-    const files = existsSync(path) ? readdirSync(path) : [];
-    return files.filter((file) => file.endsWith(".ts")).map((file) => join(path, file));
-  });
+/** All of test/contract or test/node in one file, and each worker in one. */
+async function bundle(name: RuntimeName, suite: Suite, outdir: string): Promise<void> {
+  const path = join(repository, "test", suite);
+  const suites = readdirSync(path)
+    .filter((file) => file.endsWith(".ts"))
+    .map((file) => join(path, file));
   const runtime = join(repository, "test", "runtimes", `${name}.ts`);
   const entry = [
     `import { main } from ${JSON.stringify(runtime)};`,
@@ -184,9 +195,10 @@ async function bundle(name: RuntimeName, outdir: string): Promise<void> {
   }));
   await build({
     stdin: { contents: entry, resolveDir: repository, sourcefile: `${name}.ts` },
-    outfile: join(outdir, `${name}.js`),
+    outfile: join(outdir, `${programName(name, suite)}.js`),
     ...common,
   });
+  if (suite !== "contract") return;
   await build({ entryPoints: entries, outdir, ...common });
   if (name !== "chromium") return;
   for (const [page, script] of [
@@ -209,12 +221,12 @@ const denoPermissions = [
 ];
 const denoOffline = ["--no-remote", "--cached-only", "--node-modules-dir=manual"];
 
-function command(name: "node" | "deno", deno: string, origin: string): string[] {
+function command(name: "node" | "deno", suite: Suite, deno: string, origin: string): string[] {
   const program =
     name === "node"
       ? [process.execPath, "--expose-gc", "--enable-source-maps"]
       : [process.execPath, deno, "run", ...denoPermissions, ...denoOffline, "--v8-flags=--expose-gc"];
-  return [...program, join(folder, `${name}.js`), origin];
+  return [...program, join(folder, `${programName(name, suite)}.js`), origin];
 }
 
 /** Turns the messages of a runtime into results. */

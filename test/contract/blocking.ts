@@ -743,6 +743,22 @@ QUnit.module("blocking: ends and failures", () => {
     await remote.close();
   });
 
+  QUnit.test("close: what is in the channel still leaves, however long that takes", async (assert) => {
+    const [near, far] = pair();
+    const clog = cloggable(near, false);
+    const { remote, carried, server } = await connected({ transports: [clog.transport, far] });
+    clog.clog();
+    const bytes = randomBytes(3000, env.seed);
+    await remote.write(bytes.subarray(0, 1000));
+    await clog.stuck;
+    await remote.write(bytes.subarray(1000));
+    await remote.close();
+    assert.strictEqual(await within(carried, 50), PENDING);
+    clog.release();
+    assert.strictEqual((await carried).how, "closed");
+    assert.deepEqual(await readAll(server.readable), bytes);
+  });
+
   QUnit.test("close with a stuck transport waits as long as it may", async (assert) => {
     const [near, far] = pair();
     const clog = cloggable(near, false);

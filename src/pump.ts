@@ -58,6 +58,9 @@ export type TlsEvent = { readonly time: number } & (
   | ({ readonly type: "alert" } & Alert)
 );
 
+/** An event that is about to be told. */
+export type Untimed<E extends TlsEvent> = E extends TlsEvent ? Omit<E, "time"> : never;
+
 export interface PumpOptions {
   ssl: Ssl;
   pair: BioPair;
@@ -637,9 +640,7 @@ export class Pump {
     }
   }
 
-  #emit(
-    event: TlsEvent extends infer E ? (E extends { time: number } ? Omit<E, "time"> : never) : never,
-  ): void {
+  #emit(event: Untimed<TlsEvent>): void {
     const { onEvent } = this.#options;
     if (!onEvent) return;
     const whole = { time: performance.now(), ...event } as TlsEvent;

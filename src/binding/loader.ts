@@ -69,6 +69,7 @@ function prepare(): { imports: WebAssembly.Imports; begin(exports: WebAssembly.E
     },
   };
 }
+
 async function compile(source: WasmSource): Promise<WebAssembly.Module> {
   if (source instanceof WebAssembly.Module) return source;
   try {

@@ -31,7 +31,7 @@ import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "../openssl/constants.j
 import { requireBytes } from "../openssl/library.js";
 import { OpenSsl } from "../openssl/openssl.js";
 import { FAILED_SYSCALL, type Ssl, WANT_READ, WANT_WRITE, ZERO_RETURN } from "../openssl/ssl.js";
-import type { TlsEvent } from "../pump.js";
+import type { TlsEvent, Untimed } from "../pump.js";
 import { RecordEdges } from "../record-edges.js";
 import { type BlockingTransport, requireRoom } from "./blocking-transport.js";
 import { Course } from "./channel.js";
@@ -97,6 +97,7 @@ export class BlockingTls implements Disposable {
   #closeNotifyReceived = false;
   #fatalAlert: Alert | undefined;
   #eofTold = false;
+  /** The failure to send that was known before OpenSSL was last asked: it may be why the operation failed. */
   #sendErrorBefore: TlsError | undefined;
   /** Bytes at the head of the incoming ring that are in the pair too. */
   #lent = 0;
@@ -586,9 +587,7 @@ export class BlockingTls implements Disposable {
     }
   }
 
-  #emit(
-    event: TlsEvent extends infer E ? (E extends { time: number } ? Omit<E, "time"> : never) : never,
-  ): void {
+  #emit(event: Untimed<TlsEvent>): void {
     if (this.#options.onEvent) this.#events.push({ time: performance.now(), ...event } as TlsEvent);
   }
 }

@@ -10,6 +10,7 @@ import { randomBytes } from "../fakes/random.ts";
 import { connectTls } from "./connect.ts";
 import { afterTest, env } from "./env.ts";
 import {
+  eventsOf,
   readAll,
   readAtLeast,
   rejection,
@@ -18,6 +19,7 @@ import {
   text,
   tlsError,
   utf8,
+  viaFault,
   write,
   writeAndClose,
 } from "./helpers.ts";
@@ -32,17 +34,6 @@ const alertRecord = { "1.2": 31, "1.3": 24 };
 let names = 0;
 /** A peer that nobody else talks to, so that what it logs is about one connection. */
 const own = (peer: string, version: Version) => `${peer}&version=${version}&id=${++names}`;
-const behind = (fault: string, peer: string) => `fault?${fault}&peer=${encodeURIComponent(peer)}`;
-
-/** What the peer logged, once something of it fits; all that there is after three seconds otherwise. */
-async function eventsOf(peer: string, pattern: RegExp): Promise<string[]> {
-  const events: string[] = [];
-  for (let i = 0; i < 150 && !events.some((event) => pattern.test(event)); i++) {
-    events.push(...(await env.events(peer)));
-    await sleep(20);
-  }
-  return events;
-}
 
 /** The peer says that it received close_notify, ahead of the transport's end if it had seen that. */
 async function toldOfTheEnd(assert: Assert, peer: string, what: string): Promise<void> {
@@ -148,7 +139,7 @@ QUnit.module("black-box: close_notify is sent", () => {
       for (const [name, answer] of Object.entries(answers)) {
         const peer = own("tls?do=end-first", version);
         // Its FIN is held back: it would end a relay's WebSocket, both ways.
-        const stream = await connectTls(behind("hold=fin", peer));
+        const stream = await connectTls(viaFault("hold=fin", peer));
         assert.strictEqual(text(await readAll(stream.readable)), "hello\n");
         await answer(stream);
         await toldOfTheEnd(assert, peer, `${name}, TLS ${version}`);
@@ -225,7 +216,7 @@ QUnit.module("black-box: truncation is detected", () => {
     for (const version of versions) {
       // ServerHello's header, its middle, and among the rest.
       for (const cut of [1, 5, 60, 400]) {
-        const error = await rejection(connectTls(behind(`cut=${cut}`, own("tls?do=echo", version))));
+        const error = await rejection(connectTls(viaFault(`cut=${cut}`, own("tls?do=echo", version))));
         assert.true(error instanceof TlsTruncationError, String(error));
         if (error instanceof TlsTruncationError) assert.strictEqual(error.at, "handshake", `cut=${cut}`);
       }
@@ -278,7 +269,7 @@ QUnit.module("black-box: half-close", () => {
   QUnit.test("black-box-13 the peer half-closes, and gets 1 MiB that we send then", async (assert) => {
     for (const version of versions) {
       const peer = own("tls?do=end-first", version);
-      const stream = await connectTls(behind("hold=fin", peer));
+      const stream = await connectTls(viaFault("hold=fin", peer));
       assert.strictEqual(text(await readAll(stream.readable)), "hello\n");
       const bytes = randomBytes(MiB, env.seed);
       await writeAndClose(stream.writable, bytes);

@@ -1,5 +1,6 @@
 /** Small things that most tests need. */
 import { concat } from "../fakes/wrappers.ts";
+import { env } from "./env.ts";
 
 export { concat };
 
@@ -92,4 +93,17 @@ export async function tlsError(promise: Promise<unknown>): Promise<Error & { cod
     return error as Error & { code: string };
   }
   throw new Error(`a TlsError was expected, but it rejected with ${String(error)}`, { cause: error });
+}
+
+/** The name of a peer that is reached through this fault (see test/peers/fault.ts). */
+export const viaFault = (fault: string, peer = "tls") => `fault?${fault}&peer=${encodeURIComponent(peer)}`;
+
+/** What the peer logged, once something of it fits; all that there is after three seconds otherwise. */
+export async function eventsOf(peer: string, pattern: RegExp): Promise<string[]> {
+  const events: string[] = [];
+  for (let i = 0; i < 150 && !events.some((event) => pattern.test(event)); i++) {
+    events.push(...(await env.events(peer)));
+    await sleep(20);
+  }
+  return events;
 }

@@ -3,9 +3,7 @@ import QUnit from "qunit";
 import { TlsAlertError, TlsTruncationError } from "wassl";
 import { connectTls } from "./connect.ts";
 import { env } from "./env.ts";
-import { rejection, tlsError } from "./helpers.ts";
-
-const viaFault = (fault: string, peer = "tls") => `fault?${fault}&peer=${encodeURIComponent(peer)}`;
+import { rejection, tlsError, viaFault } from "./helpers.ts";
 
 QUnit.module("refusals: not TLS", () => {
   QUnit.test("HTTP in plaintext is recognised", async (assert) => {

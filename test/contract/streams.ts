@@ -7,6 +7,7 @@ import { nginxFile } from "../peers/nginx-file.ts";
 import { connectTls } from "./connect.ts";
 import { env } from "./env.ts";
 import {
+  eventsOf,
   PENDING,
   readAll,
   readAtLeast,
@@ -16,23 +17,13 @@ import {
   text,
   tlsError,
   utf8,
+  viaFault,
   within,
   write,
   writeAndClose,
 } from "./helpers.ts";
 
 const MiB = 1024 * 1024;
-const viaFault = (fault: string, peer: string) => `fault?${fault}&peer=${encodeURIComponent(peer)}`;
-
-/** The events that a peer logs, once one of them fits; all there are after two seconds otherwise. */
-async function eventsOf(peer: string, pattern: RegExp): Promise<string[]> {
-  const events: string[] = [];
-  for (let i = 0; i < 100 && !events.some((event) => pattern.test(event)); i++) {
-    events.push(...(await env.events(peer)));
-    await sleep(20);
-  }
-  return events;
-}
 
 /** A peer that nobody else has talked to yet. */
 async function fresh(peer: string): Promise<string> {

@@ -100,6 +100,24 @@ QUnit.module("transports: node", () => {
     assert.strictEqual((await tlsError(write(other.writable, utf8("x")))).code, "closed");
   });
 
+  QUnit.test("closing with bytes unread takes nothing of what was written from the peer", async (assert) => {
+    const [client, peer] = await tcp();
+    peer.pause();
+    // More than the client's own buffer holds, so that the kernel has bytes that nobody reads.
+    peer.write(new Uint8Array(2 ** 20));
+    const transport = nodeTransport(client);
+    const bytes = new Uint8Array(2 ** 20);
+    await write(transport.writable, bytes);
+    const closing = transport.writable.close();
+    const cancelling = transport.readable.cancel();
+    await closing;
+    await sleep(100);
+    assert.strictEqual((await readAll(nodeTransport(peer).readable)).byteLength, bytes.byteLength);
+    peer.end();
+    await cancelling;
+    assert.true(client.destroyed);
+  });
+
   QUnit.test("the duplex's error is the cause, on both sides", async (assert) => {
     const cause = new Error("out of order");
     const duplex = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });

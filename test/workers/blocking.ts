@@ -14,6 +14,7 @@ import {
 } from "wassl/blocking";
 import { OpenSsl } from "wassl/openssl";
 import { random, randomBytes } from "../fakes/random.ts";
+import { concat } from "../fakes/wrappers.ts";
 
 let openssl: OpenSsl;
 let transport: BlockingTransport;
@@ -36,21 +37,12 @@ const common = () => ({
 /** Reads to the end, with buffers of `size`. */
 function readAll(read: (dst: Uint8Array) => number, size = 65_536): Uint8Array<ArrayBuffer> {
   const parts: Uint8Array[] = [];
-  let total = 0;
   for (;;) {
     const dst = new Uint8Array(size);
     const n = read(dst);
-    if (n === 0) break;
+    if (n === 0) return concat(parts);
     parts.push(dst.subarray(0, n));
-    total += n;
   }
-  const all = new Uint8Array(total);
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 function readSome(read: (dst: Uint8Array) => number, size: number): Uint8Array<ArrayBuffer> {

@@ -190,7 +190,13 @@ QUnit.module("openssl: objects", () => {
     for (let i = 0; i < 20; i++) once();
     const before = instance.memory;
     for (let i = 0; i < 1000; i++) once();
-    assert.deepEqual(instance.memory, before);
+    const after = instance.memory;
+    assert.strictEqual(after.size, before.size);
+    // malloc rounds what is in use now so, now so, by a few bytes; a thousand leaks of one byte would be 16,000.
+    assert.true(
+      Math.abs(after.used - before.used) <= 256,
+      `${before.used} bytes before, ${after.used} after`,
+    );
   });
 
   QUnit.test("wrong input is refused with a typed error", async (assert) => {

@@ -92,24 +92,12 @@ async function main(): Promise<void> {
     if (tests === 0 && !options.grep) report(name, `test/${suite}`, new Error("not a single test ran"));
     console.log(`${name}, test/${suite}: ${tests} tests in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   };
-  const jobs = programs.map(
-    ({ name, suite }) =>
-      () =>
-        run(name, suite),
-  );
-  // Second, since it takes long, too.
-  if (options.runtime.includes("demo") && !options.grep) jobs.splice(1, 0, runDemo);
-  await inLanes(jobs);
+  // All at once: half of a program's time is waiting for timers and peers, and two cores are kept busy.
+  const jobs = programs.map(({ name, suite }) => run(name, suite));
+  if (options.runtime.includes("demo") && !options.grep) jobs.push(runDemo());
+  await Promise.all(jobs);
   server.close();
   peers.close();
-}
-
-/** Three at a time keep two cores busy: much of a test is waiting. */
-async function inLanes(jobs: (() => Promise<void>)[]): Promise<void> {
-  const lane = async () => {
-    for (let job = jobs.shift(); job; job = jobs.shift()) await job();
-  };
-  await Promise.all([lane(), lane(), lane()]);
 }
 
 /**

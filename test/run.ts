@@ -42,7 +42,7 @@ const programName = (name: RuntimeName, suite: Suite) => (suite === "contract" ?
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), "..");
 const runtimeTimeout = 300_000;
-const demoTimeout = 180_000;
+const demoTimeout = 300_000;
 
 const { values: options } = parseArgs({
   options: {

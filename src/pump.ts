@@ -334,7 +334,7 @@ export class Pump {
         if (!moved && this.#startSending()) moved = true;
       } while (moved && !this.#released);
       if (this.#released) return;
-      this.#noteAlerts();
+      this.#noteEvents();
     } catch (error) {
       // Linear memory is exhausted, or OpenSSL trapped.
       this.#failWith(error as TlsError);
@@ -544,7 +544,7 @@ export class Pump {
 
   /** SSL_read or SSL_peek answered something final. */
   #readStopped(r: number): void {
-    this.#noteAlerts();
+    this.#noteEvents();
     // user_canceled and then close_notify ends cleanly (RFC 8446 §6.1), though OpenSSL calls it a system error.
     if (r === ZERO_RETURN || (r === FAILED_SYSCALL && this.#closeNotifyReceived)) {
       this.#closeNotifyReceived = true;
@@ -563,7 +563,7 @@ export class Pump {
   /** OpenSSL answered an error: say what it means. */
   #fail(r: number): void {
     const failure = this.#ssl.takeFailure();
-    this.#noteAlerts();
+    this.#noteEvents();
     const error = explain(r, failure, {
       open: this.#open,
       edges: this.#edges,
@@ -631,12 +631,14 @@ export class Pump {
 
   // ---- events
 
-  #noteAlerts(): void {
-    for (const alert of this.#ssl.takeAlerts()) {
+  #noteEvents(): void {
+    for (const event of this.#ssl.takeEvents()) {
+      if (event.type !== "alert") continue;
+      const { type: _type, ...alert } = event;
       if (alert.level === "fatal") this.#fatalAlert ??= alert;
       else if (alert.direction === "received" && alert.description === "close_notify")
         this.#closeNotifyReceived = true;
-      this.#emit({ type: "alert", ...alert });
+      this.#emit(event);
     }
   }
 

@@ -260,6 +260,7 @@ EXPORT void tls_SSL_CTX_set_quiet_shutdown(SSL_CTX *c, int on) { SSL_CTX_set_qui
 EXPORT int tls_SSL_CTX_get_quiet_shutdown(SSL_CTX *c) { return SSL_CTX_get_quiet_shutdown(c); }
 EXPORT int tls_SSL_CTX_set_session_cache_mode(SSL_CTX *c, int m) { return (int)SSL_CTX_set_session_cache_mode(c, m); }
 EXPORT int tls_SSL_CTX_set_num_tickets(SSL_CTX *c, size_t n) { return SSL_CTX_set_num_tickets(c, n); }
+EXPORT void tls_SSL_CTX_set_timeout(SSL_CTX *c, int seconds) { SSL_CTX_set_timeout(c, seconds); }
 EXPORT int tls_SSL_CTX_session_counter(SSL_CTX *c, int which) { return (int)SSL_CTX_ctrl(c, which, 0, NULL); }
 
 EXPORT int tls_SSL_CTX_set_session_id_context(SSL_CTX *c, const uint8_t *id, size_t n)

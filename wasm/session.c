@@ -2,6 +2,76 @@
 #include "tls.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+/*
+ * The sessions that are new on a connection and nobody has fetched yet, oldest first. A TLS 1.3 server may send any number of
+ * tickets at any time, so only the newest are kept.
+ */
+#define NEW_SESSIONS 8
+typedef struct {
+    int count;
+    SSL_SESSION *list[NEW_SESSIONS];
+} new_sessions;
+
+static int new_sessions_index = -1;
+
+static SSL_SESSION *take_oldest(new_sessions *n)
+{
+    SSL_SESSION *oldest = n->list[0];
+
+    n->count--;
+    memmove(n->list, n->list + 1, (size_t)n->count * sizeof *n->list);
+    return oldest;
+}
+
+static void free_new_sessions(void *parent, void *p, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
+{
+    new_sessions *n = p;
+
+    if (n == NULL)
+        return;
+    while (n->count > 0)
+        SSL_SESSION_free(take_oldest(n));
+    free(n);
+}
+
+int tls_session_init(void)
+{
+    new_sessions_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_new_sessions);
+    return new_sessions_index >= 0;
+}
+
+/* 1 = the reference is kept. */
+static int keep_new_session(SSL *ssl, SSL_SESSION *session)
+{
+    new_sessions *n = SSL_get_ex_data(ssl, new_sessions_index);
+
+    if (n == NULL) {
+        if ((n = calloc(1, sizeof *n)) == NULL)
+            return 0;
+        if (!SSL_set_ex_data(ssl, new_sessions_index, n)) {
+            free(n);
+            return 0;
+        }
+    }
+    if (n->count == NEW_SESSIONS)
+        SSL_SESSION_free(take_oldest(n));
+    n->list[n->count++] = session;
+    return 1;
+}
+
+EXPORT void tls_SSL_CTX_keep_new_sessions(SSL_CTX *ctx, int on)
+{
+    SSL_CTX_sess_set_new_cb(ctx, on ? keep_new_session : NULL);
+}
+
+EXPORT SSL_SESSION *tls_SSL_take_new_session(SSL *ssl)
+{
+    new_sessions *n = SSL_get_ex_data(ssl, new_sessions_index);
+
+    return n == NULL || n->count == 0 ? NULL : take_oldest(n);
+}
 
 EXPORT SSL_SESSION *tls_SSL_get1_session(SSL *s) { return SSL_get1_session(s); }
 EXPORT int tls_SSL_set_session(SSL *s, SSL_SESSION *session) { return SSL_set_session(s, session); }
@@ -9,6 +79,23 @@ EXPORT int tls_SSL_CTX_remove_session(SSL *s) { return SSL_CTX_remove_session(SS
 EXPORT void tls_SSL_SESSION_free(SSL_SESSION *s) { SSL_SESSION_free(s); }
 EXPORT int tls_SSL_SESSION_is_resumable(SSL_SESSION *s) { return SSL_SESSION_is_resumable(s); }
 EXPORT int tls_SSL_SESSION_get_protocol_version(SSL_SESSION *s) { return SSL_SESSION_get_protocol_version(s); }
+EXPORT double tls_SSL_SESSION_get_time(SSL_SESSION *s) { return (double)SSL_SESSION_get_time_ex(s); }
+EXPORT double tls_SSL_SESSION_get_timeout(SSL_SESSION *s) { return (double)SSL_SESSION_get_timeout(s); }
+EXPORT int tls_SSL_SESSION_has_ticket(SSL_SESSION *s) { return SSL_SESSION_has_ticket(s); }
+EXPORT uint32_t tls_SSL_SESSION_get_ticket_lifetime_hint(SSL_SESSION *s) { return (uint32_t)SSL_SESSION_get_ticket_lifetime_hint(s); }
+EXPORT uint32_t tls_SSL_SESSION_get_max_early_data(SSL_SESSION *s) { return SSL_SESSION_get_max_early_data(s); }
+EXPORT const char *tls_SSL_SESSION_get0_hostname(SSL_SESSION *s) { return SSL_SESSION_get0_hostname(s); }
+EXPORT X509 *tls_SSL_SESSION_get0_peer(SSL_SESSION *s) { return SSL_SESSION_get0_peer(s); }
+
+EXPORT const uint8_t *tls_SSL_SESSION_get0_alpn_selected(SSL_SESSION *session, unsigned *length)
+{
+    const unsigned char *name = NULL;
+    size_t n = 0;
+
+    SSL_SESSION_get0_alpn_selected(session, &name, &n);
+    *length = (unsigned)n;
+    return n > 0 ? name : NULL;
+}
 
 EXPORT tls_bytes *tls_i2d_SSL_SESSION(SSL_SESSION *s)
 {
@@ -29,3 +116,11 @@ EXPORT SSL_SESSION *tls_d2i_SSL_SESSION(const uint8_t *data, size_t length)
 
     return d2i_SSL_SESSION(NULL, &p, (long)length);
 }
+
+/* ---- early data (RFC 8446 §2.3) */
+
+EXPORT int tls_SSL_CTX_set_max_early_data(SSL_CTX *c, uint32_t n) { return SSL_CTX_set_max_early_data(c, n); }
+EXPORT int tls_SSL_CTX_set_recv_max_early_data(SSL_CTX *c, uint32_t n) { return SSL_CTX_set_recv_max_early_data(c, n); }
+EXPORT int tls_SSL_get_early_data_status(SSL *s) { return SSL_get_early_data_status(s); }
+EXPORT int tls_SSL_write_early_data(SSL *s, const void *p, size_t n, size_t *w) { return SSL_write_early_data(s, p, n, w); }
+EXPORT int tls_SSL_read_early_data(SSL *s, void *p, size_t n, size_t *r) { return SSL_read_early_data(s, p, n, r); }

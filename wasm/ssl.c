@@ -19,6 +19,14 @@ typedef struct {
 
 #define EVENTS_LIMIT 65536
 
+/* They may hold secrets: a key log. */
+static void forget_events(state *s)
+{
+    tls_heap_clear_free(s->events, s->events_length);
+    s->events = NULL;
+    s->events_length = s->events_room = 0;
+}
+
 static void free_state(void *parent, void *p, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
 {
     state *s = p;
@@ -26,7 +34,7 @@ static void free_state(void *parent, void *p, CRYPTO_EX_DATA *ad, int index, lon
     if (s == NULL)
         return;
     X509_free(s->verify_certificate);
-    free(s->events);
+    forget_events(s);
     free(s);
 }
 
@@ -68,7 +76,7 @@ int tls_verify_callback(int ok, X509_STORE_CTX *store)
     return ok;
 }
 
-static void record_event(SSL *ssl, int kind, int sent, const void *payload, size_t length)
+void tls_record_event(SSL *ssl, int kind, int sent, const void *payload, size_t length)
 {
     state *s = state_of(ssl, 1);
     size_t padded = (length + 3) & ~(size_t)3, need;
@@ -79,25 +87,24 @@ static void record_event(SSL *ssl, int kind, int sent, const void *payload, size
     need = s->events_length + 4 + padded;
     if (need > s->events_room) {
         size_t room = need < 64 ? 64 : need * 2;
-        uint8_t *more = room > EVENTS_LIMIT ? NULL : realloc(s->events, room);
+        uint8_t *more = room > EVENTS_LIMIT ? NULL : malloc(room);
+        size_t length = s->events_length;
 
         if (more == NULL) {
             s->events_lost = 1;
             return;
         }
+        if (length > 0)
+            memcpy(more, s->events, length);
+        forget_events(s);
         s->events = more;
+        s->events_length = length;
         s->events_room = room;
     }
     memcpy(s->events + s->events_length, &head, 4);
     memset(s->events + s->events_length + 4, 0, padded);
     memcpy(s->events + s->events_length + 4, payload, length);
     s->events_length = need;
-}
-
-void tls_message_callback(int sent, int version, int type, const void *data, size_t length, SSL *ssl, void *arg)
-{
-    if (type == SSL3_RT_ALERT && length == 2)
-        record_event(ssl, TLS_EVENT_ALERT, sent, data, length);
 }
 
 EXPORT tls_bytes *tls_SSL_take_events(SSL *ssl)
@@ -113,9 +120,7 @@ EXPORT tls_bytes *tls_SSL_take_events(SSL *ssl)
     memcpy(out->data, s->events, s->events_length);
     if (s->events_lost)
         memset(out->data + s->events_length, 0, 4);
-    free(s->events);
-    s->events = NULL;
-    s->events_length = s->events_room = 0;
+    forget_events(s);
     s->events_lost = 0;
     return out;
 }
@@ -191,6 +196,24 @@ EXPORT int tls_try_shutdown(SSL *ssl)
     ERR_clear_error();
     ret = tls_SSL_shutdown(ssl);
     return ret >= 0 ? ret : -SSL_get_error(ssl, ret);
+}
+
+EXPORT int tls_try_write_early_data(SSL *ssl, const void *p, int n)
+{
+    size_t written = 0;
+
+    ERR_clear_error();
+    return SSL_write_early_data(ssl, p, (size_t)n, &written) == 1 ? (int)written : -SSL_get_error(ssl, 0);
+}
+
+EXPORT int tls_try_read_early_data(SSL *ssl, void *p, int n)
+{
+    size_t length = 0;
+    int status;
+
+    ERR_clear_error();
+    status = SSL_read_early_data(ssl, p, (size_t)n, &length);
+    return status == SSL_READ_EARLY_DATA_ERROR ? -SSL_get_error(ssl, 0) : (int)length;
 }
 
 EXPORT int tls_SSL_get_shutdown(SSL *s) { return SSL_get_shutdown(s); }

@@ -124,7 +124,16 @@ int tls_SSL_CTX_get_quiet_shutdown(SSL_CTX *);
 int tls_SSL_CTX_set_session_cache_mode(SSL_CTX *, int);       /* returns the mode before */
 int tls_SSL_CTX_set_session_id_context(SSL_CTX *, const uint8_t *, size_t);
 int tls_SSL_CTX_set_num_tickets(SSL_CTX *, size_t);
+void tls_SSL_CTX_set_timeout(SSL_CTX *, int seconds);         /* of sessions, tickets included */
 int tls_SSL_CTX_session_counter(SSL_CTX *, int which);        /* SSL_CTRL_SESS_*: number, connects, hits, misses … */
+
+/*
+ * tickets.c: `count` keys of TLS_TICKET_KEY_SIZE bytes, one behind the other: 16 name, 32 HMAC-SHA-256, 32 AES-256. The first
+ * encrypts, all decrypt, and a ticket under one that is not the first is renewed. Copied, and overwritten when the SSL_CTX
+ * goes or others are set. 0 keys: OpenSSL's own again, random ones of this SSL_CTX.
+ */
+#define TLS_TICKET_KEY_SIZE 80
+int tls_SSL_CTX_set_ticket_keys(SSL_CTX *, const uint8_t *, size_t count);
 
 /* ---- psk.c, ocsp.c ---------------------------------------------------------------------------------------- */
 
@@ -170,6 +179,10 @@ int tls_try_read(SSL *, void *, int);
 int tls_try_peek(SSL *, void *, int);
 int tls_try_write(SSL *, const void *, int);
 int tls_try_shutdown(SSL *);
+
+/* The same for early data: bytes; for the reader 0 = there is no more of it, go on with the handshake; or minus SSL_ERROR_*. */
+int tls_try_write_early_data(SSL *, const void *, int);
+int tls_try_read_early_data(SSL *, void *, int);
 
 /*
  * The rest of an alert for which the BIO pair had no room: 1 = there is none (any more), 0 = the pair is full again.
@@ -222,24 +235,59 @@ const char *tls_X509_verify_cert_error_string(int); /* borrows: a static string 
 
 /*
  * Events since the last call, oldest first, or 0: bytes. Each event is one little-endian word (kind | direction << 8 |
- * payload length << 16; direction 1 = sent) and the payload, padded to 4. An alert's payload: level, description.
+ * payload length << 16; direction 1 = sent) and the payload, padded to 4. Payloads:
+ *   ALERT      level, description
+ *   KEYLOG     a line as SSL_CTX_set_keylog_callback(3) gives it; only after tls_SSL_CTX_set_keylog
+ *   RECORD     content type, version (2), length (2), as on the wire; this and the next two only after tls_SSL_CTX_set_trace
+ *   CONTENT    the content type that was encrypted in the record before (TLS 1.3)
+ *   HANDSHAKE  message type, length (3)
  * When memory was short or more than 64 KiB waited, the newest are missing and `kind` TLS_EVENT_LOST ends the list.
  */
 #define TLS_EVENT_LOST 0
 #define TLS_EVENT_ALERT 1
+#define TLS_EVENT_KEYLOG 2
+#define TLS_EVENT_RECORD 3
+#define TLS_EVENT_CONTENT 4
+#define TLS_EVENT_HANDSHAKE 5
 tls_bytes *tls_SSL_take_events(SSL *);
 const char *tls_SSL_alert_desc_string_long(int); /* borrows: a static string */
+
+/* ---- inside.c: seeing inside, and binding to a connection ------------------------------------------------- */
+
+void tls_SSL_CTX_set_keylog(SSL_CTX *, int on);
+void tls_SSL_CTX_set_trace(SSL_CTX *, int on); /* of connections that are made from then on */
+/* bytes: RFC 5705, RFC 8446 §7.5. context_length < 0: none, which differs from an empty one in TLS 1.2. Fills the queue. */
+tls_bytes *tls_SSL_export_keying_material(SSL *, size_t length, const char *label, const uint8_t *context, int context_length);
+int tls_SSL_get_extms_support(SSL *);
+tls_bytes *tls_SSL_server_end_point(SSL *);    /* bytes: RFC 5929 §4; 0 = it cannot be known, or there is none */
 
 /* ---- session.c: SSL_SESSION ------------------------------------------------------------------------------- */
 
 SSL_SESSION *tls_SSL_get1_session(SSL *);    /* owns: tls_SSL_SESSION_free. 0 = there is none */
+void tls_SSL_CTX_keep_new_sessions(SSL_CTX *, int on); /* those that the cache mode would tell of (SSL_CTX_sess_set_new_cb(3)) */
+SSL_SESSION *tls_SSL_take_new_session(SSL *); /* owns: tls_SSL_SESSION_free. The oldest of the last 8 that came; 0 = no more */
 int tls_SSL_set_session(SSL *, SSL_SESSION *); /* Fills the queue. */
 int tls_SSL_CTX_remove_session(SSL *);       /* This connection's session: out of the cache, never resumed. 1 = it was in. */
 void tls_SSL_SESSION_free(SSL_SESSION *);
 int tls_SSL_SESSION_is_resumable(SSL_SESSION *);
 int tls_SSL_SESSION_get_protocol_version(SSL_SESSION *);
+double tls_SSL_SESSION_get_time(SSL_SESSION *);               /* seconds since 1970 */
+double tls_SSL_SESSION_get_timeout(SSL_SESSION *);            /* seconds */
+int tls_SSL_SESSION_has_ticket(SSL_SESSION *);
+uint32_t tls_SSL_SESSION_get_ticket_lifetime_hint(SSL_SESSION *); /* seconds */
+uint32_t tls_SSL_SESSION_get_max_early_data(SSL_SESSION *);   /* bytes */
+const char *tls_SSL_SESSION_get0_hostname(SSL_SESSION *);     /* borrows: the SNI, or 0 */
+const uint8_t *tls_SSL_SESSION_get0_alpn_selected(SSL_SESSION *, unsigned *length); /* borrows, or 0 */
+X509 *tls_SSL_SESSION_get0_peer(SSL_SESSION *);               /* borrows, or 0 */
 tls_bytes *tls_i2d_SSL_SESSION(SSL_SESSION *);                /* bytes. Holds the session's secrets. */
 SSL_SESSION *tls_d2i_SSL_SESSION(const uint8_t *, size_t);    /* owns: tls_SSL_SESSION_free. Fills the queue. */
+
+/* Early data: the values are OpenSSL's. The operations fill the queue and are followed by tls_SSL_get_error(ssl, 0). */
+int tls_SSL_CTX_set_max_early_data(SSL_CTX *, uint32_t);      /* what a server's tickets allow, in bytes */
+int tls_SSL_CTX_set_recv_max_early_data(SSL_CTX *, uint32_t); /* what a server takes */
+int tls_SSL_get_early_data_status(SSL *);                     /* SSL_EARLY_DATA_* */
+int tls_SSL_write_early_data(SSL *, const void *, size_t, size_t *written); /* 1, or 0 */
+int tls_SSL_read_early_data(SSL *, void *, size_t, size_t *read);           /* SSL_READ_EARLY_DATA_* */
 
 /* ---- x509.c: certificates --------------------------------------------------------------------------------- */
 
@@ -263,6 +311,9 @@ int tls_ssl_init(void);
 int tls_context_init(void);
 int tls_psk_init(void);
 int tls_ocsp_init(void);
+int tls_tickets_init(void);
+int tls_session_init(void);
+void tls_record_event(SSL *, int kind, int sent, const void *payload, size_t length);
 int tls_verify_callback(int ok, X509_STORE_CTX *);
 void tls_message_callback(int write_p, int version, int type, const void *, size_t, SSL *, void *);
 tls_bytes *tls_bytes_new(const void *, size_t);

@@ -138,6 +138,36 @@ export interface Abi {
   tls_SSL_SESSION_get_protocol_version(session: number): number;
   tls_i2d_SSL_SESSION(session: number): number;
   tls_d2i_SSL_SESSION(ptr: number, length: number): number;
+  tls_SSL_CTX_set_timeout(ctx: number, seconds: number): void;
+  tls_SSL_CTX_set_ticket_keys(ctx: number, ptr: number, count: number): number;
+  tls_SSL_CTX_keep_new_sessions(ctx: number, on: number): void;
+  tls_SSL_take_new_session(ssl: number): number;
+  tls_SSL_CTX_set_keylog(ctx: number, on: number): void;
+  tls_SSL_CTX_set_trace(ctx: number, on: number): void;
+  tls_SSL_export_keying_material(
+    ssl: number,
+    length: number,
+    label: number,
+    context: number,
+    contextLength: number,
+  ): number;
+  tls_SSL_get_extms_support(ssl: number): number;
+  tls_SSL_server_end_point(ssl: number): number;
+  tls_SSL_SESSION_get_time(session: number): number;
+  tls_SSL_SESSION_get_timeout(session: number): number;
+  tls_SSL_SESSION_has_ticket(session: number): number;
+  tls_SSL_SESSION_get_ticket_lifetime_hint(session: number): number;
+  tls_SSL_SESSION_get_max_early_data(session: number): number;
+  tls_SSL_SESSION_get0_hostname(session: number): number;
+  tls_SSL_SESSION_get0_alpn_selected(session: number, length: number): number;
+  tls_SSL_SESSION_get0_peer(session: number): number;
+  tls_SSL_CTX_set_max_early_data(ctx: number, value: number): number;
+  tls_SSL_CTX_set_recv_max_early_data(ctx: number, value: number): number;
+  tls_SSL_get_early_data_status(ssl: number): number;
+  tls_SSL_write_early_data(ssl: number, ptr: number, length: number, written: number): number;
+  tls_SSL_read_early_data(ssl: number, ptr: number, length: number, read: number): number;
+  tls_try_write_early_data(ssl: number, ptr: number, value: number): number;
+  tls_try_read_early_data(ssl: number, ptr: number, value: number): number;
   tls_d2i_X509(ptr: number, length: number): number;
   tls_X509_free(x509: number): void;
   tls_i2d_X509(x509: number): number;

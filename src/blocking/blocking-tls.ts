@@ -314,7 +314,7 @@ export class BlockingTls implements Disposable {
       };
       this.#sendable();
       const r = this.#until(attempt, deadline, "the transport did not take close_notify");
-      this.#noteAlerts();
+      this.#noteEvents();
       if (r < 0) {
         this.#fail(r);
       } else {
@@ -463,7 +463,7 @@ export class BlockingTls implements Disposable {
     } finally {
       if (!this.#over) {
         this.#giveBack();
-        this.#noteAlerts();
+        this.#noteEvents();
       }
       // Last: whoever is told may call us.
       for (const event of this.#events.splice(0)) this.#options.onEvent?.(event);
@@ -488,7 +488,7 @@ export class BlockingTls implements Disposable {
 
   /** SSL_read or SSL_peek answered something final. */
   #readStopped(r: number): void {
-    this.#noteAlerts();
+    this.#noteEvents();
     // user_canceled and then close_notify ends cleanly (RFC 8446 §6.1), though OpenSSL calls it a system error.
     if (r === ZERO_RETURN || (r === FAILED_SYSCALL && this.#closeNotifyReceived)) {
       this.#closeNotifyReceived = true;
@@ -501,7 +501,7 @@ export class BlockingTls implements Disposable {
   /** OpenSSL answered an error: says what it means, unless the policy takes it for an end. */
   #fail(r: number): void {
     const failure = this.#ssl.takeFailure();
-    this.#noteAlerts();
+    this.#noteEvents();
     // What no TLS peer said is shown as far as it came.
     if (!this.#open) this.#edges.observe(this.#transport.incoming.view(this.#lent));
     const error = explain(r, failure, {
@@ -531,7 +531,7 @@ export class BlockingTls implements Disposable {
       const deadline = new Deadline(CLOSE_TIMEOUT);
       while (!this.#ssl.dispatchAlert()) this.#flush(deadline);
       this.#flush(deadline);
-      this.#noteAlerts();
+      this.#noteEvents();
       how = howItFailed(error, this.#fatalAlert);
       this.#end(how, error);
       this.#transport.close();
@@ -551,7 +551,7 @@ export class BlockingTls implements Disposable {
     const ssl = this.#ssl;
     const { quietShutdown = false } = this.#options;
     crashProof(() => this.#giveBack(), undefined);
-    crashProof(() => this.#noteAlerts(), undefined);
+    crashProof(() => this.#noteEvents(), undefined);
     // Quiet, it sends nothing, but marks the session as well closed.
     if (quietShutdown && reason === undefined) crashProof(() => ssl.tryShutdown(), 0);
     const sent = this.#closeNotify === "sent";
@@ -578,12 +578,14 @@ export class BlockingTls implements Disposable {
 
   // ---- events
 
-  #noteAlerts(): void {
-    for (const alert of this.#ssl.takeAlerts()) {
+  #noteEvents(): void {
+    for (const event of this.#ssl.takeEvents()) {
+      if (event.type !== "alert") continue;
+      const { type: _type, ...alert } = event;
       if (alert.level === "fatal") this.#fatalAlert ??= alert;
       else if (alert.direction === "received" && alert.description === "close_notify")
         this.#closeNotifyReceived = true;
-      this.#emit({ type: "alert", ...alert });
+      this.#emit(event);
     }
   }
 

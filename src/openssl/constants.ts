@@ -56,6 +56,20 @@ export const SSL_SESS_CACHE_OFF = 0;
 export const SSL_SESS_CACHE_CLIENT = 1;
 export const SSL_SESS_CACHE_SERVER = 2;
 export const SSL_SESS_CACHE_BOTH = 3;
+export const SSL_SESS_CACHE_NO_AUTO_CLEAR = 0x80;
+export const SSL_SESS_CACHE_NO_INTERNAL_LOOKUP = 0x100;
+export const SSL_SESS_CACHE_NO_INTERNAL_STORE = 0x200;
+export const SSL_SESS_CACHE_NO_INTERNAL = 0x300;
+
+/** `SSL_read_early_data(3)` */
+export const SSL_READ_EARLY_DATA_ERROR = 0;
+export const SSL_READ_EARLY_DATA_SUCCESS = 1;
+export const SSL_READ_EARLY_DATA_FINISH = 2;
+
+/** `SSL_get_early_data_status(3)` */
+export const SSL_EARLY_DATA_NOT_SENT = 0;
+export const SSL_EARLY_DATA_REJECTED = 1;
+export const SSL_EARLY_DATA_ACCEPTED = 2;
 
 /** `SSL_key_update(3)` */
 export const SSL_KEY_UPDATE_NOT_REQUESTED = 0;

@@ -1,6 +1,6 @@
 import { TlsError } from "../errors.js";
 import type { BioPair } from "./bio-pair.js";
-import { bytesOf, type Library, Owned } from "./library.js";
+import { bytesOf, type Library, Owned, requireBytes } from "./library.js";
 import { Ssl } from "./ssl.js";
 
 /** `TLS_client_method()` and its siblings. */
@@ -12,6 +12,14 @@ const ROLE_BITS: Readonly<Record<Role, number>> = {
   "dtls-client": 2,
   "dtls-server": 3,
 };
+
+const TICKET_KEY_SIZE = 80;
+
+function requireUint32(value: number): void {
+  if (!Number.isInteger(value) || value < 0 || value > 2 ** 32 - 1) {
+    throw new TlsError("invalid-argument", "the limit of early data must be whole bytes, 0 to 2^32 - 1");
+  }
+}
 
 /**
  * `SSL_CTX`: what many connections share. As OpenSSL makes it, but for one mode: `SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER`
@@ -231,6 +239,65 @@ export class SslContext extends Owned {
   /** How many tickets a TLS 1.3 server sends after a full handshake. */
   setNumTickets(count: number): void {
     this.#set("number of tickets", (c) => this.library.abi.tls_SSL_CTX_set_num_tickets(c, count));
+  }
+
+  /** `SSL_CTX_set_timeout(3)`: for how long new sessions are good, in seconds; OpenSSL's default is 7,200. */
+  setSessionTimeout(seconds: number): void {
+    // OpenSSL takes 0 for its default.
+    if (!Number.isInteger(seconds) || seconds < 1 || seconds > 2 ** 31 - 1) {
+      throw new TlsError("invalid-argument", "a session's time must be whole seconds, 1 to 2^31 - 1");
+    }
+    this.library.abi.tls_SSL_CTX_set_timeout(this.ptr, seconds);
+  }
+
+  /**
+   * The keys of a server's tickets, 80 bytes each: 16 name, 32 HMAC-SHA-256, 32 AES-256. The first encrypts, all of them
+   * decrypt, and who brings a ticket under another than the first gets a new one. Processes that share them resume each
+   * other's sessions. Whoever has one can read what was sent under TLS 1.2 sessions and 0-RTT: change them often (RFC 5077
+   * §5.5). With none the context uses random ones of its own, as it does until this is called.
+   */
+  setTicketKeys(keys: readonly Uint8Array[]): void {
+    const all = new Uint8Array(keys.length * TICKET_KEY_SIZE);
+    for (const [i, key] of keys.entries()) {
+      requireBytes(key, "a ticket key");
+      if (key.length !== TICKET_KEY_SIZE) {
+        throw new TlsError(
+          "invalid-argument",
+          `a ticket key has ${TICKET_KEY_SIZE} bytes, not ${key.length}`,
+        );
+      }
+      all.set(key, i * TICKET_KEY_SIZE);
+    }
+    const { abi } = this.library;
+    this.#setBytes("ticket keys", all, (c, p) => abi.tls_SSL_CTX_set_ticket_keys(c, p, keys.length));
+    all.fill(0);
+  }
+
+  /** Whether `Ssl.takeSessions` gives the sessions that the cache mode names (`SSL_CTX_sess_set_new_cb(3)`). */
+  keepNewSessions(on: boolean): void {
+    this.library.abi.tls_SSL_CTX_keep_new_sessions(this.ptr, Number(on));
+  }
+
+  /** How much early data the tickets of a TLS 1.3 server allow, in bytes; 0, the default, is none. */
+  setMaxEarlyData(bytes: number): void {
+    requireUint32(bytes);
+    this.#set("early data", (c) => this.library.abi.tls_SSL_CTX_set_max_early_data(c, bytes));
+  }
+
+  /** `SSL_CTX_set_recv_max_early_data(3)`: how much of it a server takes, in bytes; OpenSSL's default is 16,384. */
+  setRecvMaxEarlyData(bytes: number): void {
+    requireUint32(bytes);
+    this.#set("early data", (c) => this.library.abi.tls_SSL_CTX_set_recv_max_early_data(c, bytes));
+  }
+
+  /** Whether `Ssl.takeEvents` gives the lines of a key log, with which anybody can read the connection. */
+  setKeylog(on: boolean): void {
+    this.library.abi.tls_SSL_CTX_set_keylog(this.ptr, Number(on));
+  }
+
+  /** Whether `Ssl.takeEvents` tells of records and handshake messages, on connections made from then on. */
+  setTrace(on: boolean): void {
+    this.library.abi.tls_SSL_CTX_set_trace(this.ptr, Number(on));
   }
 
   /** `SSL_CTX_sess_number(3)`: sessions in the cache now. */

@@ -9,6 +9,14 @@ export type { Alert, OpenSslError } from "../errors.js";
 export { BioPair } from "./bio-pair.js";
 export * from "./constants.js";
 export { type Role, SslContext } from "./context.js";
+export type {
+  ContentEvent,
+  Direction,
+  HandshakeEvent,
+  RecordEvent,
+  SslEvent,
+  TraceEvent,
+} from "./events.js";
 export { type LoadOptions, OpenSsl } from "./openssl.js";
 export { SslSession } from "./session.js";
 export { Ssl, type SslFailure, type VerifyFailure } from "./ssl.js";

@@ -1,4 +1,5 @@
 import { type Library, Owned, requireBytes } from "./library.js";
+import { X509 } from "./x509.js";
 
 /** `SSL_SESSION`: what two ends keep so that their next handshake is short. Holds secrets. */
 export class SslSession extends Owned {
@@ -19,6 +20,47 @@ export class SslSession extends Owned {
   /** For example 0x0304 for TLS 1.3. */
   getProtocolVersion(): number {
     return this.library.abi.tls_SSL_SESSION_get_protocol_version(this.ptr);
+  }
+
+  /** `SSL_SESSION_get_time(3)`: when it began, in seconds since 1970. */
+  getTime(): number {
+    return this.library.abi.tls_SSL_SESSION_get_time(this.ptr);
+  }
+
+  /** `SSL_SESSION_get_timeout(3)`: for how long it is good by our own settings, in seconds. */
+  getTimeout(): number {
+    return this.library.abi.tls_SSL_SESSION_get_timeout(this.ptr);
+  }
+
+  hasTicket(): boolean {
+    return this.library.abi.tls_SSL_SESSION_has_ticket(this.ptr) === 1;
+  }
+
+  /** How long the server means to accept the ticket, in seconds; 0 = it did not say, or there is none. */
+  getTicketLifetimeHint(): number {
+    return this.library.abi.tls_SSL_SESSION_get_ticket_lifetime_hint(this.ptr) >>> 0;
+  }
+
+  /** How much early data the server takes with this session, in bytes; 0 = none. */
+  getMaxEarlyData(): number {
+    return this.library.abi.tls_SSL_SESSION_get_max_early_data(this.ptr) >>> 0;
+  }
+
+  /** The name that was asked for with SNI, if the server acknowledged it. */
+  getHostname(): string | undefined {
+    return this.library.memory.text(this.library.abi.tls_SSL_SESSION_get0_hostname(this.ptr));
+  }
+
+  getAlpnSelected(): string | undefined {
+    const { abi, memory } = this.library;
+    const ptr = abi.tls_SSL_SESSION_get0_alpn_selected(this.ptr, memory.scratch);
+    return ptr === 0 ? undefined : new TextDecoder().decode(memory.view(ptr, memory.word(memory.scratch)));
+  }
+
+  /** The peer's own certificate, if it had one. */
+  getPeerCertificate(): X509 | undefined {
+    const ptr = this.library.abi.tls_SSL_SESSION_get0_peer(this.ptr);
+    return ptr === 0 ? undefined : X509.copy(this.library, ptr);
   }
 
   /** `i2d_SSL_SESSION(3)`. Whoever has these bytes can resume the session: keep them as a key. */

@@ -1,6 +1,5 @@
 import { Memory } from "../binding/memory.js";
-import { type Alert, type OpenSslError, TlsError } from "../errors.js";
-import { alertName } from "./alerts.js";
+import { type OpenSslError, TlsError } from "../errors.js";
 import type { BioPair } from "./bio-pair.js";
 import {
   ERR_R_MALLOC_FAILURE,
@@ -11,8 +10,11 @@ import {
   SSL_ERROR_ZERO_RETURN,
   SSL_R_CERTIFICATE_VERIFY_FAILED,
   SSL_R_UNEXPECTED_EOF_WHILE_READING,
+  SSL_READ_EARLY_DATA_ERROR,
+  SSL_READ_EARLY_DATA_SUCCESS,
   X509_V_ERR,
 } from "./constants.js";
+import { parseEvents, type SslEvent } from "./events.js";
 import { type Library, Owned, requireBytes } from "./library.js";
 import { SslSession } from "./session.js";
 import { X509 } from "./x509.js";
@@ -45,9 +47,6 @@ export interface SslFailure {
   /** Set when the peer's certificate was the reason. */
   verify: VerifyFailure | undefined;
 }
-
-const EVENT_LOST = 0;
-const EVENT_ALERT = 1;
 
 /**
  * `SSL`: one connection over one half of a {@link BioPair}. Each method does what OpenSSL's function of that name does,
@@ -299,6 +298,103 @@ export class Ssl extends Owned {
     return this.library.abi.tls_SSL_session_reused(this.ptr) === 1;
   }
 
+  /**
+   * The sessions that are new since the last call, oldest first, 8 at most: those of tickets that came, or were sent. Only
+   * after `SslContext.keepNewSessions`, and of the kinds that its cache mode names. Each is the caller's to free.
+   */
+  takeSessions(): SslSession[] {
+    const sessions: SslSession[] = [];
+    for (;;) {
+      const ptr = this.library.abi.tls_SSL_take_new_session(this.ptr);
+      if (ptr === 0) return sessions;
+      sessions.push(new SslSession(this.library, ptr));
+    }
+  }
+
+  // Early data (RFC 8446 §2.3). Others may have recorded it and send it again: see SSL_read_early_data(3).
+
+  /** `SSL_write_early_data(3)`, by a client before its handshake: how many bytes, or undefined. Then ask `getError(0)`. */
+  writeEarlyData(src: Uint8Array): number | undefined {
+    const { abi, memory } = this.library;
+    const ptr = this.ptr;
+    const out = memory.allocate(4);
+    try {
+      const ok = this.#send(src, (p, n) => abi.tls_SSL_write_early_data(ptr, p, n, out));
+      return ok === 1 ? memory.word(out) : undefined;
+    } finally {
+      abi.tls_heap_free(out);
+    }
+  }
+
+  /** `SSL_read_early_data(3)`, by a server before its handshake: `SSL_READ_EARLY_DATA_*`, and how many bytes. */
+  readEarlyData(dst: Uint8Array): { status: number; length: number } {
+    const { abi, memory } = this.library;
+    const ptr = this.ptr;
+    const out = memory.allocate(4);
+    let status = SSL_READ_EARLY_DATA_ERROR;
+    try {
+      const length = this.#receive(dst, (p, n) => {
+        status = abi.tls_SSL_read_early_data(ptr, p, n, out);
+        return status === SSL_READ_EARLY_DATA_SUCCESS ? memory.word(out) : 0;
+      });
+      return { status, length };
+    } finally {
+      abi.tls_heap_free(out);
+    }
+  }
+
+  /** Bytes written, or minus an `SSL_ERROR_*`. */
+  tryWriteEarlyData(src: Uint8Array): number {
+    return this.#send(src, (p, n) => this.library.abi.tls_try_write_early_data(this.ptr, p, n));
+  }
+
+  /** Bytes read; 0 = there is no more early data, go on with the handshake; or minus an `SSL_ERROR_*`. */
+  tryReadEarlyData(dst: Uint8Array): number {
+    return this.#receive(dst, (p, n) => this.library.abi.tls_try_read_early_data(this.ptr, p, n));
+  }
+
+  /** `SSL_EARLY_DATA_*` */
+  getEarlyDataStatus(): number {
+    return this.library.abi.tls_SSL_get_early_data_status(this.ptr);
+  }
+
+  // Exporters
+
+  /**
+   * `SSL_export_keying_material(3)` (RFC 5705, RFC 8446 §7.5): `length` bytes, 1 to 16,384, that only the two ends know.
+   * In TLS 1.2 no context differs from an empty one.
+   */
+  exportKeyingMaterial(label: string, length: number, context?: Uint8Array): Uint8Array {
+    const { abi, memory } = this.library;
+    if (!Number.isInteger(length) || length < 1 || length > 16_384) {
+      throw new TlsError("invalid-argument", "the length of keying material must be 1 to 16,384 bytes");
+    }
+    if (context) requireBytes(context, "the context");
+    const ptr = this.ptr;
+    abi.tls_ERR_clear_error();
+    const secret = memory.withText(label, (name) =>
+      memory.withBytes(context ?? new Uint8Array(0), (at, n) =>
+        memory.takeBytes(abi.tls_SSL_export_keying_material(ptr, length, name, at, context ? n : -1)),
+      ),
+    );
+    if (!secret) throw this.library.failure("no keying material");
+    return secret;
+  }
+
+  /** `SSL_get_extms_support(3)`: TLS 1.2 agreed on the extended master secret (RFC 7627). */
+  getExtmsSupport(): boolean {
+    return this.library.abi.tls_SSL_get_extms_support(this.ptr) === 1;
+  }
+
+  /**
+   * The channel binding tls-server-end-point (RFC 5929 §4): the hash of the server's certificate. Undefined where there is
+   * none: without a certificate, for signatures without a hash of their own (Ed25519), and on a server of several
+   * certificates that resumed a session.
+   */
+  getServerEndPoint(): Uint8Array | undefined {
+    return this.library.memory.takeBytes(this.library.abi.tls_SSL_server_end_point(this.ptr));
+  }
+
   // DTLS
 
   /** Milliseconds until {@link Ssl.dtlsHandleTimeout} is due, or -1 while no timer runs. */
@@ -415,29 +511,12 @@ export class Ssl extends Owned {
     };
   }
 
-  /** The alerts sent and received since the last call, oldest first. */
-  takeAlerts(): Alert[] {
+  /**
+   * What happened since the last call, oldest first: alerts, and what `SslContext.setKeylog` and `setTrace` asked for.
+   */
+  takeEvents(): SslEvent[] {
     const block = this.library.memory.takeBytes(this.library.abi.tls_SSL_take_events(this.ptr));
-    const alerts: Alert[] = [];
-    if (!block) return alerts;
-    const words = new DataView(block.buffer);
-    for (let at = 0; at + 4 <= block.length; ) {
-      const head = words.getUint32(at, true);
-      const length = head >>> 16;
-      const kind = head & 0xff;
-      if (kind === EVENT_LOST) break;
-      if (kind === EVENT_ALERT) {
-        const code = block[at + 5]!;
-        alerts.push({
-          direction: (head >>> 8) & 1 ? "sent" : "received",
-          level: block[at + 4] === 2 ? "fatal" : "warning",
-          description: alertName(code),
-          code,
-        });
-      }
-      at += 4 + ((length + 3) & ~3);
-    }
-    return alerts;
+    return block ? parseEvents(block) : [];
   }
 
   #text(ptr: number): string | undefined {

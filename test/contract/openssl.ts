@@ -3,6 +3,7 @@ import QUnit from "qunit";
 import { TlsError } from "wassl";
 import * as ssl from "wassl/openssl";
 import { randomBytes } from "../fakes/random.ts";
+import { alertsOf } from "../fakes/two-ends.ts";
 import { env } from "./env.ts";
 import { concat, text, utf8 } from "./helpers.ts";
 
@@ -176,7 +177,7 @@ QUnit.module("openssl: objects", () => {
       connection.setAcceptState();
       pair.write(utf8("GET / HTTP/1.1\r\n\r\n"));
       connection.tryHandshake();
-      connection.takeAlerts();
+      connection.takeEvents();
       using unused = instance.newBioPair();
       unused.write(new Uint8Array(10));
       assert.strictEqual(instance.parseX509(env.certs.caPem).subject === "", false);
@@ -346,7 +347,7 @@ for (const [name, version] of [
       both.settle();
       assert.strictEqual(client.ssl.shutdown(), 1);
       assert.strictEqual(client.ssl.getShutdown(), ssl.SSL_SENT_SHUTDOWN | ssl.SSL_RECEIVED_SHUTDOWN);
-      const alerts = client.ssl.takeAlerts().map((alert) => `${alert.direction} ${alert.description}`);
+      const alerts = alertsOf(client.ssl).map((alert) => `${alert.direction} ${alert.description}`);
       assert.deepEqual(alerts, ["sent close_notify", "received close_notify"]);
     });
 

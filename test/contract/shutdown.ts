@@ -11,7 +11,14 @@ import * as ssl from "wassl/openssl";
 import { randomBytes } from "../fakes/random.ts";
 import { helloRandom, TLS12_WRITER_SUITE, Tls12Writer } from "../fakes/tls12-writer.ts";
 import { ALERT, APPLICATION_DATA, HANDSHAKE, records, Tls13Client } from "../fakes/tls13-client.ts";
-import { type ContextSetup, Contexts, type End, type Outcome, type TwoEnds } from "../fakes/two-ends.ts";
+import {
+  alertsOf,
+  type ContextSetup,
+  Contexts,
+  type End,
+  type Outcome,
+  type TwoEnds,
+} from "../fakes/two-ends.ts";
 import { env } from "./env.ts";
 import { concat, text, utf8 } from "./helpers.ts";
 
@@ -148,7 +155,7 @@ function damage(end: End): void {
 }
 
 function alerts(end: End): string[] {
-  return end.ssl.takeAlerts().map((alert) => `${alert.direction} ${alert.level} ${alert.description}`);
+  return alertsOf(end.ssl).map((alert) => `${alert.direction} ${alert.level} ${alert.description}`);
 }
 
 function resumable(end: End): boolean | undefined {

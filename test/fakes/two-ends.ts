@@ -3,6 +3,7 @@
  * says so. Through `wassl/openssl` alone, so that a test sees what OpenSSL itself answers.
  */
 
+import type { Alert } from "wassl";
 import * as ssl from "wassl/openssl";
 import type { Certs } from "../peers/certs.ts";
 import { concat } from "./wrappers.ts";
@@ -166,6 +167,11 @@ export class End {
     this.ssl.free();
     this.pair.free();
   }
+}
+
+/** The alerts since the events were last taken, without what else there was. */
+export function alertsOf(connection: ssl.Ssl): Alert[] {
+  return connection.takeEvents().flatMap((event) => (event.type === "alert" ? [event] : []));
 }
 
 export interface ContextSetup {

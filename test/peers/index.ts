@@ -2,11 +2,12 @@
 import { startFault } from "./fault.ts";
 import { startNodeTls } from "./node-tls.ts";
 import type { Peer, PeerContext, StartPeer } from "./peer.ts";
-import { startGnutls, startNginx, startOpenssl } from "./processes.ts";
+import { startGnutls, startNginx, startOpenssl, startOpensslClient } from "./processes.ts";
 import { startRaw, startTcp } from "./raw.ts";
 
 const kinds: Record<string, StartPeer> = {
   openssl: startOpenssl,
+  s_client: startOpensslClient,
   gnutls: startGnutls,
   nginx: startNginx,
   tls: startNodeTls,

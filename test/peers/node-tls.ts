@@ -83,6 +83,25 @@ const behaviours: Record<string, Behaviour> = {
     );
   },
 
+  /**
+   * Logs what both ends should know, "export HEX" with and without a context, and "tls-exporter HEX"; greets, and ends when
+   * the client has ended. The lines of its key log are "keylog LINE".
+   */
+  inside(tls, _raw, _parameters, log) {
+    const hex = (label: string, context?: Buffer) =>
+      // Its types want the third argument always; without one there is no context.
+      Reflect.apply(tls.exportKeyingMaterial, tls, [32, label, ...(context ? [context] : [])]).toString(
+        "hex",
+      );
+    log(`export ${hex("EXPERIMENTAL wassl")}`);
+    log(`export ${hex("EXPERIMENTAL wassl", Buffer.from("a context"))}`);
+    log(`tls-exporter ${hex("EXPORTER-Channel-Binding", Buffer.alloc(0))}`);
+    log(`reused ${tls.isSessionReused()}`);
+    tls.resume();
+    tls.write("hello\n");
+    tls.on("end", () => tls.end());
+  },
+
   /** Sends a line, then a FIN without close_notify. */
   "no-close-notify"(tls, raw) {
     tls.resume();
@@ -164,6 +183,8 @@ export async function startNodeTls(context: PeerContext, parameters: URLSearchPa
     // After the handshake a TLSSocket without a tls.Server keeps its errors to itself, but for this event.
     tls.on("_tlsError", onError);
     tls.on("end", () => log("end"));
+    if (parameters.get("do") === "inside")
+      tls.on("keylog", (line: Buffer) => log(`keylog ${line.toString("latin1").trim()}`));
     tls.on("finish", () => {
       // With close_notify sent, most servers send their FIN too.
       const stays = ["end-and-wait", "plaintext-after"].includes(parameters.get("do") ?? "");

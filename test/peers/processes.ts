@@ -3,19 +3,23 @@
  * close_notify, "alert NAME" for any other.
  */
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { randomBytes } from "../fakes/random.ts";
 import { type LeafName, leafNames } from "./certs.ts";
 import { nginxFile } from "./nginx-file.ts";
-import type { Peer, PeerContext } from "./peer.ts";
+import { listen, type Peer, type PeerContext } from "./peer.ts";
 import { freePort, type Started, start, waitForOutput, waitForPort } from "./program.ts";
 
 /**
  *     openssl?version=1.2|1.3&cert=LEAF            sends every line back reversed
  *     openssl?do=www&…                             an HTTP server that shows the connection
+ *     openssl?do=nothing&…                         reads, and tells most about the connection in its output
  *     openssl?arg=-alpn&arg=h2,http/1.1&…          with further arguments
+ *     openssl?keylog=1&…                           logs its key log too, as "keylog LINE"
+ *     openssl?log=REGEXP&…                         and the lines of its output that match, as they are
  *
  * `s_server` serves one client at a time, so whoever asks for it is given one of his own.
  */
@@ -23,8 +27,10 @@ export async function startOpenssl(context: PeerContext, parameters: URLSearchPa
   const { certs } = context;
   const leaf = leafOf(parameters);
   const version = parameters.get("version");
+  const keylog = parameters.has("keylog") && join(mkdtempSync(join(context.folder, "openssl-")), "keylog");
   const child = start(context.tools.openssl, [
     "s_server",
+    ...(keylog ? ["-keylogfile", keylog] : []),
     ...["-accept", "127.0.0.1:0"],
     ...[
       "-cert",
@@ -35,13 +41,50 @@ export async function startOpenssl(context: PeerContext, parameters: URLSearchPa
       certs.intermediateFile,
     ],
     ...(version ? [`-tls${version.replace(".", "_")}`] : []),
-    parameters.get("do") === "www" ? "-www" : "-rev",
+    ...({ www: ["-www"], nothing: [] }[parameters.get("do") ?? ""] ?? ["-rev"]),
     "-msg",
     ...parameters.getAll("arg"),
   ]);
   const events = receivedAlerts(child, /^<<< .*Alert.*(?:warning|fatal) (\w+)/);
+  if (keylog) onLines(start("tail", ["-F", "-n", "+1", keylog]), (line) => events.push(`keylog ${line}`));
+  logLines(child, parameters, events);
   const [, port] = await waitForOutput(child, /ACCEPT \S*:(\d+)/);
   return { port: Number(port), events, close: () => void child.kill() };
+}
+
+/**
+ *     s_client?version=1.2|1.3&arg=…&log=REGEXP     is the TLS client of whoever connects
+ *     s_client?session=NAME&…                       keeps its session in a file, and resumes from there
+ *
+ * It sends what comes from us back to nobody; it logs alerts, and what matches `log`, as `openssl` does.
+ */
+export async function startOpensslClient(context: PeerContext, parameters: URLSearchParams): Promise<Peer> {
+  const events: string[] = [];
+  const version = parameters.get("version");
+  const session = parameters.get("session");
+  const file = session && join(context.folder, `s_client-${session}.pem`);
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (ours) => {
+    // It can only connect by itself, so it does to a port of its own, and the two are joined.
+    const inner = createServer({ allowHalfOpen: true, noDelay: true }, (theirs) => {
+      inner.close();
+      for (const socket of [ours, theirs]) socket.on("error", () => {});
+      ours.pipe(theirs).pipe(ours);
+    });
+    inner.listen(0, "127.0.0.1", () => {
+      const { port } = inner.address() as AddressInfo;
+      const child = start(context.tools.openssl, [
+        ...["s_client", "-connect", `127.0.0.1:${port}`, "-servername", "localhost", "-msg"],
+        ...["-CAfile", context.certs.caFile, "-verify_return_error"],
+        ...(version ? [`-tls${version.replace(".", "_")}`] : []),
+        ...(file ? ["-sess_out", file, ...(existsSync(file) ? ["-sess_in", file] : [])] : []),
+        ...parameters.getAll("arg"),
+      ]);
+      receivedAlerts(child, /^<<< .*Alert.*(?:warning|fatal) (\w+)/, events);
+      logLines(child, parameters, events);
+      child.on("close", () => events.push("exit"));
+    });
+  });
+  return listen(server, events);
 }
 
 /**     gnutls?version=1.2|1.3&cert=LEAF            echoes lines */
@@ -113,14 +156,24 @@ function leafOf(parameters: URLSearchParams): LeafName {
 }
 
 /** The events of a program that tells of alerts in lines of that pattern. */
-function receivedAlerts(child: ChildProcess, pattern: RegExp): string[] {
-  const events: string[] = [];
-  for (const stream of [child.stdout, child.stderr]) {
-    if (!stream) continue;
-    createInterface({ input: stream }).on("line", (line) => {
-      const [, name] = line.match(pattern) ?? [];
-      if (name) events.push(/close.notify/i.test(name) ? "end" : `alert ${name}`);
-    });
-  }
+function receivedAlerts(child: ChildProcess, pattern: RegExp, events: string[] = []): string[] {
+  onLines(child, (line) => {
+    const [, name] = line.match(pattern) ?? [];
+    if (name) events.push(/close.notify/i.test(name) ? "end" : `alert ${name}`);
+  });
   return events;
+}
+
+function logLines(child: ChildProcess, parameters: URLSearchParams, events: string[]): void {
+  const pattern = parameters.get("log");
+  if (!pattern) return;
+  onLines(child, (line) => {
+    if (new RegExp(pattern).test(line)) events.push(line.trim());
+  });
+}
+
+function onLines(child: ChildProcess, see: (line: string) => void): void {
+  for (const stream of [child.stdout, child.stderr]) {
+    if (stream) createInterface({ input: stream }).on("line", see);
+  }
 }

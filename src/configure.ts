@@ -1,13 +1,12 @@
 /** From options to an `Ssl` that is ready for its handshake, and from there to what was settled. Moves no bytes. */
 import { TlsError } from "./errors.js";
 import type { EofPolicy } from "./failure.js";
+import type { Side } from "./identity.js";
 import type { BioPair } from "./openssl/bio-pair.js";
 import {
   SSL_MODE_ENABLE_PARTIAL_WRITE,
   SSL_MODE_RELEASE_BUFFERS,
   SSL_OP_NO_RENEGOTIATION,
-  SSL_VERIFY_NONE,
-  SSL_VERIFY_PEER,
   TLS1_2_VERSION,
   TLS1_3_VERSION,
 } from "./openssl/constants.js";
@@ -19,9 +18,6 @@ import type { TlsEvent } from "./pump.js";
 
 export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
-/** PEM, which may hold several certificates, or one certificate in DER. */
-export type CertificateData = string | Uint8Array;
-
 /** What TLS itself is asked for, whoever moves the bytes. */
 export interface TlsOptions {
   /** ALPN (RFC 7301): what a client offers, or what a server chooses from, best first. */
@@ -30,6 +26,21 @@ export interface TlsOptions {
   minVersion?: TlsVersion;
   /** Default "TLSv1.3". */
   maxVersion?: TlsVersion;
+  /** Cipher suites of TLS 1.2, as `openssl-ciphers(1)` writes them. */
+  ciphers?: string;
+  /** Cipher suites of TLS 1.3, best first, ":" between: "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256". */
+  cipherSuites?: string;
+  /**
+   * Groups of the key exchange, best first, as `SSL_CTX_set1_groups_list(3)` writes them. Default OpenSSL's own, the
+   * hybrid X25519MLKEM768 first.
+   */
+  groups?: string;
+  /** Signature algorithms, best first, as `SSL_CTX_set1_sigalgs_list(3)` writes them: "ed25519:ECDSA+SHA256". */
+  signatureAlgorithms?: string;
+  /** What is too weak to be used, keys and signatures of certificates too: 0 to 5, default 2 (`SSL_CTX_set_security_level(3)`). */
+  securityLevel?: number;
+  /** A key that both ends know beforehand (RFC 8446 §2.2); no certificate is needed then. */
+  psk?: PreSharedKey;
   /** Room in each direction between OpenSSL and the transport, in bytes, 1 to 2^30. Default 17 KiB, one record. */
   bioPairSize?: number;
   /** Close without close_notify, and do not wait for the peer's (`SSL_CTX_set_quiet_shutdown(3)`). Default false. */
@@ -44,30 +55,13 @@ export interface TlsOptions {
   onEvent?: (event: TlsEvent) => void;
 }
 
-/** Whom a client means to talk to, and whom it believes. */
-export interface ClientIdentity {
-  /**
-   * Whom we mean to talk to: a DNS name or an IP literal. The certificate must be for it. A DNS name is also sent as
-   * SNI. Internationalised names are converted (IDNA).
-   */
-  hostname: string;
-  /** The trust anchors: these are all, there is no hidden store. */
-  caCerts?: CertificateData | readonly CertificateData[];
-  /**
-   * Accept any certificate from anybody, which leaves the connection open to whoever sits in between. `info.verified` is
-   * false then. Default false.
-   */
-  unsafelyDisableVerification?: boolean;
-}
-
-/** Who a server is. */
-export interface ServerIdentity {
-  /** Our certificate, and those between it and the trust anchor: PEM, our own first. */
-  cert: CertificateData;
-  /** Its private key: PEM, or DER. */
-  key: CertificateData;
-  /** Of an encrypted key. */
-  passphrase?: string;
+export interface PreSharedKey {
+  /** What both ends call it, up to 256 bytes of UTF-8; it is sent in the clear. */
+  identity: string;
+  /** As random as a cipher's key: TLS does not protect a password from being guessed. */
+  key: Uint8Array;
+  /** The hash that it is for. Default "SHA-256". */
+  hash?: "SHA-256" | "SHA-384";
 }
 
 /** What the handshake settled. */
@@ -88,51 +82,6 @@ export interface TlsInfo {
   /** The peer showed a certificate, and it was checked: chain, dates, and, by a client, the name. */
   readonly verified: boolean;
   readonly sessionReused: boolean;
-}
-
-/** A client or a server: what makes its context and its connection different from the other's. */
-export interface Side {
-  readonly role: "client" | "server";
-  /** The other end, for messages. */
-  readonly peerName: string;
-  context(ctx: SslContext): void;
-  connection(ssl: Ssl): void;
-}
-
-export function clientSide(options: ClientIdentity): Side {
-  const name = canonicalName(options?.hostname);
-  return {
-    role: "client",
-    peerName: `"${options.hostname}"`,
-    context(ctx) {
-      const { caCerts = [] } = options;
-      for (const ca of isList(caCerts) ? caCerts : [caCerts]) ctx.addCaCert(ca);
-      ctx.setVerify(options.unsafelyDisableVerification ? SSL_VERIFY_NONE : SSL_VERIFY_PEER);
-    },
-    connection(ssl) {
-      if (!ssl.setIp(name)) {
-        // With a colon it would have to be an IPv6 address: "name:443" and URLs are none.
-        if (name.includes(":")) throw noHostname(options.hostname);
-        ssl.setHost(name);
-        ssl.setServerName(name);
-      }
-      ssl.setConnectState();
-    },
-  };
-}
-
-export function serverSide(options: ServerIdentity): Side {
-  return {
-    role: "server",
-    peerName: "the client",
-    context(ctx) {
-      ctx.useCertificateChain(options.cert);
-      ctx.usePrivateKey(options.key, options.passphrase);
-    },
-    connection(ssl) {
-      ssl.setAcceptState();
-    },
-  };
 }
 
 /** An `Ssl` before its handshake, and the pair whose network half is ours. Both are the caller's to free. */
@@ -173,7 +122,28 @@ function configure(context: SslContext, options: TlsOptions): void {
   context.setOptions(SSL_OP_NO_RENEGOTIATION);
   context.setQuietShutdown(options.quietShutdown ?? false);
   if (options.alpnProtocols) context.setAlpnProtocols(options.alpnProtocols);
+  const { securityLevel, ciphers, cipherSuites, groups, signatureAlgorithms, psk } = options;
+  if (securityLevel !== undefined) {
+    if (!Number.isInteger(securityLevel) || securityLevel < 0 || securityLevel > 5) {
+      throw new TlsError("invalid-argument", "securityLevel must be 0 to 5");
+    }
+    context.setSecurityLevel(securityLevel);
+  }
+  if (ciphers !== undefined) context.setCipherList(ciphers);
+  if (cipherSuites !== undefined) context.setCiphersuites(cipherSuites);
+  if (groups !== undefined) context.setGroups(groups);
+  if (signatureAlgorithms !== undefined) context.setSignatureAlgorithms(signatureAlgorithms);
+  if (psk) {
+    context.setPsk(psk.identity, psk.key, psk.hash);
+    // A key counts only with a suite of its hash: a server that has a certificate too would pass it over.
+    if (cipherSuites === undefined) context.setCiphersuites(SUITES_BY_HASH[psk.hash ?? "SHA-256"]);
+  }
 }
+
+const SUITES_BY_HASH = {
+  "SHA-256": "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384",
+  "SHA-384": "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+} as const;
 
 function versionNumber(version: TlsVersion): number {
   if (version === "TLSv1.2") return TLS1_2_VERSION;
@@ -181,9 +151,8 @@ function versionNumber(version: TlsVersion): number {
   throw new TlsError("invalid-argument", `there is no version "${version}": it is "TLSv1.2" or "TLSv1.3"`);
 }
 
-export function infoOf(ssl: Ssl, options: TlsOptions & Partial<ClientIdentity>): TlsInfo {
+export function infoOf(ssl: Ssl, side: Side): TlsInfo {
   const peerCertificates = ssl.getPeerCertificates();
-  const checked = !ssl.isServer() && !options.unsafelyDisableVerification;
   return {
     protocol: ssl.getVersion(),
     cipher: ssl.getCipherName() ?? "",
@@ -193,38 +162,7 @@ export function infoOf(ssl: Ssl, options: TlsOptions & Partial<ClientIdentity>):
     serverName: ssl.getServerName(),
     peerCertificates,
     // X509_V_OK is also what an unchecked or absent certificate gives.
-    verified: checked && peerCertificates.length > 0 && ssl.getVerifyResult() === 0,
+    verified: side.verifies && peerCertificates.length > 0 && ssl.getVerifyResult() === 0,
     sessionReused: ssl.sessionReused(),
   };
-}
-
-/** The name as it is compared and sent: without brackets and final dot, in ASCII. */
-function canonicalName(hostname: unknown): string {
-  if (typeof hostname !== "string" || hostname === "") {
-    throw new TlsError("invalid-argument", "hostname must say whom to talk to: a DNS name or an IP address");
-  }
-  if (hostname.startsWith("[") && hostname.endsWith("]")) return hostname.slice(1, -1);
-  if (hostname.includes(":")) return hostname; // IPv6, or nothing
-  let ascii = hostname;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is "not ASCII"
-  if (/[^\x00-\x7f]/.test(hostname)) {
-    try {
-      ascii = new URL(`https://${hostname}`).hostname;
-    } catch (cause) {
-      throw noHostname(hostname, { cause });
-    }
-  }
-  if (ascii.endsWith(".")) ascii = ascii.slice(0, -1);
-  if (!/^[a-z0-9_*-]+(\.[a-z0-9_-]+)*$/i.test(ascii) || ascii.length > 253) {
-    throw noHostname(hostname);
-  }
-  return ascii;
-}
-
-function noHostname(hostname: string, options?: { cause: unknown }): TlsError {
-  return new TlsError("invalid-argument", `"${hostname}" is no host name and no IP address`, options);
-}
-
-function isList(value: CertificateData | readonly CertificateData[]): value is readonly CertificateData[] {
-  return Array.isArray(value);
 }

@@ -5,14 +5,7 @@
  * @module
  */
 export type { WasmSource } from "./binding/loader.js";
-export type {
-  CertificateData,
-  ClientIdentity,
-  ServerIdentity,
-  TlsInfo,
-  TlsOptions,
-  TlsVersion,
-} from "./configure.js";
+export type { PreSharedKey, TlsInfo, TlsOptions, TlsVersion } from "./configure.js";
 export {
   type Alert,
   type CloseInfo,
@@ -26,6 +19,7 @@ export {
   type TruncationPoint,
 } from "./errors.js";
 export type { EofPolicy } from "./failure.js";
+export type { CertificateData, ClientIdentity, Identity, ServerIdentity } from "./identity.js";
 export { type LoadOptions, OpenSsl } from "./openssl/openssl.js";
 export { X509 } from "./openssl/x509.js";
 export type { TlsEvent } from "./pump.js";

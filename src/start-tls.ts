@@ -1,14 +1,6 @@
-import {
-  type ClientIdentity,
-  clientSide,
-  infoOf,
-  newConnection,
-  type ServerIdentity,
-  type Side,
-  serverSide,
-  type TlsOptions,
-} from "./configure.js";
+import { infoOf, newConnection, type TlsOptions } from "./configure.js";
 import { TlsError } from "./errors.js";
+import { type ClientIdentity, clientSide, type ServerIdentity, type Side, serverSide } from "./identity.js";
 import { OpenSsl } from "./openssl/openssl.js";
 import { Pump } from "./pump.js";
 import { farewell, TlsStream } from "./stream.js";
@@ -115,7 +107,7 @@ async function establish(
       ssl,
       pump,
       wire,
-      info: infoOf(ssl, options),
+      info: infoOf(ssl, side),
       quiet: options.quietShutdown ?? false,
       preventClose: options.preventClose ?? false,
       signal,

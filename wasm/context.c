@@ -150,6 +150,17 @@ EXPORT int tls_SSL_CTX_add_ca(SSL_CTX *ctx, const uint8_t *data, size_t length)
     return count;
 }
 
+EXPORT int tls_SSL_CTX_send_ca_names(SSL_CTX *ctx)
+{
+    STACK_OF(X509) *anchors = X509_STORE_get1_all_certs(SSL_CTX_get_cert_store(ctx));
+    int i, ok = anchors != NULL;
+
+    for (i = 0; ok && i < sk_X509_num(anchors); i++)
+        ok = SSL_CTX_add_client_CA(ctx, sk_X509_value(anchors, i));
+    OSSL_STACK_OF_X509_free(anchors);
+    return ok;
+}
+
 EXPORT int tls_SSL_CTX_add_crl(SSL_CTX *ctx, const uint8_t *data, size_t length)
 {
     X509_STORE *store = SSL_CTX_get_cert_store(ctx);

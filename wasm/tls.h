@@ -113,6 +113,8 @@ int tls_SSL_CTX_set_alpn(SSL_CTX *, const uint8_t *, size_t); /* wire format; a 
 int tls_SSL_CTX_add_ca(SSL_CTX *, const uint8_t *, size_t);   /* PEM (one or more) or DER: trust anchors. Returns how many
                                                                  were added, 0 = none, or one of them was broken: then
                                                                  none is. Fills the queue. */
+int tls_SSL_CTX_send_ca_names(SSL_CTX *);                     /* a server tells clients whose certificates it takes: those
+                                                                 of the trust anchors so far. Fills the queue. */
 int tls_SSL_CTX_add_crl(SSL_CTX *, const uint8_t *, size_t);  /* the same for CRLs. Checking is switched on with flags. */
 int tls_SSL_CTX_set_verify_flags(SSL_CTX *, unsigned long);   /* X509_V_FLAG_* */
 int tls_SSL_CTX_use_certificate_chain(SSL_CTX *, const uint8_t *, size_t); /* PEM, leaf first, or one DER. Fills the queue. */

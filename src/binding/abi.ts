@@ -57,6 +57,7 @@ export interface Abi {
   tls_SSL_CTX_set1_sigalgs_list(ctx: number, ptr: number): number;
   tls_SSL_CTX_set_alpn(ctx: number, ptr: number, length: number): number;
   tls_SSL_CTX_add_ca(ctx: number, ptr: number, length: number): number;
+  tls_SSL_CTX_send_ca_names(ctx: number): number;
   tls_SSL_CTX_add_crl(ctx: number, ptr: number, length: number): number;
   tls_SSL_CTX_set_verify_flags(ctx: number, value: number): number;
   tls_SSL_CTX_use_certificate_chain(ctx: number, ptr: number, length: number): number;

@@ -13,19 +13,10 @@
  *    whatever writes next sends them first; close_notify too (8).
  */
 
-import {
-  type ClientIdentity,
-  clientSide,
-  infoOf,
-  newConnection,
-  type ServerIdentity,
-  type Side,
-  serverSide,
-  type TlsInfo,
-  type TlsOptions,
-} from "../configure.js";
+import { infoOf, newConnection, type TlsInfo, type TlsOptions } from "../configure.js";
 import { type Alert, type CloseInfo, TlsError, TlsTruncationError, type TruncationPoint } from "../errors.js";
 import { crashProof, explain, howItFailed, passesAsEnd, settleSession } from "../failure.js";
+import { type ClientIdentity, clientSide, type ServerIdentity, type Side, serverSide } from "../identity.js";
 import type { BioPair } from "../openssl/bio-pair.js";
 import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "../openssl/constants.js";
 import { requireBytes } from "../openssl/library.js";
@@ -130,7 +121,7 @@ export class BlockingTls implements Disposable {
         this.#emit({ type: "handshake-done" });
         this.#flush(deadline);
       });
-      this.info = infoOf(this.#ssl, options);
+      this.info = infoOf(this.#ssl, side);
     } catch (error) {
       // Failures of the connection have closed the transport already. What is left is being out of time, and the like.
       this.#giveUp(error, error instanceof BlockingTimeoutError ? "timeout" : "aborted");

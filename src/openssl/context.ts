@@ -160,6 +160,11 @@ export class SslContext extends Owned {
     return this.#setBytes("CA certificate", data, (c, p, n) => this.library.abi.tls_SSL_CTX_add_ca(c, p, n));
   }
 
+  /** A server that asks for certificates tells clients the names of the trust anchors that it has by now. */
+  sendCaNames(): void {
+    this.#set("names of CAs", (c) => this.library.abi.tls_SSL_CTX_send_ca_names(c));
+  }
+
   /** Revocation lists: PEM, one or several, or one DER. They count once `setVerifyFlags` asks for them. */
   addCrl(data: string | Uint8Array): number {
     return this.#setBytes("CRL", data, (c, p, n) => this.library.abi.tls_SSL_CTX_add_crl(c, p, n));
@@ -199,6 +204,9 @@ export class SslContext extends Owned {
    */
   setPsk(identity: string, key: Uint8Array, hash: "SHA-256" | "SHA-384" = "SHA-256"): void {
     const { abi, memory } = this.library;
+    if (hash !== "SHA-256" && hash !== "SHA-384") {
+      throw new TlsError("invalid-argument", `a pre-shared key is for "SHA-256" or "SHA-384", not "${hash}"`);
+    }
     const suite = hash === "SHA-384" ? 0x1302 : 0x1301;
     memory.withText(identity, (id) =>
       this.#setBytes("pre-shared key", key, (c, p, n) => abi.tls_SSL_CTX_set_psk(c, id, p, n, suite)),

@@ -1,7 +1,7 @@
 /**
  * The certificates of one test run, made with the `openssl` CLI in a folder that is removed afterwards:
  *
- *     ca ── intermediate ── ecdsa · rsa · expired · notYetValid · wrongHost · wildcard
+ *     ca ── intermediate ── ecdsa · rsa · expired · notYetValid · wrongHost · wildcard · client · clientRsa
  *     otherCa ── untrusted        selfSigned
  *
  * `openssl ca` signs them all, because it alone (of OpenSSL 3.0) takes dates.
@@ -20,12 +20,24 @@ const leaves = {
   wildcard: { san: "DNS:*.wassl.test" },
   untrusted: { san: local, issuer: "otherCa" },
   selfSigned: { san: local, issuer: "selfSigned" },
-} satisfies Record<string, { san: string; key?: "rsa"; issuer?: string; from?: string; to?: string }>;
+  /** Of a client. */
+  client: { san: "email:client@wassl.test", usage: "clientAuth" },
+  clientRsa: { san: "email:client@wassl.test", usage: "clientAuth", key: "rsa" },
+} satisfies Record<string, Leaf>;
+
+interface Leaf {
+  san?: string;
+  usage?: "clientAuth";
+  key?: "rsa";
+  issuer?: string;
+  from?: string;
+  to?: string;
+}
 
 export type LeafName = keyof typeof leaves;
 export const leafNames = Object.keys(leaves) as LeafName[];
 
-/** What the tests are given. Keys stay with the servers, but for those of `ecdsa` and `rsa` (for acceptTls). */
+/** What the tests are given. Keys stay with the servers, but for those that we are to use ourselves. */
 export interface Certs {
   caPem: string;
   /** The same in DER, base64. */
@@ -34,7 +46,9 @@ export interface Certs {
   intermediatePem: string;
   /** Leaf, then the intermediate. */
   chains: Record<LeafName, string>;
-  keys: { ecdsa: string; rsa: string };
+  keys: { ecdsa: string; rsa: string; client: string; clientRsa: string };
+  /** `client`, its key and chain as PKCS #12, base64; the passphrase is "secret". */
+  clientP12: string;
 }
 
 export interface CertFiles extends Certs {
@@ -74,15 +88,16 @@ prompt = no
   );
   writeFileSync(path("index.txt"), "");
 
-  const certify = (
-    name: string,
-    options: { san?: string; key?: string; issuer?: string; from?: string; to?: string } = {},
-  ) => {
+  const certify = (name: string, options: Leaf = {}) => {
     const issuer = options.issuer ?? name;
     if (options.key === "rsa") run("genrsa", "-out", `${name}.key`, "2048");
     else run("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", `${name}.key`);
     const extensions = options.san
-      ? ["basicConstraints=critical,CA:FALSE", `subjectAltName=${options.san}`, "extendedKeyUsage=serverAuth"]
+      ? [
+          "basicConstraints=critical,CA:FALSE",
+          `subjectAltName=${options.san}`,
+          `extendedKeyUsage=${options.usage ?? "serverAuth"}`,
+        ]
       : ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"];
     run(
       ...["req", "-new", "-config", "ca.cnf", "-key", `${name}.key`, "-out", `${name}.csr`],
@@ -103,12 +118,17 @@ prompt = no
   certify("intermediate", { issuer: "ca" });
   const chains = {} as Record<LeafName, string>;
   for (const name of leafNames) {
-    const leaf: { san: string; key?: string; issuer?: string; from?: string; to?: string } = leaves[name];
+    const leaf: Leaf = leaves[name];
     certify(name, { issuer: "intermediate", ...leaf });
     chains[name] = read(`${name}.pem`) + (leaf.issuer ? "" : read("intermediate.pem"));
     writeFileSync(path(`${name}.chain.pem`), chains[name]);
   }
   run("x509", "-in", "ca.pem", "-outform", "DER", "-out", "ca.der");
+
+  run(
+    ...["pkcs12", "-export", "-in", "client.chain.pem", "-inkey", "client.key", "-out", "client.p12"],
+    ...["-passout", "pass:secret"],
+  );
 
   const endings = { chain: ".chain.pem", cert: ".pem", key: ".key" };
   return {
@@ -117,7 +137,13 @@ prompt = no
     otherCaPem: read("otherCa.pem"),
     intermediatePem: read("intermediate.pem"),
     chains,
-    keys: { ecdsa: read("ecdsa.key"), rsa: read("rsa.key") },
+    keys: {
+      ecdsa: read("ecdsa.key"),
+      rsa: read("rsa.key"),
+      client: read("client.key"),
+      clientRsa: read("clientRsa.key"),
+    },
+    clientP12: readFileSync(path("client.p12")).toString("base64"),
     file: (leaf, what) => path(leaf + endings[what]),
     caFile: path("ca.pem"),
     intermediateFile: path("intermediate.pem"),

@@ -3,6 +3,7 @@
  *
  *     tls?do=BEHAVIOUR&cert=LEAF&version=1.2|1.3&alpn=h2,http/1.1
  *     tls?role=client&…         it is the TLS client of whoever connects
+ *     tls?ask=require&…         a client has to show a certificate; hello tells its name
  *
  * It logs "end" for the end of what the other side sends. Ahead of "transport end" that is a close_notify, for TLS
  * is told of the transport's end only then; behind it, it may be none.
@@ -79,6 +80,8 @@ const behaviours: Record<string, Behaviour> = {
         alpn: tls.alpnProtocol,
         protocol: tls.getProtocol(),
         cipher: tls.getCipher().name,
+        // Its own, if it was found good; "authorized" is set by a tls.Server only.
+        peer: Reflect.get(tls, "ssl").verifyError() ? undefined : tls.getPeerCertificate().subject?.CN,
       }),
     );
   },
@@ -152,7 +155,9 @@ export async function startNodeTls(context: PeerContext, parameters: URLSearchPa
       ? { minVersion: `TLSv${version}`, maxVersion: `TLSv${version}` }
       : {};
   const identity =
-    parameters.get("role") === "client" ? { ca: context.certs.caPem } : credentials(context, leaf);
+    parameters.get("role") === "client"
+      ? { ca: context.certs.caPem }
+      : { ...credentials(context, leaf), ca: context.certs.caPem };
   const secureContext = createSecureContext({ ...identity, ...versions });
   const alpn = parameters.get("alpn");
   const events: string[] = [];
@@ -171,6 +176,7 @@ export async function startNodeTls(context: PeerContext, parameters: URLSearchPa
             secureContext,
             // For the servername to be known, somebody has to ask for it.
             SNICallback: (_servername, done) => done(null, secureContext),
+            ...(parameters.get("ask") === "require" ? { requestCert: true, rejectUnauthorized: true } : {}),
             ...protocols,
           });
     readers.push(tls);

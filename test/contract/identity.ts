@@ -1,0 +1,267 @@
+/** Who a server and a client show themselves to be, and what either insists on: the options of both sides. */
+import QUnit from "qunit";
+import {
+  acceptTls,
+  type ClientOptions,
+  type ServerOptions,
+  startTls,
+  TlsCertificateError,
+  TlsError,
+  type TlsStream,
+} from "wassl";
+import { pair } from "../fakes/pair.ts";
+import { connectTls } from "./connect.ts";
+import { afterTest, env } from "./env.ts";
+import { readAtLeast, rejection, text, tlsError, utf8, write } from "./helpers.ts";
+
+const server = (): ServerOptions => ({ cert: env.certs.chains.ecdsa, key: env.certs.keys.ecdsa });
+const client = (): ClientOptions => ({ hostname: "localhost", caCerts: env.certs.caPem });
+const clientCert = () => ({ cert: env.certs.chains.client, key: env.certs.keys.client });
+
+/** Both ends in memory; each with what its handshake came to. */
+async function handshake(
+  clientOptions: Partial<ClientOptions>,
+  serverOptions: Partial<ServerOptions>,
+): Promise<[client: PromiseSettledResult<TlsStream>, server: PromiseSettledResult<TlsStream>]> {
+  const [near, far] = pair();
+  const both = await Promise.allSettled([
+    startTls(near, { ...client(), ...clientOptions }),
+    acceptTls(far, { ...server(), ...serverOptions }),
+  ]);
+  for (const end of both) if (end.status === "fulfilled") afterTest(() => end.value.abort());
+  return both;
+}
+
+/** Both ends after a handshake that succeeds, and a few bytes each way. */
+async function connected(
+  clientOptions: Partial<ClientOptions>,
+  serverOptions: Partial<ServerOptions>,
+): Promise<{ client: TlsStream; server: TlsStream }> {
+  const [near, far] = await handshake(clientOptions, serverOptions);
+  if (near.status === "rejected") throw near.reason;
+  if (far.status === "rejected") throw far.reason;
+  for (const [from, to] of [
+    [near.value, far.value],
+    [far.value, near.value],
+  ] as const) {
+    await write(from.writable, utf8("hello"));
+    if (text(await readAtLeast(to.readable, 5)) !== "hello") throw new Error("the bytes differ");
+  }
+  return { client: near.value, server: far.value };
+}
+
+for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
+  const only = { minVersion: version, maxVersion: version } as const;
+
+  QUnit.module(`identity: certificates of clients, ${version}`, () => {
+    QUnit.test("one that is good: the server knows the client", async (assert) => {
+      const identities: [string, Partial<ClientOptions>][] = [
+        ["PEM", clientCert()],
+        ["RSA", { cert: env.certs.chains.clientRsa, key: env.certs.keys.clientRsa }],
+        [
+          "PKCS #12",
+          {
+            pkcs12: Uint8Array.from(atob(env.certs.clientP12), (c) => c.charCodeAt(0)),
+            passphrase: "secret",
+          },
+        ],
+      ];
+      for (const [name, identity] of identities) {
+        for (const clientAuth of ["request", "require"] as const) {
+          const both = await connected(
+            { ...only, ...identity },
+            { ...only, clientAuth, caCerts: env.certs.caPem },
+          );
+          const [leaf] = both.server.info.peerCertificates;
+          assert.true(leaf?.subject.includes("CN=client"), `${name}, ${clientAuth}: ${leaf?.subject}`);
+          assert.true(both.server.info.verified, "verified");
+          assert.strictEqual(both.server.info.peerCertificates.length, 2, "with what is above it");
+        }
+      }
+    });
+
+    QUnit.test("none: enough for a request, too little for a requirement", async (assert) => {
+      const asked = await connected(only, { ...only, clientAuth: "request", caCerts: env.certs.caPem });
+      assert.false(asked.server.info.verified);
+      assert.deepEqual(asked.server.info.peerCertificates, []);
+
+      const [near, far] = await handshake(only, {
+        ...only,
+        clientAuth: "require",
+        caCerts: env.certs.caPem,
+      });
+      assert.strictEqual(far.status, "rejected");
+      if (far.status === "rejected") {
+        assert.true(far.reason instanceof TlsError);
+        assert.strictEqual(far.reason.code, "protocol");
+        assert.true(/did not return a certificate/.test(far.reason.message), far.reason.message);
+      }
+      // In TLS 1.3 the client is done before the server has looked: it learns of it when it reads.
+      const error =
+        near.status === "rejected" ? near.reason : await tlsError(readAtLeast(near.value.readable, 1));
+      assert.strictEqual(error.code, "alert", String(error));
+      const alert = version === "TLSv1.3" ? "certificate_required" : "handshake_failure";
+      assert.strictEqual(error.alert.description, alert);
+    });
+
+    QUnit.test("one that is not good is refused, asked for or required", async (assert) => {
+      const { otherCaPem, caPem, chains, keys } = env.certs;
+      const cases: [string, Partial<ClientOptions>, string, string][] = [
+        ["of another CA", clientCert(), otherCaPem, "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY"],
+        ["of a server", { cert: chains.ecdsa, key: keys.ecdsa }, caPem, "X509_V_ERR_INVALID_PURPOSE"],
+      ];
+      for (const clientAuth of ["request", "require"] as const) {
+        for (const [name, identity, caCerts, verifyError] of cases) {
+          const [, far] = await handshake({ ...only, ...identity }, { ...only, clientAuth, caCerts });
+          assert.strictEqual(far.status, "rejected", `${name}, ${clientAuth}`);
+          if (far.status === "fulfilled") continue;
+          assert.true(far.reason instanceof TlsCertificateError, String(far.reason));
+          assert.strictEqual((far.reason as TlsCertificateError).verifyError, verifyError);
+          assert.true(/certificate of the client/.test(far.reason.message), far.reason.message);
+        }
+      }
+    });
+
+    QUnit.test("nobody asks: none is sent", async (assert) => {
+      const both = await connected({ ...only, ...clientCert() }, only);
+      assert.deepEqual(both.server.info.peerCertificates, []);
+      assert.false(both.server.info.verified);
+    });
+
+    QUnit.test("node:tls as the server that requires one", async (assert) => {
+      const stream = await connectTls(`tls?do=hello&ask=require&version=${version.slice(4)}`, clientCert());
+      const hello = JSON.parse(text(await readAtLeast(stream.readable, 2))) as { peer: string };
+      assert.strictEqual(hello.peer, "client");
+    });
+
+    QUnit.test("ECDSA and RSA side by side: each client gets what it can check", async (assert) => {
+      const { chains, keys } = env.certs;
+      const identities = [{ cert: chains.rsa, key: keys.rsa }];
+      for (const [signatureAlgorithms, name] of [
+        ["ECDSA+SHA256", "ecdsa"],
+        // The signature of the intermediate's CA is an ECDSA one.
+        ["rsa_pss_rsae_sha256:rsa_pkcs1_sha256", "rsa"],
+      ] as const) {
+        const options =
+          version === "TLSv1.2" ? { ciphers: `ECDHE-${name.toUpperCase()}-AES128-GCM-SHA256` } : {};
+        const both = await connected({ ...only, ...options, signatureAlgorithms }, { ...only, identities });
+        const [leaf] = both.client.info.peerCertificates;
+        assert.true(leaf?.subject.includes(`CN=${name}`), `${signatureAlgorithms}: ${leaf?.subject}`);
+      }
+    });
+  });
+}
+
+QUnit.module("identity: what is used", () => {
+  QUnit.test("groups: X25519MLKEM768 by default, and what was asked for", async (assert) => {
+    const both = await connected({}, {});
+    assert.strictEqual(both.client.info.group, "X25519MLKEM768");
+    for (const group of ["x25519", "secp256r1", "secp384r1"]) {
+      for (const chooser of ["client", "server"]) {
+        const options = { groups: group };
+        const { client, server } = await connected(
+          chooser === "client" ? options : {},
+          chooser === "server" ? options : {},
+        );
+        assert.strictEqual(client.info.group, group, `asked for by the ${chooser}`);
+        assert.strictEqual(server.info.group, group);
+      }
+    }
+    const [near] = await handshake({ groups: "x25519" }, { groups: "secp256r1" });
+    assert.strictEqual(near.status === "rejected" && near.reason.code, "alert");
+  });
+
+  QUnit.test("cipher suites", async (assert) => {
+    for (const cipherSuites of ["TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"]) {
+      const both = await connected({ cipherSuites }, {});
+      assert.strictEqual(both.client.info.cipher, cipherSuites);
+    }
+    const maxVersion = "TLSv1.2";
+    for (const ciphers of ["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES256-GCM-SHA384"]) {
+      const both = await connected({ maxVersion }, { ciphers });
+      assert.strictEqual(both.server.info.cipher, ciphers);
+    }
+  });
+
+  QUnit.test("a pre-shared key instead of a certificate", async (assert) => {
+    const psk = { identity: "sensor 7", key: crypto.getRandomValues(new Uint8Array(32)) };
+    const [near, far] = pair();
+    const [client, server] = await Promise.all([
+      startTls(near, { hostname: "localhost", psk }),
+      acceptTls(far, { psk }),
+    ]);
+    afterTest(() => client.abort());
+    afterTest(() => server.abort());
+    assert.deepEqual(client.info.peerCertificates, []);
+    assert.false(client.info.verified, "no certificate was verified");
+    await write(client.writable, utf8("hello"));
+    assert.strictEqual(text(await readAtLeast(server.readable, 5)), "hello");
+
+    const other = { ...psk, key: new Uint8Array(32) };
+    const [, refused] = await handshake({ psk: other }, { psk });
+    assert.strictEqual(refused.status, "rejected");
+  });
+
+  QUnit.test("the security level counts for certificates too", async (assert) => {
+    const error = await rejection(connectTls("tls?cert=rsa", { securityLevel: 3 }));
+    assert.true(error instanceof TlsCertificateError, String(error));
+    assert.strictEqual((error as TlsCertificateError).verifyError, "X509_V_ERR_EE_KEY_TOO_SMALL");
+  });
+});
+
+QUnit.module("identity: options that cannot work", () => {
+  const bad: [string, "client" | "server", () => object, RegExp][] = [
+    ["ciphers", "client", () => ({ ciphers: "NO-SUCH-CIPHER" }), /NO-SUCH-CIPHER/],
+    ["cipher suites", "client", () => ({ cipherSuites: "TLS_NO_SUCH" }), /TLS_NO_SUCH/],
+    ["groups", "server", () => ({ groups: "no-such-group" }), /no-such-group/],
+    ["signature algorithms", "client", () => ({ signatureAlgorithms: "MD5+RSA+X" }), /MD5\+RSA\+X/],
+    ["a security level", "client", () => ({ securityLevel: 6 }), /0 to 5/],
+    ["a security level", "server", () => ({ securityLevel: 1.5 }), /0 to 5/],
+    ["clientAuth", "server", () => ({ clientAuth: "perhaps" }), /perhaps/],
+    ["clientAuth without caCerts", "server", () => ({ clientAuth: "require" }), /caCerts/],
+    ["a certificate without its key", "client", () => ({ cert: env.certs.chains.client }), /key/],
+    ["a key without its certificate", "client", () => ({ key: env.certs.keys.client }), /cert/],
+    [
+      "a key of another certificate",
+      "client",
+      () => ({ cert: env.certs.chains.client, key: env.certs.keys.ecdsa }),
+      /private key/,
+    ],
+    [
+      "PKCS #12 and a certificate",
+      "client",
+      () => ({ ...clientCert(), pkcs12: new Uint8Array(1) }),
+      /either/,
+    ],
+    [
+      "PKCS #12 with another passphrase",
+      "client",
+      () => ({
+        pkcs12: Uint8Array.from(atob(env.certs.clientP12), (c) => c.charCodeAt(0)),
+        passphrase: "wrong",
+      }),
+      /PKCS #12/,
+    ],
+    ["PKCS #12 that is none", "client", () => ({ pkcs12: Uint8Array.of(1, 2, 3) }), /PKCS #12/],
+    ["tickets", "server", () => ({ tickets: -1 }), /tickets/],
+    [
+      "a pre-shared key of no bytes",
+      "client",
+      () => ({ psk: { identity: "x", key: new Uint8Array(0) } }),
+      /key/,
+    ],
+  ];
+  for (const [what, side, options, message] of bad) {
+    QUnit.test(`${what}: the ${side} says so, and the transport is untouched`, async (assert) => {
+      const [near] = pair();
+      const error = await tlsError(
+        side === "client"
+          ? startTls(near, { ...client(), ...options() } as ClientOptions)
+          : acceptTls(near, { ...server(), ...options() } as ServerOptions),
+      );
+      assert.strictEqual(error.code, "invalid-argument", String(error));
+      assert.true(message.test(error.message), error.message);
+      assert.false(near.readable.locked || near.writable.locked, "the streams are free");
+    });
+  }
+});

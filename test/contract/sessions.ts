@@ -450,7 +450,10 @@ QUnit.module("sessions: bounds", () => {
     const instance = await openssl();
     using on = contexts(instance, ssl.TLS1_3_VERSION, { server: (context) => context.setNumTickets(12) });
     using both = on.connect();
-    assert.strictEqual(newSessions(both).length, 8);
+    const kept = newSessions(both);
+    assert.strictEqual(kept.length, 8);
+    using newest = both.client.ssl.getSession();
+    assert.strictEqual(hex(kept.at(-1)), hex(newest?.toDer()));
     assert.strictEqual(both.server.ssl.newSessionTicket(), 1);
     both.server.write(utf8("."));
     const [last, ...more] = newSessions(both);

@@ -46,7 +46,8 @@ export async function startOpenssl(context: PeerContext, parameters: URLSearchPa
     ...parameters.getAll("arg"),
   ]);
   const events = receivedAlerts(child, /^<<< .*Alert.*(?:warning|fatal) (\w+)/);
-  if (keylog) onLines(start("tail", ["-F", "-n", "+1", keylog]), (line) => events.push(`keylog ${line}`));
+  if (keylog)
+    onLines(start("tail", ["-F", "-s", "0.05", "-n", "+1", keylog]), (line) => events.push(`keylog ${line}`));
   logLines(child, parameters, events);
   const [, port] = await waitForOutput(child, /ACCEPT \S*:(\d+)/);
   return { port: Number(port), events, close: () => void child.kill() };

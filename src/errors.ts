@@ -21,6 +21,7 @@
  * - `wasm-crashed`: OpenSSL trapped (a stack overflow, say); the instance cannot be used any more.
  * - `not-isolated`: there is no shared memory; in a browser the page must be cross-origin isolated.
  * - `cannot-block`: this thread must not wait, as a page's own.
+ * - `session-store`: a store of sessions refused or cannot be spoken with. Connections go on without it.
  * - `openssl`: OpenSSL refused an operation for a reason of its own; see `errors`.
  */
 export type TlsErrorCode =
@@ -45,6 +46,7 @@ export type TlsErrorCode =
   | "wasm-crashed"
   | "not-isolated"
   | "cannot-block"
+  | "session-store"
   | "openssl";
 
 /** One entry of OpenSSL's error queue (`ERR_get_error(3)`), earliest first in {@link TlsError.errors}. */

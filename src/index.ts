@@ -23,6 +23,8 @@ export type { CertificateData, ClientIdentity, Identity, ServerIdentity } from "
 export { type LoadOptions, OpenSsl } from "./openssl/openssl.js";
 export { X509 } from "./openssl/x509.js";
 export type { TlsEvent } from "./pump.js";
+export { MemorySessionStore, type MemorySessionStoreOptions } from "./sessions/memory.js";
+export type { Awaitable, SessionStore } from "./sessions/store.js";
 export {
   acceptTls,
   type ClientOptions,

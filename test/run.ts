@@ -203,6 +203,7 @@ async function bundle(name: RuntimeName, suite: Suite, outdir: string): Promise<
 /** The package reads its own openssl.wasm, the suite needs the network, and QUnit looks for its settings. */
 const denoPermissions = [
   "--no-prompt",
+  "--unstable-kv",
   "--allow-read=node_modules/wassl/dist,deno-blocking.js",
   "--allow-net=127.0.0.1",
   "--allow-env=qunit_config_*,NODE_DISABLE_COLORS,NO_COLOR,FORCE_COLOR,TERM",

@@ -26,6 +26,8 @@ export interface Tools {
   nginx: string;
   chromium: string;
   deno: string;
+  /** What runs redis-server. */
+  redis: string[];
 }
 
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "wassl", "test");
@@ -40,6 +42,7 @@ export function setUp(): Tools {
       find("chromium-browser") ??
       find("google-chrome") ??
       install("chromium", "chromium"),
+    redis: redisServer(),
     deno: join(createRequire(import.meta.url).resolve("deno/package.json"), "..", "bin.cjs"),
   };
 }
@@ -73,6 +76,15 @@ function unpackNginx(): string {
   );
 }
 
+/** Debian's would start with the machine, so it is unpacked too. It needs no more of what is unpacked than libraries. */
+function redisServer(): string[] {
+  const found = find("redis-server");
+  if (found) return [found];
+  const root = unpackDaemon("redis");
+  const folders = readdirSync(join(root, "usr", "lib")).map((folder) => join(root, "usr", "lib", folder));
+  return ["env", `LD_LIBRARY_PATH=${folders.join(":")}`, join(root, "usr", "bin", "redis-server")];
+}
+
 /** A daemon of Debian's, and what goes before the path of a program to run it. */
 export interface Daemon {
   prefix: string[];
@@ -95,13 +107,7 @@ export function setUpDaemon(name: keyof typeof daemons): Daemon {
   const daemon = daemons[name];
   const found = find(daemon.program) ?? findPostgres(daemon.program);
   if (found) return { prefix: [], bin: dirname(realpathSync(found)) };
-  const root = unpack(name, () =>
-    // What an installation would bring along, in lines like "Inst liblzf1 (3.6-3 …)"; with a [version] it is here.
-    aptSays("install", "--simulate", "--no-install-recommends", daemon.package)
-      .split("\n")
-      .map((line) => line.match(/^Inst (\S+) \(/)?.[1])
-      .filter((each) => each !== undefined),
-  );
+  const root = unpackDaemon(name);
   const bin = readdirSync(root, { recursive: true, encoding: "utf8" }).find(
     (path) => daemon.bin.test(path) && existsSync(join(root, path, daemon.program)),
   );
@@ -112,6 +118,16 @@ export function setUpDaemon(name: keyof typeof daemons): Daemon {
     'exec "$@"',
   ];
   return { prefix: ["unshare", "--mount", "sh", "-c", mounts.join(" && "), root], bin: `/${bin}` };
+}
+
+function unpackDaemon(name: keyof typeof daemons): string {
+  return unpack(name, () =>
+    // What an installation would bring along, in lines like "Inst liblzf1 (3.6-3 …)"; with a [version] it is here.
+    aptSays("install", "--simulate", "--no-install-recommends", daemons[name].package)
+      .split("\n")
+      .map((line) => line.match(/^Inst (\S+) \(/)?.[1])
+      .filter((each) => each !== undefined),
+  );
 }
 
 /** Debian keeps it off the PATH, by version. */

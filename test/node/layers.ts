@@ -40,6 +40,7 @@ const allowed: Record<string, readonly string[]> = {
     "wire.ts",
     "openssl/",
   ],
+  "sessions/": ["errors.ts", "transport.ts", "sessions/"],
   "transports/": ["errors.ts", "transport.ts", "transports/"],
   "index.ts": [""],
 };

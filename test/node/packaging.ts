@@ -28,7 +28,17 @@ import { connectWebSocket } from "wassl/transports/websocket";
 import { messagePortTransport } from "wassl/transports/message-port";
 import { nodeTransport } from "wassl/transports/node";
 import { denoTransport } from "wassl/transports/deno";
+import { MemorySessionStore, type SessionStore } from "wassl";
+import { IndexedDbSessionStore } from "wassl/sessions/indexeddb";
+import { type DenoKvLike, DenoKvSessionStore } from "wassl/sessions/deno-kv";
+import { RedisSessionStore } from "wassl/sessions/redis";
 
+export const stores = (kv: DenoKvLike, transport: Transport): SessionStore[] => [
+  new MemorySessionStore({ max: 10 }),
+  new IndexedDbSessionStore({ name: "mine" }),
+  new DenoKvSessionStore(kv),
+  new RedisSessionStore({ connect: () => transport, password: "secret" }),
+];
 export async function main(signal: AbortSignal): Promise<TlsStream> {
   const transport: Transport = await connectWebSocket("wss://relay.example", { signal });
   const tls = await startTls(transport, { hostname: "db.example", caCerts: [new Uint8Array(1), "PEM"], signal });

@@ -2,7 +2,7 @@
 import { startFault } from "./fault.ts";
 import { startNodeTls } from "./node-tls.ts";
 import type { Peer, PeerContext, StartPeer } from "./peer.ts";
-import { startGnutls, startNginx, startOpenssl, startOpensslClient } from "./processes.ts";
+import { startGnutls, startNginx, startOpenssl, startOpensslClient, startRedis } from "./processes.ts";
 import { startRaw, startTcp } from "./raw.ts";
 
 const kinds: Record<string, StartPeer> = {
@@ -10,6 +10,7 @@ const kinds: Record<string, StartPeer> = {
   s_client: startOpensslClient,
   gnutls: startGnutls,
   nginx: startNginx,
+  redis: startRedis,
   tls: startNodeTls,
   raw: startRaw,
   tcp: startTcp,

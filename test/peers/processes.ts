@@ -122,6 +122,20 @@ export async function startNginx(context: PeerContext, parameters: URLSearchPara
   return { port, events: [], close: () => void child.kill() };
 }
 
+/**     redis?password=SECRET                      keeps nothing on disk */
+export async function startRedis(context: PeerContext, parameters: URLSearchParams): Promise<Peer> {
+  const [program = "", ...rest] = context.tools.redis;
+  const password = parameters.get("password");
+  const port = await freePort();
+  const child = start(program, [
+    ...[...rest, "--bind", "127.0.0.1", "--port", String(port)],
+    ...["--save", "", "--appendonly", "no", "--dir", context.folder],
+    ...(password ? ["--requirepass", password] : []),
+  ]);
+  await waitForPort(port, child);
+  return { port, events: [], close: () => void child.kill() };
+}
+
 /** Serves `folder`/www by TLS, with those directives. */
 export async function serveByNginx(
   nginx: string,

@@ -1,0 +1,74 @@
+/**
+ * Sessions in Deno KV: on one machine, or shared by all isolates of a deployment.
+ *
+ * @module
+ */
+import { isGood, type Kept, type SessionStore } from "./store.js";
+
+export type { SessionStore } from "./store.js";
+
+/** What is used of a `Deno.Kv`. */
+export interface DenoKvLike {
+  get(key: readonly string[]): Promise<DenoKvEntryLike>;
+  set(key: readonly string[], value: unknown, options: { expireIn: number }): Promise<unknown>;
+  atomic(): DenoKvAtomicLike;
+}
+
+export interface DenoKvEntryLike {
+  readonly key: readonly unknown[];
+  readonly value: unknown;
+  readonly versionstamp: string | null;
+}
+
+export interface DenoKvAtomicLike {
+  // biome-ignore lint/suspicious/noExplicitAny: the entry that `get` gave, whatever its type is there
+  check(entry: any): this;
+  delete(key: readonly string[]): this;
+  commit(): Promise<{ readonly ok: boolean }>;
+}
+
+export interface DenoKvSessionStoreOptions {
+  /** The first part of all keys. Default "wassl-sessions". */
+  prefix?: string;
+}
+
+/** What a value may have at most, in bytes, with some room for what it is wrapped in. */
+const VALUE_LIMIT = 65_000;
+
+/**
+ * One session for each key. The database stays its owner's to close.
+ *
+ * ```ts
+ * const sessionStore = new DenoKvSessionStore(await Deno.openKv());
+ * ```
+ */
+export class DenoKvSessionStore implements SessionStore {
+  readonly #kv: DenoKvLike;
+  readonly #prefix: string;
+
+  constructor(kv: DenoKvLike, options: DenoKvSessionStoreOptions = {}) {
+    this.#kv = kv;
+    this.#prefix = options.prefix ?? "wassl-sessions";
+  }
+
+  async get(key: string): Promise<Uint8Array | undefined> {
+    const { value } = await this.#kv.get([this.#prefix, key]);
+    return isGood(value) ? value.session : undefined;
+  }
+
+  async put(key: string, session: Uint8Array, expires: number): Promise<void> {
+    const expireIn = expires - Date.now();
+    if (expireIn <= 0 || session.length > VALUE_LIMIT) return;
+    // Deno KV may keep a value for longer than it was told to, so the time is in the value too.
+    const kept: Kept = { session, expires };
+    await this.#kv.set([this.#prefix, key], kept, { expireIn });
+  }
+
+  async take(key: string): Promise<Uint8Array | undefined> {
+    const entry = await this.#kv.get([this.#prefix, key]);
+    if (entry.versionstamp === null) return undefined;
+    const { ok } = await this.#kv.atomic().check(entry).delete([this.#prefix, key]).commit();
+    // Somebody else was faster, or has put another one: no session is as good as any.
+    return ok && isGood(entry.value) ? entry.value.session : undefined;
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * Sessions of a page in IndexedDB, so that they outlive a reload and are shared by the tabs and workers of an origin.
+ *
+ * @module
+ */
+import { isGood, type Kept, type SessionStore } from "./store.js";
+
+export type { SessionStore } from "./store.js";
+
+export interface IndexedDbSessionStoreOptions {
+  /** Name of the database. Default "wassl-sessions". */
+  name?: string;
+  /** How many sessions it keeps, one for each key; those that expire first go first. Default 1,000. */
+  max?: number;
+}
+
+const SESSIONS = "sessions";
+const EXPIRES = "expires";
+
+/**
+ * Whoever can run a script in the origin, or read the browser's profile, can read the sessions: choose it where the way to
+ * a connection costs more than that. A private window forgets them at its end.
+ */
+export class IndexedDbSessionStore implements SessionStore {
+  readonly #name: string;
+  readonly #max: number;
+  #database: Promise<IDBDatabase> | undefined;
+
+  constructor(options: IndexedDbSessionStoreOptions = {}) {
+    this.#name = options.name ?? "wassl-sessions";
+    this.#max = options.max ?? 1_000;
+  }
+
+  async get(key: string): Promise<Uint8Array | undefined> {
+    const store = await this.#begin("readonly");
+    const kept: unknown = await done(store.get(key));
+    return isGood(kept) ? kept.session : undefined;
+  }
+
+  async put(key: string, session: Uint8Array, expires: number): Promise<void> {
+    const store = await this.#begin("readwrite");
+    const kept: Kept = { session, expires };
+    store.put(kept, key);
+    const byExpiry = store.index(EXPIRES);
+    const overdue = byExpiry.openKeyCursor(IDBKeyRange.upperBound(Date.now()));
+    await each(overdue, (cursor) => store.delete(cursor.primaryKey));
+    let tooMany = (await done(store.count())) - this.#max;
+    if (tooMany > 0) {
+      await each(byExpiry.openKeyCursor(), (cursor) => {
+        store.delete(cursor.primaryKey);
+        return --tooMany > 0;
+      });
+    }
+    await finished(store.transaction);
+  }
+
+  async take(key: string): Promise<Uint8Array | undefined> {
+    // One transaction that writes at a time: nobody else gets it in between.
+    const store = await this.#begin("readwrite");
+    const kept: unknown = await done(store.get(key));
+    store.delete(key);
+    await finished(store.transaction);
+    return isGood(kept) ? kept.session : undefined;
+  }
+
+  /** Closes the database; the next use opens it again. */
+  async close(): Promise<void> {
+    const database = this.#database;
+    this.#database = undefined;
+    (await database)?.close();
+  }
+
+  async #begin(mode: IDBTransactionMode): Promise<IDBObjectStore> {
+    this.#database ??= this.#open().catch((error) => {
+      this.#database = undefined;
+      throw error;
+    });
+    const database = await this.#database;
+    return database.transaction(SESSIONS, mode, { durability: "relaxed" }).objectStore(SESSIONS);
+  }
+
+  async #open(): Promise<IDBDatabase> {
+    const request = indexedDB.open(this.#name, 1);
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore(SESSIONS).createIndex(EXPIRES, "expires");
+    };
+    const database = await done(request);
+    // Somebody deletes it, or the browser takes it away.
+    database.onversionchange = () => void this.close();
+    database.onclose = () => {
+      this.#database = undefined;
+    };
+    return database;
+  }
+}
+
+function done<T>(request: IDBRequest<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+
+/** Until `act` answers false. */
+function each(request: IDBRequest<IDBCursor | null>, act: (cursor: IDBCursor) => unknown): Promise<void> {
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => {
+      const cursor = request.result;
+      if (cursor && act(cursor) !== false) cursor.continue();
+      else resolve();
+    };
+    request.onerror = () => reject(request.error);
+  });
+}
+
+function finished(transaction: IDBTransaction): Promise<void> {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error);
+  });
+}

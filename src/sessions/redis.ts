@@ -1,0 +1,129 @@
+/**
+ * Sessions in Redis (6.2 or later), for many processes that speak with the same servers.
+ *
+ * @module
+ */
+import { TlsError } from "../errors.js";
+import type { Transport } from "../transport.js";
+import { RespConnection } from "./resp.js";
+import type { SessionStore } from "./store.js";
+
+export type { SessionStore } from "./store.js";
+
+export interface RedisSessionStoreOptions {
+  /**
+   * Connects to the server: a socket, or a `TlsStream` over one. Called at the first use, and again after the connection
+   * broke. What it carries are keys: over a network you do not trust, let it be TLS.
+   */
+  connect(): Transport | Promise<Transport>;
+  /** Before each key. Default "wassl:session:". */
+  prefix?: string;
+  /** For `AUTH`; without a `username` the default user's. */
+  password?: string;
+  username?: string;
+  /** For `SELECT`. Default 0. */
+  database?: number;
+  /** How long an answer may take, connecting included, in milliseconds; a handshake waits for it. Default 1,000. */
+  timeout?: number;
+}
+
+/** One session for each key. Its connection keeps a Node.js program alive until `close()`. */
+export class RedisSessionStore implements SessionStore, AsyncDisposable {
+  readonly #options: RedisSessionStoreOptions;
+  readonly #prefix: string;
+  readonly #timeout: number;
+  #connection: Promise<RespConnection> | undefined;
+
+  constructor(options: RedisSessionStoreOptions) {
+    this.#options = options;
+    this.#prefix = options.prefix ?? "wassl:session:";
+    this.#timeout = options.timeout ?? 1_000;
+    if (typeof options.connect !== "function" || !(this.#timeout > 0)) {
+      throw new TlsError("invalid-argument", "connect must be a function, and timeout more than 0 ms");
+    }
+  }
+
+  async get(key: string): Promise<Uint8Array | undefined> {
+    return bytesOf(await this.#command("GET", this.#prefix + key));
+  }
+
+  async put(key: string, session: Uint8Array, expires: number): Promise<void> {
+    const left = Math.floor(expires - Date.now());
+    if (left > 0) await this.#command("SET", this.#prefix + key, session, "PX", String(left));
+  }
+
+  async take(key: string): Promise<Uint8Array | undefined> {
+    return bytesOf(await this.#command("GETDEL", this.#prefix + key));
+  }
+
+  /** Closes the connection; the next use opens a new one. */
+  async close(): Promise<void> {
+    const connection = this.#connection;
+    this.#connection = undefined;
+    await (await connection?.catch(() => undefined))?.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #command(...parts: (string | Uint8Array)[]) {
+    const connecting = this.#connection ?? this.#begin();
+    let late = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const tooLate = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        late = true;
+        reject(new TlsError("timeout", `Redis did not answer within ${this.#timeout} ms`));
+      }, this.#timeout);
+    });
+    try {
+      const connection = await Promise.race([connecting, tooLate]);
+      return await Promise.race([connection.command(...parts), tooLate]);
+    } catch (error) {
+      // Replies have no numbers: who does not wait for one must not wait for the next on that connection either.
+      if (late) {
+        this.#forget(connecting);
+        connecting.then(
+          (connection) => connection.abort(error),
+          () => {},
+        );
+      }
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #begin(): Promise<RespConnection> {
+    const connecting = this.#connect();
+    this.#connection = connecting;
+    connecting
+      .then((connection) => connection.ended)
+      .catch(() => {})
+      .then(() => this.#forget(connecting));
+    return connecting;
+  }
+
+  #forget(connecting: Promise<RespConnection>): void {
+    if (this.#connection === connecting) this.#connection = undefined;
+  }
+
+  async #connect(): Promise<RespConnection> {
+    const { username, password, database = 0 } = this.#options;
+    let connection: RespConnection | undefined;
+    try {
+      connection = new RespConnection(await this.#options.connect());
+      if (password !== undefined) await connection.command("AUTH", ...(username ? [username] : []), password);
+      if (database !== 0) await connection.command("SELECT", String(database));
+      return connection;
+    } catch (error) {
+      connection?.abort(error);
+      throw error;
+    }
+  }
+}
+
+function bytesOf(reply: unknown): Uint8Array | undefined {
+  return reply instanceof Uint8Array ? reply : undefined;
+}

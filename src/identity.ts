@@ -156,7 +156,7 @@ function useIdentity(ctx: SslContext, { cert, key, pkcs12, passphrase }: Identit
 }
 
 /** The name as it is compared and sent: without brackets and final dot, in ASCII. */
-function canonicalName(hostname: unknown): string {
+export function canonicalName(hostname: unknown): string {
   if (typeof hostname !== "string" || hostname === "") {
     throw new TlsError("invalid-argument", "hostname must say whom to talk to: a DNS name or an IP address");
   }

@@ -21,6 +21,7 @@ export {
 export type { EofPolicy } from "./failure.js";
 export type { CertificateData, ClientIdentity, Identity, ServerIdentity } from "./identity.js";
 export { type LoadOptions, OpenSsl } from "./openssl/openssl.js";
+export type { ChainFailure, Purpose, VerifyFlag, VerifyResult } from "./openssl/verify.js";
 export { X509 } from "./openssl/x509.js";
 export type { TlsEvent } from "./pump.js";
 export { MemorySessionStore, type MemorySessionStoreOptions } from "./sessions/memory.js";
@@ -34,3 +35,5 @@ export {
 } from "./start-tls.js";
 export type { ShutdownOptions, ShutdownResult, TlsStream } from "./stream.js";
 export type { Transport } from "./transport.js";
+export { type Certificates, type VerifyChainOptions, verifyChain } from "./verify-chain.js";
+export type { VerifyOptions } from "./verify-options.js";

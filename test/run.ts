@@ -26,6 +26,7 @@ import { parseArgs } from "node:util";
 import { type BuildOptions, build, type Plugin } from "esbuild";
 import { chromium } from "playwright-core";
 import { makeCerts } from "./peers/certs.ts";
+import { makeChains } from "./peers/chains.ts";
 import { Peers } from "./peers/index.ts";
 import { killAtEnd } from "./processes.ts";
 import { type Report, Results } from "./report.ts";
@@ -62,6 +63,14 @@ async function main(): Promise<void> {
   console.log(`seed ${seed}`);
   const certs = makeCerts(tools.openssl, join(folder, "certs"));
   const peers = new Peers({ tools, certs, folder });
+  const chains = makeChains(tools.openssl, join(folder, "chains"), {
+    givenRoot: certs.caPem,
+    givenInter: certs.intermediatePem,
+    expired: readFileSync(certs.file("expired", "cert"), "utf8"),
+    notYetValid: readFileSync(certs.file("notYetValid", "cert"), "utf8"),
+  });
+  // It is told below, where it is waited for.
+  chains.catch(() => {});
   const { file: _file, caFile: _caFile, intermediateFile: _intermediateFile, ...publicCerts } = certs;
   installPackage();
   const wanted = runtimes.filter((name) => options.runtime.includes(name));
@@ -74,7 +83,11 @@ async function main(): Promise<void> {
   const wasm = join(folder, "node_modules", "wassl", "dist", "binding", "openssl.wasm");
   mkdirSync(web, { recursive: true });
   if (existsSync(wasm)) cpSync(wasm, join(web, "openssl.wasm"));
-  const server = await startServer({ config: { seed, certs: publicCerts }, peers, files: web });
+  const server = await startServer({
+    config: { seed, certs: publicCerts, chains: await chains },
+    peers,
+    files: web,
+  });
 
   const run = async (name: RuntimeName, suite: Suite) => {
     const started = Date.now();

@@ -90,65 +90,8 @@ EXPORT int tls_SSL_CTX_set_alpn(SSL_CTX *ctx, const uint8_t *wire, size_t length
     return 1;
 }
 
-/* The end of a PEM text: nothing more begins. Any other error is a broken block. */
-static int at_end_of_pem(int count)
-{
-    unsigned long e = ERR_peek_last_error();
-
-    if (count == 0 || ERR_GET_LIB(e) != ERR_LIB_PEM || ERR_GET_REASON(e) != PEM_R_NO_START_LINE)
-        return 0;
-    ERR_clear_error();
-    return 1;
-}
-
-/* All certificates of a PEM text, or the one of a DER block; all or nothing. */
-static STACK_OF(X509) *parse_certificates(const uint8_t *data, size_t length)
-{
-    STACK_OF(X509) *list = sk_X509_new_null();
-    X509 *x = NULL;
-    BIO *in = NULL;
-
-    if (list == NULL)
-        return NULL;
-    if (tls_looks_like_pem(data, length)) {
-        if ((in = BIO_new_mem_buf(data, (int)length)) == NULL)
-            goto failed;
-        while ((x = PEM_read_bio_X509(in, NULL, NULL, NULL)) != NULL) {
-            if (!sk_X509_push(list, x))
-                goto failed;
-            x = NULL;
-        }
-        if (!at_end_of_pem(sk_X509_num(list)))
-            goto failed;
-        BIO_free(in);
-        return list;
-    }
-    if ((x = tls_d2i_X509(data, length)) != NULL && sk_X509_push(list, x))
-        return list;
-failed:
-    X509_free(x);
-    BIO_free(in);
-    OSSL_STACK_OF_X509_free(list);
-    return NULL;
-}
-
-EXPORT int tls_SSL_CTX_add_ca(SSL_CTX *ctx, const uint8_t *data, size_t length)
-{
-    STACK_OF(X509) *list = parse_certificates(data, length);
-    int i, count = 0;
-
-    if (list == NULL)
-        return 0;
-    for (i = 0; i < sk_X509_num(list); i++) {
-        if (!X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), sk_X509_value(list, i))) {
-            count = 0;
-            break;
-        }
-        count++;
-    }
-    OSSL_STACK_OF_X509_free(list);
-    return count;
-}
+EXPORT X509_STORE *tls_SSL_CTX_get_cert_store(SSL_CTX *c) { return SSL_CTX_get_cert_store(c); }
+EXPORT X509_VERIFY_PARAM *tls_SSL_CTX_get0_param(SSL_CTX *c) { return SSL_CTX_get0_param(c); }
 
 EXPORT int tls_SSL_CTX_send_ca_names(SSL_CTX *ctx)
 {
@@ -161,45 +104,9 @@ EXPORT int tls_SSL_CTX_send_ca_names(SSL_CTX *ctx)
     return ok;
 }
 
-EXPORT int tls_SSL_CTX_add_crl(SSL_CTX *ctx, const uint8_t *data, size_t length)
-{
-    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
-    const unsigned char *p = data;
-    X509_CRL *crl;
-    BIO *in;
-    int count = 0;
-
-    if (!tls_looks_like_pem(data, length)) {
-        if ((crl = d2i_X509_CRL(NULL, &p, (long)length)) == NULL)
-            return 0;
-        count = X509_STORE_add_crl(store, crl);
-        X509_CRL_free(crl);
-        return count;
-    }
-    if ((in = BIO_new_mem_buf(data, (int)length)) == NULL)
-        return 0;
-    while ((crl = PEM_read_bio_X509_CRL(in, NULL, NULL, NULL)) != NULL) {
-        int added = X509_STORE_add_crl(store, crl);
-
-        X509_CRL_free(crl);
-        if (!added) {
-            BIO_free(in);
-            return 0;
-        }
-        count++;
-    }
-    BIO_free(in);
-    return at_end_of_pem(count) ? count : 0;
-}
-
-EXPORT int tls_SSL_CTX_set_verify_flags(SSL_CTX *ctx, unsigned long flags)
-{
-    return X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), flags);
-}
-
 EXPORT int tls_SSL_CTX_use_certificate_chain(SSL_CTX *ctx, const uint8_t *data, size_t length)
 {
-    STACK_OF(X509) *list = parse_certificates(data, length);
+    STACK_OF(X509) *list = tls_parse_certificates(data, length);
     int ok = 0;
 
     if (list == NULL)

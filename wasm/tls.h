@@ -110,13 +110,10 @@ int tls_SSL_CTX_set1_sigalgs_list(SSL_CTX *, const char *);   /* Fills the queue
 int tls_SSL_CTX_set_alpn(SSL_CTX *, const uint8_t *, size_t); /* wire format; a client offers it, a server chooses by it,
                                                                  in this order, or refuses with no_application_protocol.
                                                                  Fills the queue. */
-int tls_SSL_CTX_add_ca(SSL_CTX *, const uint8_t *, size_t);   /* PEM (one or more) or DER: trust anchors. Returns how many
-                                                                 were added, 0 = none, or one of them was broken: then
-                                                                 none is. Fills the queue. */
+X509_STORE *tls_SSL_CTX_get_cert_store(SSL_CTX *);            /* borrows: whom it trusts; see verify.c */
+X509_VERIFY_PARAM *tls_SSL_CTX_get0_param(SSL_CTX *);         /* borrows: how it verifies; connections made later have it */
 int tls_SSL_CTX_send_ca_names(SSL_CTX *);                     /* a server tells clients whose certificates it takes: those
                                                                  of the trust anchors so far. Fills the queue. */
-int tls_SSL_CTX_add_crl(SSL_CTX *, const uint8_t *, size_t);  /* the same for CRLs. Checking is switched on with flags. */
-int tls_SSL_CTX_set_verify_flags(SSL_CTX *, unsigned long);   /* X509_V_FLAG_* */
 int tls_SSL_CTX_use_certificate_chain(SSL_CTX *, const uint8_t *, size_t); /* PEM, leaf first, or one DER. Fills the queue. */
 int tls_SSL_CTX_use_PrivateKey(SSL_CTX *, const uint8_t *, size_t, const char *pass); /* PEM or DER; pass may be 0.
                                                                  Must match the certificate. Fills the queue. */
@@ -298,12 +295,59 @@ void tls_X509_free(X509 *);
 tls_bytes *tls_i2d_X509(X509 *);             /* bytes */
 tls_bytes *tls_X509_subject(X509 *);         /* bytes: RFC 2253, UTF-8 */
 tls_bytes *tls_X509_issuer(X509 *);          /* the same */
-tls_bytes *tls_X509_subject_alt_names(X509 *); /* bytes: one per line, "DNS:example.org"; empty when there are none */
+tls_bytes *tls_X509_subject_alt_names(X509 *); /* bytes: for each the length in one little-endian word, and
+                                                "DNS:example.org"; empty when there are none */
 tls_bytes *tls_X509_serial(X509 *);          /* bytes: hexadecimal */
 tls_bytes *tls_X509_public_key(X509 *);      /* bytes: "EC prime256v1 256" — algorithm, group if any, bits */
+tls_bytes *tls_i2d_X509_PUBKEY(X509 *);      /* bytes: SubjectPublicKeyInfo */
+tls_bytes *tls_X509_sha1(X509 *);            /* bytes: 20 */
 tls_bytes *tls_X509_sha256(X509 *);          /* bytes: 32 */
 double tls_X509_not_before(X509 *);          /* seconds since 1970, NaN when malformed */
 double tls_X509_not_after(X509 *);
+
+STACK_OF(X509) *tls_sk_X509_new(void);       /* owns: tls_sk_X509_free */
+void tls_sk_X509_free(STACK_OF(X509) *);     /* and the certificates in it; 0 is allowed */
+int tls_sk_X509_add(STACK_OF(X509) *, const uint8_t *, size_t); /* PEM (one or more) or DER. Returns how many were added,
+                                                0 = one was broken, or there was none: then none is. Fills the queue. */
+int tls_sk_X509_num(const STACK_OF(X509) *);
+X509 *tls_sk_X509_value(const STACK_OF(X509) *, int); /* borrows */
+
+/* ---- verify.c: X509_STORE, X509_VERIFY_PARAM, and the verification of a chain ----------------------------------- */
+
+X509_STORE *tls_X509_STORE_new(void);        /* owns: tls_X509_STORE_free. Fills the queue. */
+void tls_X509_STORE_free(X509_STORE *);
+X509_VERIFY_PARAM *tls_X509_STORE_get0_param(X509_STORE *); /* borrows */
+int tls_X509_STORE_add_ca(X509_STORE *, const uint8_t *, size_t);  /* trust anchors, as tls_sk_X509_add */
+int tls_X509_STORE_add_crl(X509_STORE *, const uint8_t *, size_t); /* the same for CRLs. Checking is switched on with flags. */
+
+/*
+ * Verification parameters: each replaces what was set before; flags are added. Those with an int result fail on a name
+ * that OpenSSL does not know, or a lack of memory.
+ */
+void tls_X509_VERIFY_PARAM_set_time(X509_VERIFY_PARAM *, double seconds); /* since 1970, instead of now */
+void tls_X509_VERIFY_PARAM_set_depth(X509_VERIFY_PARAM *, int);
+void tls_X509_VERIFY_PARAM_set_flags(X509_VERIFY_PARAM *, uint32_t);      /* X509_V_FLAG_* */
+void tls_X509_VERIFY_PARAM_set_hostflags(X509_VERIFY_PARAM *, uint32_t);  /* X509_CHECK_FLAG_* */
+void tls_X509_VERIFY_PARAM_set_auth_level(X509_VERIFY_PARAM *, int);      /* in a connection the SSL's own level counts
+                                                                             unless this is set */
+int tls_X509_VERIFY_PARAM_set_purpose(X509_VERIFY_PARAM *, const char *); /* "sslserver" … as openssl-verify(1) */
+int tls_X509_VERIFY_PARAM_set1_host(X509_VERIFY_PARAM *, const char *);
+int tls_X509_VERIFY_PARAM_set1_ip_asc(X509_VERIFY_PARAM *, const char *);
+int tls_X509_VERIFY_PARAM_set1_email(X509_VERIFY_PARAM *, const char *);
+
+/*
+ * Builds and verifies a chain: the first certificate is the leaf, the others may help. Each failure is recorded, and the
+ * verification goes on. owns: tls_verification_free. 0 = it could not be done, for want of memory. Leaves the queue empty
+ * otherwise.
+ */
+typedef struct tls_verification tls_verification;
+tls_verification *tls_X509_verify_cert(X509_STORE *, STACK_OF(X509) *certificates);
+void tls_verification_free(tls_verification *);
+STACK_OF(X509) *tls_verification_chain(tls_verification *); /* borrows: leaf first, as far as it was built */
+int tls_verification_failures(tls_verification *);          /* how many; 0 = the chain is good */
+int tls_verification_error(tls_verification *, int i);      /* X509_V_ERR_*; 0 is OpenSSL's verdict */
+int tls_verification_depth(tls_verification *, int i);
+X509 *tls_verification_certificate(tls_verification *, int i); /* borrows; 0 = OpenSSL names none */
 
 /* ---- shared among the .c files, not exported -------------------------------------------------------------- */
 
@@ -321,5 +365,7 @@ void tls_message_callback(int write_p, int version, int type, const void *, size
 tls_bytes *tls_bytes_new(const void *, size_t);
 tls_bytes *tls_bytes_from_bio(BIO *); /* takes the memory BIO */
 int tls_looks_like_pem(const uint8_t *, size_t);
+int tls_at_end_of_pem(int count);     /* after `count` objects: nothing more begins. Any other error is a broken block. */
+STACK_OF(X509) *tls_parse_certificates(const uint8_t *, size_t); /* all of a PEM text, or the one of a DER block; or 0 */
 
 #endif

@@ -1,4 +1,4 @@
-/* Certificates: read, and told in words. */
+/* Certificates: read, one or many, and told in words. */
 #include "tls.h"
 
 #include <math.h>
@@ -31,6 +31,69 @@ EXPORT X509 *tls_d2i_X509(const uint8_t *data, size_t length)
 
 EXPORT void tls_X509_free(X509 *x) { X509_free(x); }
 
+int tls_at_end_of_pem(int count)
+{
+    unsigned long e = ERR_peek_last_error();
+
+    if (count == 0 || ERR_GET_LIB(e) != ERR_LIB_PEM || ERR_GET_REASON(e) != PEM_R_NO_START_LINE)
+        return 0;
+    ERR_clear_error();
+    return 1;
+}
+
+STACK_OF(X509) *tls_parse_certificates(const uint8_t *data, size_t length)
+{
+    STACK_OF(X509) *list = sk_X509_new_null();
+    X509 *x = NULL;
+    BIO *in = NULL;
+
+    if (list == NULL)
+        return NULL;
+    if (tls_looks_like_pem(data, length)) {
+        if ((in = BIO_new_mem_buf(data, (int)length)) == NULL)
+            goto failed;
+        while ((x = PEM_read_bio_X509(in, NULL, NULL, NULL)) != NULL) {
+            if (!sk_X509_push(list, x))
+                goto failed;
+            x = NULL;
+        }
+        if (!tls_at_end_of_pem(sk_X509_num(list)))
+            goto failed;
+        BIO_free(in);
+        return list;
+    }
+    if ((x = tls_d2i_X509(data, length)) != NULL && sk_X509_push(list, x))
+        return list;
+failed:
+    X509_free(x);
+    BIO_free(in);
+    OSSL_STACK_OF_X509_free(list);
+    return NULL;
+}
+
+EXPORT STACK_OF(X509) *tls_sk_X509_new(void) { return sk_X509_new_null(); }
+EXPORT void tls_sk_X509_free(STACK_OF(X509) *list) { OSSL_STACK_OF_X509_free(list); }
+EXPORT int tls_sk_X509_num(const STACK_OF(X509) *list) { return list == NULL ? 0 : sk_X509_num(list); }
+EXPORT X509 *tls_sk_X509_value(const STACK_OF(X509) *list, int i) { return sk_X509_value(list, i); }
+
+EXPORT int tls_sk_X509_add(STACK_OF(X509) *list, const uint8_t *data, size_t length)
+{
+    STACK_OF(X509) *more = tls_parse_certificates(data, length);
+    int count, i;
+
+    if (more == NULL)
+        return 0;
+    count = sk_X509_num(more);
+    if (!sk_X509_reserve(list, count)) {
+        OSSL_STACK_OF_X509_free(more);
+        return 0;
+    }
+    for (i = 0; i < count; i++)
+        sk_X509_push(list, sk_X509_value(more, i));
+    sk_X509_free(more);
+    return count;
+}
+
 EXPORT tls_bytes *tls_i2d_X509(X509 *x)
 {
     int length = i2d_X509(x, NULL);
@@ -57,17 +120,24 @@ static tls_bytes *print_name(const X509_NAME *name)
 EXPORT tls_bytes *tls_X509_subject(X509 *x) { return print_name(X509_get_subject_name(x)); }
 EXPORT tls_bytes *tls_X509_issuer(X509 *x) { return print_name(X509_get_issuer_name(x)); }
 
+/* With its length before each: a name may hold any character, those between names too. */
 EXPORT tls_bytes *tls_X509_subject_alt_names(X509 *x)
 {
     GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
-    BIO *out = BIO_new(BIO_s_mem());
+    BIO *out = BIO_new(BIO_s_mem()), *name = BIO_new(BIO_s_mem());
     int i;
 
-    for (i = 0; out != NULL && i < sk_GENERAL_NAME_num(names); i++) {
-        if (i > 0)
-            BIO_write(out, "\n", 1);
-        GENERAL_NAME_print(out, sk_GENERAL_NAME_value(names, i));
+    for (i = 0; out != NULL && name != NULL && i < sk_GENERAL_NAME_num(names); i++) {
+        char *text;
+        uint32_t length;
+
+        (void)BIO_reset(name);
+        GENERAL_NAME_print(name, sk_GENERAL_NAME_value(names, i));
+        length = (uint32_t)BIO_get_mem_data(name, &text);
+        BIO_write(out, &length, sizeof length);
+        BIO_write(out, text, (int)length);
     }
+    BIO_free(name);
     GENERAL_NAMES_free(names);
     return tls_bytes_from_bio(out);
 }
@@ -99,15 +169,30 @@ EXPORT tls_bytes *tls_X509_public_key(X509 *x)
     return tls_bytes_from_bio(out);
 }
 
-EXPORT tls_bytes *tls_X509_sha256(X509 *x)
+EXPORT tls_bytes *tls_i2d_X509_PUBKEY(X509 *x)
+{
+    X509_PUBKEY *key = X509_get_X509_PUBKEY(x);
+    int length = i2d_X509_PUBKEY(key, NULL);
+    tls_bytes *b = length <= 0 ? NULL : tls_bytes_new(NULL, (size_t)length);
+    unsigned char *p = b == NULL ? NULL : b->data;
+
+    if (b != NULL)
+        i2d_X509_PUBKEY(key, &p);
+    return b;
+}
+
+static tls_bytes *fingerprint(const X509 *x, const EVP_MD *md)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int length;
 
-    if (!X509_digest(x, EVP_sha256(), digest, &length))
+    if (!X509_digest(x, md, digest, &length))
         return NULL;
     return tls_bytes_new(digest, length);
 }
+
+EXPORT tls_bytes *tls_X509_sha1(X509 *x) { return fingerprint(x, EVP_sha1()); }
+EXPORT tls_bytes *tls_X509_sha256(X509 *x) { return fingerprint(x, EVP_sha256()); }
 
 static double seconds(const ASN1_TIME *t)
 {

@@ -56,10 +56,9 @@ export interface Abi {
   tls_SSL_CTX_set1_groups_list(ctx: number, ptr: number): number;
   tls_SSL_CTX_set1_sigalgs_list(ctx: number, ptr: number): number;
   tls_SSL_CTX_set_alpn(ctx: number, ptr: number, length: number): number;
-  tls_SSL_CTX_add_ca(ctx: number, ptr: number, length: number): number;
   tls_SSL_CTX_send_ca_names(ctx: number): number;
-  tls_SSL_CTX_add_crl(ctx: number, ptr: number, length: number): number;
-  tls_SSL_CTX_set_verify_flags(ctx: number, value: number): number;
+  tls_SSL_CTX_get_cert_store(ctx: number): number;
+  tls_SSL_CTX_get0_param(ctx: number): number;
   tls_SSL_CTX_use_certificate_chain(ctx: number, ptr: number, length: number): number;
   tls_SSL_CTX_use_PrivateKey(ctx: number, ptr: number, length: number, pass: number): number;
   tls_SSL_CTX_use_PKCS12(ctx: number, ptr: number, length: number, pass: number): number;
@@ -177,9 +176,37 @@ export interface Abi {
   tls_X509_subject_alt_names(x509: number): number;
   tls_X509_serial(x509: number): number;
   tls_X509_public_key(x509: number): number;
+  tls_i2d_X509_PUBKEY(x509: number): number;
+  tls_X509_sha1(x509: number): number;
   tls_X509_sha256(x509: number): number;
   tls_X509_not_before(x509: number): number;
   tls_X509_not_after(x509: number): number;
+  tls_sk_X509_new(): number;
+  tls_sk_X509_free(list: number): void;
+  tls_sk_X509_add(list: number, ptr: number, length: number): number;
+  tls_sk_X509_num(list: number): number;
+  tls_sk_X509_value(list: number, index: number): number;
+  tls_X509_STORE_new(): number;
+  tls_X509_STORE_free(store: number): void;
+  tls_X509_STORE_get0_param(store: number): number;
+  tls_X509_STORE_add_ca(store: number, ptr: number, length: number): number;
+  tls_X509_STORE_add_crl(store: number, ptr: number, length: number): number;
+  tls_X509_VERIFY_PARAM_set_time(param: number, seconds: number): void;
+  tls_X509_VERIFY_PARAM_set_depth(param: number, value: number): void;
+  tls_X509_VERIFY_PARAM_set_flags(param: number, value: number): void;
+  tls_X509_VERIFY_PARAM_set_hostflags(param: number, value: number): void;
+  tls_X509_VERIFY_PARAM_set_auth_level(param: number, value: number): void;
+  tls_X509_VERIFY_PARAM_set_purpose(param: number, ptr: number): number;
+  tls_X509_VERIFY_PARAM_set1_host(param: number, ptr: number): number;
+  tls_X509_VERIFY_PARAM_set1_ip_asc(param: number, ptr: number): number;
+  tls_X509_VERIFY_PARAM_set1_email(param: number, ptr: number): number;
+  tls_X509_verify_cert(store: number, certificates: number): number;
+  tls_verification_free(verification: number): void;
+  tls_verification_chain(verification: number): number;
+  tls_verification_failures(verification: number): number;
+  tls_verification_error(verification: number, index: number): number;
+  tls_verification_depth(verification: number, index: number): number;
+  tls_verification_certificate(verification: number, index: number): number;
 }
 
 /** The version of `tls.h` that this code was written for. */

@@ -2,6 +2,7 @@ import { TlsError } from "../errors.js";
 import type { BioPair } from "./bio-pair.js";
 import { bytesOf, type Library, Owned, requireBytes } from "./library.js";
 import { Ssl } from "./ssl.js";
+import { addCaCert, addCrl, setVerifyParam, type VerifyParam } from "./verify.js";
 
 /** `TLS_client_method()` and its siblings. */
 export type Role = "client" | "server" | "dtls-client" | "dtls-server";
@@ -97,9 +98,23 @@ export class SslContext extends Owned {
     this.library.abi.tls_SSL_CTX_set_verify_depth(this.ptr, depth);
   }
 
-  /** `X509_V_FLAG_*` */
+  /** `X509_V_FLAG_*`, added to those that are set. */
   setVerifyFlags(flags: number): void {
-    this.#set("verify flags", (c) => this.library.abi.tls_SSL_CTX_set_verify_flags(c, flags));
+    const { abi } = this.library;
+    abi.tls_X509_VERIFY_PARAM_set_flags(abi.tls_SSL_CTX_get0_param(this.ptr), flags);
+  }
+
+  /**
+   * `SSL_CTX_get0_param(3)` and `X509_VERIFY_PARAM_set_flags(3)` with its siblings: how the connections that are made
+   * from now on verify their peer. `purpose` is by default "sslserver" for a client and "sslclient" for a server.
+   */
+  setVerifyParam(param: VerifyParam): void {
+    setVerifyParam(this.library, this.library.abi.tls_SSL_CTX_get0_param(this.ptr), param);
+  }
+
+  /** `SSL_CTX_get_cert_store(3)`, which goes when the context goes. */
+  get #store(): number {
+    return this.library.abi.tls_SSL_CTX_get_cert_store(this.ptr);
   }
 
   /** 0 to 5; OpenSSL's default is 2. */
@@ -157,7 +172,7 @@ export class SslContext extends Owned {
 
   /** Trust anchors: PEM, one or several, or one DER. All or none of them. Returns how many. */
   addCaCert(data: string | Uint8Array): number {
-    return this.#setBytes("CA certificate", data, (c, p, n) => this.library.abi.tls_SSL_CTX_add_ca(c, p, n));
+    return addCaCert(this.library, this.#store, data);
   }
 
   /** A server that asks for certificates tells clients the names of the trust anchors that it has by now. */
@@ -167,7 +182,7 @@ export class SslContext extends Owned {
 
   /** Revocation lists: PEM, one or several, or one DER. They count once `setVerifyFlags` asks for them. */
   addCrl(data: string | Uint8Array): number {
-    return this.#setBytes("CRL", data, (c, p, n) => this.library.abi.tls_SSL_CTX_add_crl(c, p, n));
+    return addCrl(this.library, this.#store, data);
   }
 
   /** Our certificate and those above it: PEM, leaf first, or one DER. */

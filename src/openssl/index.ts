@@ -20,4 +20,14 @@ export type {
 export { type LoadOptions, OpenSsl } from "./openssl.js";
 export { SslSession } from "./session.js";
 export { Ssl, type SslFailure, type VerifyFailure } from "./ssl.js";
+export {
+  type ChainFailure,
+  type Purpose,
+  type VerifyFlag,
+  type VerifyParam,
+  type VerifyResult,
+  X509_CHECK_FLAG,
+  X509_V_FLAG,
+  X509Store,
+} from "./verify.js";
 export { X509 } from "./x509.js";

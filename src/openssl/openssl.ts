@@ -5,6 +5,7 @@ import { BioPair } from "./bio-pair.js";
 import { type Role, SslContext } from "./context.js";
 import { Library } from "./library.js";
 import { SslSession } from "./session.js";
+import { X509Store } from "./verify.js";
 import { X509 } from "./x509.js";
 
 export interface LoadOptions {
@@ -75,6 +76,16 @@ export class OpenSsl {
   /** Reads a certificate, PEM or DER. */
   parseX509(data: string | Uint8Array): X509 {
     return X509.parse(this.#library, data);
+  }
+
+  /** Reads all certificates of a PEM text, of which there must be one at least, or the one of a DER block. */
+  parseCertificates(data: string | Uint8Array): X509[] {
+    return X509.parseAll(this.#library, data);
+  }
+
+  /** Whom to trust, and how to verify, for certificates outside of a handshake. */
+  newX509Store(): X509Store {
+    return X509Store.create(this.#library);
   }
 
   /** Reads what {@link SslSession.toDer} wrote. */

@@ -1,4 +1,4 @@
-import { bytesOf, type Library } from "./library.js";
+import { bytesOf, type Library, Owned } from "./library.js";
 
 interface Fields {
   subject: string;
@@ -7,8 +7,10 @@ interface Fields {
   notBefore: Date;
   notAfter: Date;
   serialNumber: string;
+  sha1Fingerprint: string;
   sha256Fingerprint: string;
   publicKey: string;
+  publicKeyDer: Uint8Array;
 }
 
 /**
@@ -42,6 +44,25 @@ export class X509 {
     }
   }
 
+  /** Reads all certificates of a PEM text, or the one of a DER block. @internal */
+  static parseAll(library: Library, data: string | Uint8Array): X509[] {
+    const list = new CertificateList(library);
+    try {
+      list.add(data, "the certificates");
+      return X509.copyAll(library, list.ptr);
+    } finally {
+      list.free();
+    }
+  }
+
+  /** From a `STACK_OF(X509)` that stays its owner's. @internal */
+  static copyAll(library: Library, stack: number): X509[] {
+    const { abi } = library;
+    return Array.from({ length: abi.tls_sk_X509_num(stack) }, (_, i) =>
+      X509.copy(library, abi.tls_sk_X509_value(stack, i)),
+    );
+  }
+
   /** From a pointer that stays its owner's. @internal */
   static copy(library: Library, ptr: number): X509 {
     const der = library.memory.takeBytes(library.abi.tls_i2d_X509(ptr));
@@ -70,6 +91,10 @@ export class X509 {
   get serialNumber(): string {
     return this.#read().serialNumber;
   }
+  /** "AA:BB:…", 20 bytes: for comparison with what other programs show, and not to pin by. */
+  get sha1Fingerprint(): string {
+    return this.#read().sha1Fingerprint;
+  }
   /** "AA:BB:…", 32 bytes. */
   get sha256Fingerprint(): string {
     return this.#read().sha256Fingerprint;
@@ -78,8 +103,14 @@ export class X509 {
   get publicKey(): string {
     return this.#read().publicKey;
   }
+  /** The same as DER, SubjectPublicKeyInfo (RFC 5280 §4.1.2.7): what WebCrypto imports as "spki". */
+  get publicKeyDer(): Uint8Array {
+    return this.#read().publicKeyDer;
+  }
   get pem(): string {
-    const base64 = btoa(String.fromCharCode(...this.der));
+    let binary = "";
+    for (const byte of this.der) binary += String.fromCharCode(byte);
+    const base64 = btoa(binary);
     return `-----BEGIN CERTIFICATE-----\n${base64.replace(/.{1,64}/g, "$&\n")}-----END CERTIFICATE-----\n`;
   }
 
@@ -90,21 +121,61 @@ export class X509 {
     const ptr = memory.withBytes(this.der, (at, length) => abi.tls_d2i_X509(at, length));
     this.#library.check(ptr, "a certificate cannot be read");
     try {
-      const names = memory.takeText(abi.tls_X509_subject_alt_names(ptr)) ?? "";
-      const digest = memory.takeBytes(abi.tls_X509_sha256(ptr)) ?? new Uint8Array(0);
       this.#fields = {
         subject: memory.takeText(abi.tls_X509_subject(ptr)) ?? "",
         issuer: memory.takeText(abi.tls_X509_issuer(ptr)) ?? "",
-        subjectAltName: names === "" ? [] : names.split("\n"),
+        subjectAltName: textsOf(memory.takeBytes(abi.tls_X509_subject_alt_names(ptr))),
         notBefore: new Date(abi.tls_X509_not_before(ptr) * 1000),
         notAfter: new Date(abi.tls_X509_not_after(ptr) * 1000),
         serialNumber: memory.takeText(abi.tls_X509_serial(ptr)) ?? "",
-        sha256Fingerprint: Array.from(digest, (b) => b.toString(16).padStart(2, "0").toUpperCase()).join(":"),
+        sha1Fingerprint: hex(memory.takeBytes(abi.tls_X509_sha1(ptr))),
+        sha256Fingerprint: hex(memory.takeBytes(abi.tls_X509_sha256(ptr))),
         publicKey: memory.takeText(abi.tls_X509_public_key(ptr)) ?? "unknown",
+        publicKeyDer: memory.takeBytes(abi.tls_i2d_X509_PUBKEY(ptr)) ?? new Uint8Array(0),
       };
       return this.#fields;
     } finally {
       abi.tls_X509_free(ptr);
     }
   }
+}
+
+/** `STACK_OF(X509)`. Not public. */
+export class CertificateList extends Owned {
+  constructor(library: Library) {
+    library.abi.tls_ERR_clear_error();
+    super(library, library.check(library.abi.tls_sk_X509_new(), "no list of certificates"));
+  }
+
+  /** All of a PEM text, or the one of a DER block, or none of them. */
+  add(data: string | Uint8Array, what: string): void {
+    const { abi, memory } = this.library;
+    abi.tls_ERR_clear_error();
+    const count = memory.withBytes(bytesOf(data, what), (at, length) =>
+      abi.tls_sk_X509_add(this.ptr, at, length),
+    );
+    this.library.check(count, `${what} cannot be read`, "invalid-argument");
+  }
+
+  protected override release(ptr: number): void {
+    this.library.abi.tls_sk_X509_free(ptr);
+  }
+}
+
+const decoder = new TextDecoder();
+
+/** Texts with a length word before each (see tls.h). */
+function textsOf(bytes = new Uint8Array(0)): string[] {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const texts: string[] = [];
+  for (let at = 0; at < bytes.length; ) {
+    const end = at + 4 + view.getUint32(at, true);
+    texts.push(decoder.decode(bytes.subarray(at + 4, end)));
+    at = end;
+  }
+  return texts;
+}
+
+function hex(bytes = new Uint8Array(0)): string {
+  return Array.from(bytes, (b) => b.toString(16).padStart(2, "0").toUpperCase()).join(":");
 }

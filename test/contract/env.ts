@@ -2,11 +2,13 @@
 import type { Transport } from "wassl";
 import type { WebSocketLike } from "wassl/transports/websocket";
 import type { Certs } from "../peers/certs.ts";
+import type { Chains } from "../peers/chains.ts";
 
 export interface Config {
   /** Printed by the runner; `--seed` repeats a run. */
   seed: number;
   certs: Certs;
+  chains: Chains;
 }
 
 export interface WorkerLike {

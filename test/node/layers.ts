@@ -15,8 +15,10 @@ const allowed: Record<string, readonly string[]> = {
   "failure.ts": ["errors.ts", "record-edges.ts", "openssl/ssl.ts", "openssl/constants.ts"],
   "pump.ts": ["errors.ts", "record-edges.ts", "failure.ts", "openssl/bio-pair.ts", "openssl/ssl.ts"],
   "wire.ts": ["errors.ts", "transport.ts", "pump.ts", "openssl/library.ts"],
-  "identity.ts": ["errors.ts", "openssl/"],
-  "configure.ts": ["errors.ts", "failure.ts", "identity.ts", "pump.ts", "openssl/"],
+  "verify-options.ts": ["openssl/verify.ts"],
+  "identity.ts": ["errors.ts", "verify-options.ts", "openssl/"],
+  "configure.ts": ["errors.ts", "failure.ts", "identity.ts", "verify-options.ts", "pump.ts", "openssl/"],
+  "verify-chain.ts": ["errors.ts", "identity.ts", "verify-options.ts", "openssl/"],
   "stream.ts": ["errors.ts", "failure.ts", "configure.ts", "transport.ts", "pump.ts", "wire.ts", "openssl/"],
   "start-tls.ts": [
     "errors.ts",

@@ -1,0 +1,79 @@
+import { TlsError } from "./errors.js";
+import { type CertificateData, canonicalName } from "./identity.js";
+import { OpenSsl } from "./openssl/openssl.js";
+import type { VerifyResult } from "./openssl/verify.js";
+import { X509 } from "./openssl/x509.js";
+import { applyVerifyOptions, type VerifyOptions } from "./verify-options.js";
+
+/** A certificate, or in PEM several. */
+export type Certificates = CertificateData | X509;
+
+export interface VerifyChainOptions extends VerifyOptions {
+  /** The certificate in question. What follows it in a PEM text helps as `intermediates` do. */
+  leaf: Certificates;
+  /** Certificates that may help to build the chain, in any order. None of them is trusted for being here. */
+  intermediates?: Certificates | readonly Certificates[] | undefined;
+  /** The trust anchors: these are all, there is no hidden store. */
+  roots: Certificates | readonly Certificates[];
+  /**
+   * Whom the certificate must be for: a DNS name or an IP literal, as in `startTls`. Without any of `hostname`, `ip` and
+   * `email` a good chain says who it is, not that it is whom you mean. Where there are several, all must fit.
+   */
+  hostname?: string;
+  /** An IP address that the certificate must be for. */
+  ip?: string;
+  /** A mail address that the certificate must be for. */
+  email?: string;
+  /** How strong keys and signatures must be, 0 to 5 (`SSL_CTX_set_security_level(3)`). Default 2, as in a handshake. */
+  securityLevel?: number;
+  /** The OpenSSL to use. By default the one that connections share, loaded at first use. */
+  openssl?: OpenSsl;
+}
+
+/**
+ * Verifies a chain of certificates as a handshake would, and tells all that is wrong with it.
+ *
+ * A certificate that is not accepted is a result and no error: `ok` is false then.
+ *
+ * @throws TlsError "invalid-argument" for what is no certificate, no name or no option
+ */
+export async function verifyChain(options: VerifyChainOptions): Promise<VerifyResult> {
+  const identity = identityOf(options);
+  const openssl = options.openssl ?? (await OpenSsl.shared());
+  using store = openssl.newX509Store();
+  for (const root of listOf(options.roots, "roots")) store.addCaCert(dataOf(root));
+  applyVerifyOptions(store, options, {
+    purpose: options.purpose ?? "sslserver",
+    securityLevel: options.securityLevel ?? 2,
+    ...identity,
+  });
+  return store.verify([
+    dataOf(options.leaf),
+    ...listOf(options.intermediates ?? [], "intermediates").map(dataOf),
+  ]);
+}
+
+/** An identity that was meant to be checked, and is undefined by mistake, must not pass for one that is not asked for. */
+function identityOf(options: VerifyChainOptions) {
+  for (const name of ["hostname", "ip", "email"] as const) {
+    if (name in options && typeof options[name] !== "string") {
+      throw new TlsError("invalid-argument", `${name} is there, and is no string`);
+    }
+  }
+  const { hostname, ip, email } = options;
+  if (hostname === undefined) return { ip, email };
+  const name = canonicalName(hostname);
+  if (!/^[\d.]+$|:/.test(name)) return { hostname: name, ip, email };
+  if (ip !== undefined)
+    throw new TlsError("invalid-argument", "hostname is an IP address, and there is ip too");
+  return { ip: name, email };
+}
+
+function listOf<T extends Certificates>(value: T | readonly T[], what: string): readonly T[] {
+  if (value === undefined) throw new TlsError("invalid-argument", `there are no ${what}`);
+  return Array.isArray(value) ? (value as readonly T[]) : [value as T];
+}
+
+function dataOf(certificate: Certificates): CertificateData {
+  return certificate instanceof X509 ? certificate.der : certificate;
+}

@@ -1,0 +1,526 @@
+/** Verification of certificates, outside of a handshake and within: as `openssl verify` does it, and all of it told. */
+import QUnit from "qunit";
+import {
+  OpenSsl,
+  TlsError,
+  type VerifyChainOptions,
+  type VerifyFlag,
+  type VerifyResult,
+  verifyChain,
+} from "wassl";
+import * as ssl from "wassl/openssl";
+import { randomBytes } from "../fakes/random.ts";
+import { type ChainCase, recipes } from "../peers/chain-cases.ts";
+import { env } from "./env.ts";
+import { concat, sha256, text, tlsError, utf8 } from "./helpers.ts";
+
+let loaded: Promise<OpenSsl> | undefined;
+
+/** One instance for all tests of this file. */
+function openssl(): Promise<OpenSsl> {
+  loaded ??= OpenSsl.load(env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {});
+  return loaded;
+}
+
+const pem = (name: string) => {
+  const found = env.chains.pem[name];
+  if (found === undefined) throw new Error(`there is no certificate "${name}"`);
+  return found;
+};
+
+async function optionsOf(each: ChainCase): Promise<VerifyChainOptions> {
+  const { leaf, intermediates = [], roots, crls, time, purpose, flags, ...rest } = each;
+  return {
+    ...rest,
+    openssl: await openssl(),
+    leaf: pem(leaf),
+    intermediates: intermediates.map(pem),
+    roots: roots.map(pem),
+    ...(crls ? { crls: crls.map(pem) } : {}),
+    ...(time === undefined ? {} : { time: new Date(time * 1000) }),
+    ...(purpose ? { purpose: purpose as ssl.Purpose } : {}),
+    ...(flags ? { flags: flags as VerifyFlag[] } : {}),
+  };
+}
+
+/** A good chain, which a test changes. */
+const good = async (change: Partial<VerifyChainOptions> = {}): Promise<VerifyChainOptions> => ({
+  ...(await optionsOf({ leaf: "leaf", intermediates: ["inter"], roots: ["root"] })),
+  ...change,
+});
+
+const verdict = (result: VerifyResult) => (result.ok ? "ok" : (result.failures[0]?.error ?? "nothing"));
+
+QUnit.module("verifyChain", () => {
+  QUnit.test("every verdict and every error is that of openssl verify", async (assert) => {
+    const entries = Object.entries(env.chains.cases);
+    assert.true(entries.length > 100, `${entries.length} cases`);
+    for (const [name, { cli, ...each }] of entries) {
+      const result = await verifyChain(await optionsOf(each));
+      assert.strictEqual(result.ok, cli.ok, `${name}: ${verdict(result)}`);
+      const failures = result.ok ? [] : result.failures;
+      // It stops at some errors, and goes on after others; we always go on.
+      assert.deepEqual(
+        failures.slice(0, Math.max(cli.failures.length, 1)).map(({ code, depth }) => ({ code, depth })),
+        cli.failures,
+        `${name}: the errors`,
+      );
+      for (const { error, text, code, depth, certificate } of failures) {
+        assert.true(/^X509_V_ERR_[A-Z0-9_]*[A-Z][A-Z0-9_]*$/.test(error), `${name}: ${error} (${code})`);
+        assert.true(text.length > 5, `${name}: ${text}`);
+        if (certificate && result.chain[depth]) {
+          assert.deepEqual(
+            certificate.der,
+            result.chain[depth].der,
+            `${name}: ${error} is of depth ${depth}`,
+          );
+        }
+      }
+    }
+  });
+
+  QUnit.test("a good chain is told from the leaf to the trust anchor", async (assert) => {
+    const result = await verifyChain(
+      await optionsOf({
+        leaf: "long",
+        intermediates: ["inter", "three", "root", "two", "one"],
+        roots: ["otherRoot", "root"],
+        hostname: "host.wassl.test",
+      }),
+    );
+    assert.true(result.ok);
+    assert.deepEqual(
+      result.chain.map((each) => each.subject),
+      ["long", "three", "two", "one", "root"].map((name) => `CN=${name},O=Wassl chains`),
+    );
+    for (const [i, name] of ["long", "three", "two", "one", "root"].entries()) {
+      assert.strictEqual(result.chain[i]?.pem, pem(name), name);
+    }
+  });
+
+  QUnit.test("every failure is told, OpenSSL's own first", async (assert) => {
+    const result = await verifyChain(
+      await optionsOf({
+        leaf: "weakSignature",
+        intermediates: ["inter"],
+        roots: ["root"],
+        hostname: "elsewhere.wassl.test",
+        purpose: "sslclient",
+        time: Date.now() / 1000 + 60 * 86_400,
+        crls: ["rootCrl"],
+        securityLevel: 1,
+      }),
+    );
+    if (result.ok) throw new Error("it was accepted");
+    assert.deepEqual(
+      result.failures.map(({ error, depth }) => `${depth} ${error}`),
+      [
+        "0 X509_V_ERR_INVALID_PURPOSE",
+        "0 X509_V_ERR_CA_MD_TOO_WEAK",
+        "0 X509_V_ERR_HOSTNAME_MISMATCH",
+        "0 X509_V_ERR_UNABLE_TO_GET_CRL",
+        "1 X509_V_ERR_CRL_HAS_EXPIRED",
+        "2 X509_V_ERR_CRL_HAS_EXPIRED",
+        "0 X509_V_ERR_CERT_HAS_EXPIRED",
+      ],
+    );
+    assert.strictEqual(result.failures[1]?.text, "CA signature digest algorithm too weak");
+    assert.strictEqual(result.failures[1]?.certificate?.subject, "CN=weakSignature,O=Wassl chains");
+    assert.strictEqual(result.chain.length, 3);
+  });
+
+  QUnit.test("a chain that ends early is told as far as it goes", async (assert) => {
+    const result = await verifyChain(
+      await optionsOf({ leaf: "long", intermediates: ["three"], roots: ["root"] }),
+    );
+    assert.false(result.ok);
+    assert.deepEqual(
+      result.chain.map((each) => each.subject),
+      ["CN=long,O=Wassl chains", "CN=three,O=Wassl chains"],
+    );
+  });
+
+  QUnit.test("how names are compared: X509_CHECK_FLAG_*", async (assert) => {
+    const check = async (leaf: string, hostname: string, ...flags: VerifyFlag[]) =>
+      verdict(await verifyChain(await good({ leaf: pem(leaf), hostname, flags })));
+    const mismatch = "X509_V_ERR_HOSTNAME_MISMATCH";
+    for (const [leaf, hostname, flag, without, withIt] of [
+      ["leaf", "a.wild.wassl.test", "NO_WILDCARDS", "ok", mismatch],
+      ["leaf", "foo.part.wassl.test", "NO_PARTIAL_WILDCARDS", "ok", mismatch],
+      ["leaf", "a.b.wild.wassl.test", "MULTI_LABEL_WILDCARDS", mismatch, "ok"],
+      ["cnBesides", "cn.wassl.test", "ALWAYS_CHECK_SUBJECT", mismatch, "ok"],
+      ["cnOnly", "cn.wassl.test", "NEVER_CHECK_SUBJECT", "ok", mismatch],
+    ] as const) {
+      assert.strictEqual(await check(leaf, hostname), without, hostname);
+      assert.strictEqual(
+        await check(leaf, hostname, `X509_CHECK_FLAG_${flag}`),
+        withIt,
+        `${hostname}, ${flag}`,
+      );
+    }
+    // The one that is about names with a dot before them, which only OpenSSL itself takes.
+    for (const [flags, expected] of [
+      [[], "ok"],
+      [["X509_CHECK_FLAG_SINGLE_LABEL_SUBDOMAINS"], mismatch],
+    ] as const) {
+      using store = (await openssl()).newX509Store();
+      store.addCaCert(pem("root"));
+      store.setVerifyParam({ hostname: ".test", flags });
+      assert.strictEqual(verdict(store.verify([pem("leaf"), pem("inter")])), expected, `.test ${flags}`);
+    }
+  });
+
+  QUnit.test("every flag has its name, and each is taken", async (assert) => {
+    const all = [...Object.keys(ssl.X509_V_FLAG), ...Object.keys(ssl.X509_CHECK_FLAG)] as VerifyFlag[];
+    assert.true(all.length >= 26, `${all.length} flags`);
+    for (const flag of all) {
+      const result = await verifyChain(await good({ flags: [flag] }));
+      // What asks for lists, policies or stronger keys finds none.
+      const expected: Record<string, string> = {
+        X509_V_FLAG_CRL_CHECK: "X509_V_ERR_UNABLE_TO_GET_CRL",
+        X509_V_FLAG_CRL_CHECK_ALL: "X509_V_ERR_UNABLE_TO_GET_CRL",
+        X509_V_FLAG_EXPLICIT_POLICY: "X509_V_ERR_NO_EXPLICIT_POLICY",
+        X509_V_FLAG_SUITEB_192_LOS: "X509_V_ERR_SUITE_B_LOS_NOT_ALLOWED",
+      };
+      assert.strictEqual(verdict(result), expected[flag] ?? "ok", flag);
+    }
+  });
+
+  QUnit.test("a name is compared as startTls compares it", async (assert) => {
+    for (const [hostname, expected] of [
+      ["Bücher.wassl.test", "ok"],
+      ["host.wassl.test.", "ok"],
+      ["192.0.2.7", "ok"],
+      ["[2001:db8::7]", "ok"],
+      ["2001:db8::8", "X509_V_ERR_IP_ADDRESS_MISMATCH"],
+      ["192.0.2.8", "X509_V_ERR_IP_ADDRESS_MISMATCH"],
+    ] as const) {
+      assert.strictEqual(verdict(await verifyChain(await good({ hostname }))), expected, hostname);
+    }
+  });
+
+  QUnit.test("certificates may be PEM, DER or X509, alone or together", async (assert) => {
+    const instance = await openssl();
+    const x509 = (name: string) => instance.parseX509(pem(name));
+    for (const change of [
+      { leaf: x509("leaf"), intermediates: x509("inter"), roots: x509("root") },
+      { leaf: x509("leaf").der, intermediates: [x509("inter").der], roots: x509("root").der },
+      { leaf: `a chain file\n${pem("leaf")}${pem("inter")}`, intermediates: [], roots: pem("root") },
+      { intermediates: undefined, leaf: pem("leaf") + pem("inter"), roots: pem("otherRoot") + pem("root") },
+    ]) {
+      assert.true((await verifyChain(await good({ ...change, hostname: "host.wassl.test" }))).ok);
+    }
+  });
+
+  QUnit.test("crls: PEM or DER, one or several, and none accepts nothing", async (assert) => {
+    const { cases } = env.chains;
+    assert.false(cases.revoked?.cli.ok);
+    const options = await good();
+    const together = pem("interCrl") + pem("rootCrl");
+    assert.true((await verifyChain({ ...options, crls: together })).ok);
+    assert.true((await verifyChain({ ...options, crls: [der(pem("interCrl")), der(pem("rootCrl"))] })).ok);
+    assert.strictEqual(verdict(await verifyChain({ ...options, crls: [] })), "X509_V_ERR_UNABLE_TO_GET_CRL");
+    // OpenSSL looks at no list when told so without X509_V_FLAG_CRL_CHECK.
+    const all = await verifyChain({
+      ...options,
+      leaf: pem("revoked"),
+      crls: together,
+      flags: ["X509_V_FLAG_CRL_CHECK_ALL"],
+    });
+    assert.strictEqual(verdict(all), "X509_V_ERR_CERT_REVOKED");
+  });
+
+  QUnit.test("what cannot be is refused, and nothing leaks", async (assert) => {
+    const options = await good();
+    const wrong: Record<string, unknown> = {
+      "no certificate": { leaf: "nothing here" },
+      "a leaf that is missing": { leaf: undefined },
+      "bytes that are none": { leaf: new Uint8Array(100) },
+      "a broken intermediate": {
+        intermediates: [pem("inter"), "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"],
+      },
+      "a number for a root": { roots: [7] },
+      "roots that are missing": { roots: undefined },
+      "a root that is a CRL": { roots: pem("rootCrl") },
+      "a CRL that is a root": { crls: pem("root") },
+      "something behind a CRL": { crls: concat([der(pem("rootCrl")), new Uint8Array(1)]) },
+      "a name that is undefined": { hostname: undefined },
+      "an empty name": { hostname: "" },
+      "a name with a NUL": { hostname: "host.wassl.test\0.evil.test" },
+      "a URL": { hostname: "https://host.wassl.test" },
+      "an address that is none": { ip: "192.0.2" },
+      "an address that is undefined": { ip: undefined },
+      "a name that is an address, and an address": { hostname: "192.0.2.7", ip: "192.0.2.7" },
+      "an empty mail address": { email: "" },
+      "a mail address that is undefined": { email: undefined },
+      "a mail address with a NUL": { email: "user@wassl.test\0" },
+      "an invalid date": { time: new Date(Number.NaN) },
+      "a date that is a number": { time: 7 },
+      "the year 10000": { time: new Date(Date.UTC(10_000, 0)) },
+      "an unknown purpose": { purpose: "world-domination" },
+      "an empty purpose": { purpose: "" },
+      "a negative depth": { depth: -1 },
+      "half a depth": { depth: 0.5 },
+      "a depth without end": { depth: Infinity },
+      "level 6": { securityLevel: 6 },
+      "an unknown flag": { flags: ["X509_V_FLAG_EVERYTHING_IS_FINE"] },
+      "a flag that every object has": { flags: ["constructor"] },
+      "flags as a number": { flags: 4 },
+    };
+    const { memory } = options.openssl!;
+    for (const [what, change] of Object.entries(wrong)) {
+      const error = await tlsError(verifyChain({ ...options, ...(change as Partial<VerifyChainOptions>) }));
+      assert.strictEqual(error.code, "invalid-argument", `${what}: ${error.message}`);
+    }
+    assert.strictEqual(options.openssl!.errors().length, 0, "no stale error");
+    assert.true(
+      options.openssl!.memory.used - memory.used <= 256,
+      `${memory.used}, ${options.openssl!.memory.used}`,
+    );
+  });
+
+  QUnit.test("nothing leaks", async (assert) => {
+    const { openssl } = await good();
+    const all = await Promise.all(Object.values(env.chains.cases).map(optionsOf));
+    const once = async () => {
+      for (const options of all) await verifyChain(options);
+    };
+    await once();
+    const before = openssl!.memory;
+    await once();
+    const after = openssl!.memory;
+    assert.strictEqual(after.size, before.size);
+    assert.true(Math.abs(after.used - before.used) <= 256, `${before.used} before, ${after.used} after`);
+  });
+});
+
+const der = (pemText: string) =>
+  Uint8Array.from(atob(pemText.replace(/-----.*?-----|\s/g, "")), (character) => character.charCodeAt(0));
+
+QUnit.module("malformed certificates", () => {
+  /** Verified by itself and as intermediate, and each field read: an answer or a typed error, and never "ok". */
+  const swallow = (
+    instance: OpenSsl,
+    store: ssl.X509Store,
+    name: "leaf" | "inter",
+    bytes: Uint8Array,
+  ): string => {
+    try {
+      const chain = name === "leaf" ? [bytes, pem("inter")] : [pem("leaf"), bytes];
+      const result = store.verify(chain);
+      const [x509] = instance.parseCertificates(bytes);
+      for (const field of ["subject", "issuer", "subjectAltName", "notBefore", "publicKey", "pem"] as const) {
+        if (x509?.[field] === undefined) throw new Error(`no ${field}`);
+      }
+      return verdict(result);
+    } catch (error) {
+      if (error instanceof TlsError) return error.code;
+      throw error;
+    }
+  };
+
+  for (const name of ["leaf", "inter"] as const) {
+    const step = name === "leaf" ? 1 : 5;
+    const every = step === 1 ? "every byte" : "some bytes";
+    QUnit.test(`${name}: cut at ${every}, and changed in ${every}`, async (assert) => {
+      const instance = await openssl();
+      using store = instance.newX509Store();
+      // Nothing above it, so that there is only one signature to verify each time.
+      store.addCaCert(pem(name === "leaf" ? "inter" : "root"));
+      store.setVerifyParam({ purpose: "sslserver", hostname: "host.wassl.test", securityLevel: 2 });
+      store.setVerifyParam({ flags: ["X509_V_FLAG_PARTIAL_CHAIN"] });
+      const whole = der(pem(name));
+      assert.strictEqual(swallow(instance, store, name, whole), "ok", "as it is");
+      const bits = randomBytes(whole.length, env.seed);
+      const before = instance.memory.used;
+      const verdicts = new Map<string, number>();
+      const note = (what: string, bytes: Uint8Array) => {
+        const said = swallow(instance, store, name, bytes);
+        verdicts.set(said, (verdicts.get(said) ?? 0) + 1);
+        if (said === "ok" || !/^(X509_V_ERR_\w+|invalid-argument|openssl)$/.test(said)) {
+          assert.true(false, `seed ${env.seed}, ${what}: ${said}`);
+        }
+      };
+      for (let length = 0; length < whole.length; length++)
+        note(`cut at ${length}`, whole.subarray(0, length));
+      for (let at = 0; at < whole.length; at += step) {
+        const changed = whole.slice();
+        changed[at]! ^= 1 << (bits[at]! & 7);
+        note(`changed at ${at} to ${changed[at]}`, changed);
+      }
+      assert.true(verdicts.size >= 4, JSON.stringify([...verdicts]));
+      // OpenSSL keeps some things that it meets for the first time, algorithms and the texts of errors; a thousand leaks,
+      // one for each malformed certificate, would be 16,000 bytes at least.
+      const after = instance.memory.used;
+      assert.true(after - before <= 4096, `${before} bytes before, ${after} after`);
+      assert.strictEqual(swallow(instance, store, name, whole), "ok", "and as it is, afterwards");
+    });
+  }
+});
+
+QUnit.module("X509", () => {
+  QUnit.test("all fields", async (assert) => {
+    const instance = await openssl();
+    const leaf = instance.parseX509(pem("leaf"));
+    assert.strictEqual(leaf.subject, "CN=leaf,O=Wassl chains");
+    assert.strictEqual(leaf.issuer, "CN=inter,O=Wassl chains");
+    assert.deepEqual(leaf.subjectAltName, [
+      "DNS:host.wassl.test",
+      "DNS:*.wild.wassl.test",
+      "DNS:f*.part.wassl.test",
+      "DNS:*.x.*.wassl.test",
+      "DNS:xn--bcher-kva.wassl.test",
+      "IP Address:192.0.2.7",
+      "IP Address:2001:DB8:0:0:0:0:0:7",
+      "email:user@wassl.test",
+    ]);
+    assert.deepEqual(instance.parseX509(pem("root")).subjectAltName, []);
+    assert.true(/^10[0-9A-F]{2}$/.test(leaf.serialNumber), leaf.serialNumber);
+    const days = (leaf.notAfter.getTime() - leaf.notBefore.getTime()) / 86_400_000;
+    assert.strictEqual(days, 30);
+    assert.true(Math.abs(leaf.notBefore.getTime() - Date.now()) < 3_600_000, leaf.notBefore.toISOString());
+    assert.strictEqual(leaf.publicKey, "EC prime256v1 256");
+    assert.deepEqual(leaf.der, der(pem("leaf")));
+    assert.strictEqual(leaf.pem, pem("leaf"));
+    const hex = (fingerprint: string) => fingerprint.replaceAll(":", "").toLowerCase();
+    assert.strictEqual(hex(leaf.sha256Fingerprint), await sha256(der(pem("leaf"))));
+    const sha1 = new Uint8Array(await crypto.subtle.digest("SHA-1", der(pem("leaf"))));
+    assert.strictEqual(
+      hex(leaf.sha1Fingerprint),
+      Array.from(sha1, (b) => b.toString(16).padStart(2, "0")).join(""),
+    );
+    assert.true(/^([0-9A-F]{2}:){19}[0-9A-F]{2}$/.test(leaf.sha1Fingerprint), leaf.sha1Fingerprint);
+  });
+
+  QUnit.test("WebCrypto takes the public key", async (assert) => {
+    const instance = await openssl();
+    const [inter, leaf] = instance.parseCertificates(pem("inter") + pem("edLeaf"));
+    const key = await crypto.subtle.importKey(
+      "spki",
+      inter!.publicKeyDer as Uint8Array<ArrayBuffer>,
+      { name: "ECDSA", namedCurve: "P-256" },
+      true,
+      ["verify"],
+    );
+    assert.deepEqual(new Uint8Array(await crypto.subtle.exportKey("spki", key)), inter!.publicKeyDer);
+    assert.strictEqual(leaf!.publicKey, "ED25519 256");
+    assert.strictEqual(leaf!.publicKeyDer.length, 44);
+  });
+
+  QUnit.test("many certificates at once: all or nothing", async (assert) => {
+    const instance = await openssl();
+    const names = Object.keys(Object.assign({}, ...recipes));
+    const all = instance.parseCertificates(names.map(pem).join("and another:\n"));
+    assert.deepEqual(
+      all.map((each) => each.pem),
+      names.map(pem),
+    );
+    assert.deepEqual(
+      instance.parseCertificates(utf8(pem("leaf"))).map((each) => each.pem),
+      [pem("leaf")],
+    );
+    assert.deepEqual(
+      instance.parseCertificates(der(pem("leaf"))).map((each) => each.pem),
+      [pem("leaf")],
+    );
+    for (const bad of [
+      "",
+      "text",
+      pem("leaf").slice(0, -20),
+      pem("leaf") + pem("inter").replace("M", "A"),
+      pem("rootCrl"),
+    ]) {
+      assert.throws(
+        () => instance.parseCertificates(bad),
+        (error: unknown) => error instanceof TlsError && error.code === "invalid-argument",
+        text(utf8(bad)).slice(0, 40),
+      );
+    }
+    assert.strictEqual(instance.errors().length, 0, "no stale error");
+  });
+});
+
+QUnit.module("SslContext.setVerifyParam", () => {
+  /** A handshake of two ends in one instance: what the client thinks of the server's certificate. */
+  const handshake = async (param: ssl.VerifyParam, caCerts = env.certs.caPem): Promise<string> => {
+    const instance = await openssl();
+    using serverContext = instance.newContext("server");
+    serverContext.useCertificateChain(env.certs.chains.ecdsa);
+    serverContext.usePrivateKey(env.certs.keys.ecdsa);
+    using context = instance.newContext("client");
+    context.addCaCert(caCerts);
+    context.setVerify(ssl.SSL_VERIFY_PEER);
+    // An empty one changes nothing.
+    context.setVerifyParam({});
+    context.setVerifyParam(param);
+    using pair = instance.newBioPair();
+    using serverPair = instance.newBioPair();
+    using client = context.newSsl(pair);
+    using server = serverContext.newSsl(serverPair);
+    client.setConnectState();
+    server.setAcceptState();
+    for (let i = 0; i < 20; i++) {
+      const result = client.tryHandshake();
+      if (result === 1) return "ok";
+      if (result === -ssl.SSL_ERROR_SSL) {
+        const failure = client.getVerifyFailure();
+        instance.clearErrors();
+        return failure?.name ?? "another error";
+      }
+      server.tryHandshake();
+      for (const [from, to] of [
+        [pair, serverPair],
+        [serverPair, pair],
+      ] as const) {
+        const bytes = new Uint8Array(from.pending());
+        from.read(bytes);
+        to.write(bytes);
+      }
+    }
+    throw new Error("the handshake does not get on");
+  };
+
+  QUnit.test("a connection verifies by it", async (assert) => {
+    const later = new Date(Date.now() + 60 * 86_400_000);
+    for (const [param, expected] of [
+      [{}, "ok"],
+      [{ hostname: "localhost", ip: "127.0.0.1" }, "ok"],
+      [{ hostname: "elsewhere" }, "X509_V_ERR_HOSTNAME_MISMATCH"],
+      [{ ip: "127.0.0.2" }, "X509_V_ERR_IP_ADDRESS_MISMATCH"],
+      [{ email: "a@localhost" }, "X509_V_ERR_EMAIL_MISMATCH"],
+      [{ time: later }, "X509_V_ERR_CERT_HAS_EXPIRED"],
+      [{ time: new Date(0) }, "X509_V_ERR_CERT_NOT_YET_VALID"],
+      [{ time: new Date() }, "ok"],
+      [{ depth: 1 }, "ok"],
+      [{ depth: 0 }, "X509_V_ERR_CERT_CHAIN_TOO_LONG"],
+      [{ purpose: "sslserver" }, "ok"],
+      [{ purpose: "smimesign" }, "X509_V_ERR_INVALID_PURPOSE"],
+      [{ securityLevel: 3 }, "ok"],
+      [{ securityLevel: 4 }, "X509_V_ERR_EE_KEY_TOO_SMALL"],
+      [{ flags: ["X509_V_FLAG_CRL_CHECK"] }, "X509_V_ERR_UNABLE_TO_GET_CRL"],
+      [{ flags: ["X509_V_FLAG_EXPLICIT_POLICY"] }, "X509_V_ERR_NO_EXPLICIT_POLICY"],
+    ] as [ssl.VerifyParam, string][]) {
+      assert.strictEqual(await handshake(param), expected, JSON.stringify(param));
+    }
+  });
+
+  QUnit.test("wrong ones are refused; a partial chain is enough when they say so", async (assert) => {
+    const instance = await openssl();
+    using context = instance.newContext("client");
+    const throws = (param: object, what: string) =>
+      assert.throws(
+        () => context.setVerifyParam(param),
+        (error: unknown) => error instanceof TlsError && error.code === "invalid-argument",
+        what,
+      );
+    throws({ flags: ["X509_V_FLAG_NONE"] }, "an unknown flag");
+    throws({ time: new Date(Number.NaN) }, "no time");
+    throws({ purpose: "anything" }, "no purpose");
+    throws({ depth: 101 }, "no depth");
+    const partial: ssl.VerifyParam = { flags: ["X509_V_FLAG_PARTIAL_CHAIN"] };
+    const { caPem, intermediatePem } = env.certs;
+    assert.strictEqual(await handshake(partial, intermediatePem), "ok");
+    assert.strictEqual(await handshake({}, intermediatePem), "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT");
+    assert.strictEqual(await handshake(partial, caPem), "ok");
+  });
+});

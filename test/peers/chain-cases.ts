@@ -1,0 +1,394 @@
+/**
+ * Chains of certificates that are good, or bad in one way each:
+ *
+ *     root ── inter ── leaf · revoked · weakKey · weakSignature · …      otherRoot ── stranger
+ *          ├─ crossOther (the key of otherRoot)                          self
+ *          ├─ one ── two ── three ── long
+ *          └─ constrained ── within · outside · excluded · …
+ */
+
+/** What `verifyChain` is asked, with names for certificates, and seconds for a time. */
+export interface ChainCase {
+  leaf: string;
+  intermediates?: string[];
+  roots: string[];
+  hostname?: string;
+  ip?: string;
+  email?: string;
+  /** Seconds since 1970. */
+  time?: number;
+  purpose?: string;
+  depth?: number;
+  partialChain?: boolean;
+  crls?: string[];
+  flags?: string[];
+  securityLevel?: number;
+}
+
+const ca = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"];
+const server = ["basicConstraints=critical,CA:FALSE", "extendedKeyUsage=serverAuth"];
+const san = (names: string) => `subjectAltName=${names}`;
+const host = [...server, san("DNS:host.wassl.test")];
+
+export interface Recipe {
+  issuer?: string;
+  /** Common name; default the certificate's name. */
+  cn?: string;
+  subject?: string;
+  extensions: string[];
+  /** Whose key it has; default one of its own. */
+  keyOf?: string;
+  key?: "p256" | "p384" | "ed25519" | "rsa1024" | "rsapss";
+  digest?: "sha1" | "sha384";
+  /** The authority key identifier is left out. */
+  anonymousIssuer?: boolean;
+}
+
+/** In levels: each is signed by one of an earlier level, or by itself. */
+export const recipes: Record<string, Recipe>[] = [
+  {
+    root: { extensions: ca },
+    otherRoot: { extensions: ca },
+    edRoot: { extensions: ca, key: "ed25519" },
+    p384Root: { extensions: ca, key: "p384", digest: "sha384" },
+    pssRoot: { extensions: ca, key: "rsapss" },
+    self: { extensions: host },
+    // The same name as `root`, and another key: found by the name, not by the key identifier.
+    rootTwin: { cn: "root", extensions: ca },
+  },
+  {
+    inter: { issuer: "root", extensions: ca },
+    crossOther: { issuer: "root", cn: "otherRoot", keyOf: "otherRoot", extensions: ca },
+    stranger: { issuer: "otherRoot", extensions: host },
+    one: { issuer: "root", extensions: ca },
+    noPath: { issuer: "root", extensions: [`${ca[0]},pathlen:0`, ca[1]!] },
+    noSigner: { issuer: "root", extensions: [ca[0]!, "keyUsage=critical,digitalSignature"] },
+    constrained: {
+      issuer: "root",
+      extensions: [
+        ...ca,
+        "nameConstraints=critical,permitted;DNS:allowed.test,excluded;DNS:secret.allowed.test,permitted;IP:192.0.2.0/255.255.255.0,permitted;email:.allowed.test",
+      ],
+    },
+    clientCa: { issuer: "root", extensions: [...ca, "extendedKeyUsage=clientAuth"] },
+    impostor: { issuer: "otherRoot", cn: "inter", extensions: ca },
+    weakCa: { issuer: "root", extensions: ca, key: "rsa1024" },
+    sha1Ca: { issuer: "root", extensions: ca, digest: "sha1" },
+    edLeaf: { issuer: "edRoot", extensions: host, key: "ed25519" },
+    p384Leaf: { issuer: "p384Root", extensions: host, key: "p384", digest: "sha384" },
+    pssLeaf: { issuer: "pssRoot", extensions: host, keyOf: "pssRoot" },
+    oldMismatch: { issuer: "rootTwin", extensions: host, anonymousIssuer: true },
+    version: { issuer: "root", extensions: [] },
+  },
+  {
+    leaf: {
+      issuer: "inter",
+      extensions: [
+        server[0]!,
+        "extendedKeyUsage=serverAuth,clientAuth",
+        san(
+          "DNS:host.wassl.test,DNS:*.wild.wassl.test,DNS:f*.part.wassl.test,DNS:*.x.*.wassl.test,DNS:xn--bcher-kva.wassl.test,IP:192.0.2.7,IP:2001:db8::7,email:user@wassl.test",
+        ),
+      ],
+    },
+    revoked: { issuer: "inter", extensions: host },
+    cnOnly: { issuer: "inter", cn: "cn.wassl.test", extensions: server },
+    cnBesides: { issuer: "inter", cn: "cn.wassl.test", extensions: host },
+    mailOnly: {
+      issuer: "inter",
+      subject: "/CN=mail/emailAddress=old@wassl.test",
+      extensions: [server[0]!, "extendedKeyUsage=emailProtection"],
+    },
+    weakKey: { issuer: "inter", extensions: host, key: "rsa1024" },
+    weakSignature: { issuer: "inter", extensions: host, digest: "sha1" },
+    clientOnly: { issuer: "inter", extensions: [server[0]!, "extendedKeyUsage=clientAuth"] },
+    signOnly: { issuer: "inter", extensions: [server[0]!, "keyUsage=critical,keyCertSign"] },
+    underClientCa: { issuer: "clientCa", extensions: host },
+    underLeaf: { issuer: "self", extensions: host },
+    underNoPath: { issuer: "noPath", extensions: ca },
+    underNoSigner: { issuer: "noSigner", extensions: host },
+    underWeakCa: { issuer: "weakCa", extensions: host },
+    underSha1Ca: { issuer: "sha1Ca", extensions: host },
+    forged: { issuer: "impostor", extensions: host, anonymousIssuer: true },
+    critical: { issuer: "inter", extensions: [...host, "1.2.3.4=critical,ASN1:UTF8String:x"] },
+    two: { issuer: "one", extensions: ca },
+    within: {
+      issuer: "constrained",
+      extensions: [...server, san("DNS:www.allowed.test,IP:192.0.2.8,email:a@b.allowed.test")],
+    },
+    outside: { issuer: "constrained", extensions: [...server, san("DNS:allowed.test.evil.test")] },
+    excluded: { issuer: "constrained", extensions: [...server, san("DNS:www.secret.allowed.test")] },
+    outsideIp: { issuer: "constrained", extensions: [...server, san("IP:198.51.100.1")] },
+    outsideMail: { issuer: "constrained", extensions: [...server, san("email:a@evil.test")] },
+    outsideCn: { issuer: "constrained", cn: "cn.evil.test", extensions: server },
+  },
+  {
+    three: { issuer: "two", extensions: ca },
+    tooDeep: { issuer: "underNoPath", extensions: host },
+  },
+  { long: { issuer: "three", extensions: host } },
+];
+
+interface CrlRecipe {
+  issuer: string;
+  /** Who signs it; default the issuer, as should be. */
+  signer?: string;
+  revokes: string[];
+  stale?: boolean;
+}
+
+export const crls: Record<string, CrlRecipe> = {
+  interCrl: { issuer: "inter", revokes: ["revoked"] },
+  rootCrl: { issuer: "root", revokes: [] },
+  rootRevokes: { issuer: "root", revokes: ["inter"] },
+  interStale: { issuer: "inter", revokes: [], stale: true },
+  interForged: { issuer: "inter", signer: "impostor", revokes: [] },
+};
+
+const day = 86_400;
+const now = Math.floor(Date.now() / 1000);
+const usual = { intermediates: ["inter"], roots: ["root"] };
+/** The names of the certificates that `makeChains` is given. */
+const given = { intermediates: ["givenInter"], roots: ["givenRoot"] };
+const crlAll = ["interCrl", "rootCrl"];
+
+export const cases: Record<string, ChainCase> = {
+  "a good chain": { leaf: "leaf", ...usual },
+  "the root is sent too": { leaf: "leaf", intermediates: ["inter", "root"], roots: ["root"] },
+  "too many intermediates, in any order": {
+    leaf: "leaf",
+    intermediates: ["three", "crossOther", "root", "inter", "leaf"],
+    roots: ["otherRoot", "root"],
+  },
+  Ed25519: { leaf: "edLeaf", roots: ["edRoot"], hostname: "host.wassl.test" },
+  "P-384": { leaf: "p384Leaf", roots: ["p384Root"], hostname: "host.wassl.test" },
+  "RSA-PSS": { leaf: "pssLeaf", roots: ["pssRoot"], hostname: "host.wassl.test" },
+
+  "the name": { leaf: "leaf", ...usual, hostname: "host.wassl.test" },
+  "the name, in capitals": { leaf: "leaf", ...usual, hostname: "HOST.Wassl.Test" },
+  "another name": { leaf: "leaf", ...usual, hostname: "elsewhere.wassl.test" },
+  "a name below": { leaf: "leaf", ...usual, hostname: "a.host.wassl.test" },
+  "a name above": { leaf: "leaf", ...usual, hostname: "wassl.test" },
+  "an internationalised name": { leaf: "leaf", ...usual, hostname: "xn--bcher-kva.wassl.test" },
+  "a wildcard": { leaf: "leaf", ...usual, hostname: "a.wild.wassl.test" },
+  "a wildcard is one label": { leaf: "leaf", ...usual, hostname: "a.b.wild.wassl.test" },
+  "a wildcard is a label": { leaf: "leaf", ...usual, hostname: "wild.wassl.test" },
+  "a wildcard for an A-label": { leaf: "leaf", ...usual, hostname: "xn--bcher-kva.wild.wassl.test" },
+  "a partial wildcard": { leaf: "leaf", ...usual, hostname: "foo.part.wassl.test" },
+  "a partial wildcard, and another name": { leaf: "leaf", ...usual, hostname: "bar.part.wassl.test" },
+  "two wildcards are none": { leaf: "leaf", ...usual, hostname: "a.x.b.wassl.test" },
+  "the common name, without alternative names": { leaf: "cnOnly", ...usual, hostname: "cn.wassl.test" },
+  "the common name, beside alternative names": { leaf: "cnBesides", ...usual, hostname: "cn.wassl.test" },
+  "an IPv4 address": { leaf: "leaf", ...usual, ip: "192.0.2.7" },
+  "another IPv4 address": { leaf: "leaf", ...usual, ip: "192.0.2.8" },
+  "an IPv6 address": { leaf: "leaf", ...usual, ip: "2001:db8:0:0::7" },
+  "another IPv6 address": { leaf: "leaf", ...usual, ip: "2001:db8::8" },
+  "a mail address": { leaf: "leaf", ...usual, email: "user@wassl.test" },
+  "a mail address, its domain in capitals": { leaf: "leaf", ...usual, email: "user@WASSL.test" },
+  "a mail address, its name in capitals": { leaf: "leaf", ...usual, email: "User@wassl.test" },
+  "another mail address": { leaf: "leaf", ...usual, email: "other@wassl.test" },
+  "a mail address in the subject": {
+    leaf: "mailOnly",
+    ...usual,
+    email: "old@wassl.test",
+    purpose: "smimesign",
+  },
+  "a name, an address and mail": {
+    leaf: "leaf",
+    ...usual,
+    hostname: "host.wassl.test",
+    ip: "192.0.2.7",
+    email: "user@wassl.test",
+  },
+  "the right name, and a wrong address": {
+    leaf: "leaf",
+    ...usual,
+    hostname: "host.wassl.test",
+    ip: "192.0.2.9",
+  },
+
+  "before it is valid": { leaf: "leaf", ...usual, time: now - day },
+  "when the leaf has expired": { leaf: "leaf", ...usual, time: now + 60 * day },
+  "when all have expired": { leaf: "leaf", ...usual, time: now + 20 * 365 * day },
+  "in 1969": { leaf: "leaf", ...usual, time: -day },
+  expired: { leaf: "expired", ...given },
+  "expired, then": { leaf: "expired", ...given, time: Date.UTC(2020, 0, 15) / 1000 },
+  "expired, and times are not looked at": {
+    leaf: "expired",
+    ...given,
+    flags: ["X509_V_FLAG_NO_CHECK_TIME"],
+  },
+  "not yet valid": { leaf: "notYetValid", ...given },
+  "expired, and for another name": {
+    leaf: "leaf",
+    ...usual,
+    time: now + 60 * day,
+    hostname: "elsewhere.wassl.test",
+  },
+
+  "a missing intermediate": { leaf: "leaf", roots: ["root"] },
+  "the wrong intermediate": { leaf: "leaf", intermediates: ["one"], roots: ["root"] },
+  "an unknown root": { leaf: "leaf", intermediates: ["inter"], roots: ["otherRoot"] },
+  "an unknown root that is sent": {
+    leaf: "leaf",
+    intermediates: ["inter", "root"],
+    roots: ["otherRoot"],
+  },
+  "no roots": { leaf: "leaf", intermediates: ["inter", "root"], roots: [] },
+  "self-signed": { leaf: "self", roots: ["root"], hostname: "host.wassl.test" },
+  "self-signed, and trusted": { leaf: "self", roots: ["self"], hostname: "host.wassl.test" },
+  "two roots of one name": { leaf: "leaf", intermediates: ["inter"], roots: ["rootTwin", "root"] },
+  "a root of that name with another key": {
+    leaf: "leaf",
+    intermediates: ["inter"],
+    roots: ["rootTwin"],
+  },
+  "two roots of one name, no key identifier": { leaf: "oldMismatch", roots: ["root", "rootTwin"] },
+  "signed by an impostor": { leaf: "forged", ...usual },
+  "signed by an impostor who is sent": {
+    leaf: "forged",
+    intermediates: ["impostor", "otherRoot"],
+    roots: ["root"],
+  },
+
+  "a root as intermediate, cross-signed": {
+    leaf: "stranger",
+    intermediates: ["crossOther"],
+    roots: ["root"],
+  },
+  "cross-signed, either root": {
+    leaf: "stranger",
+    intermediates: ["crossOther"],
+    roots: ["root", "otherRoot"],
+  },
+  "cross-signed, the old root": {
+    leaf: "stranger",
+    intermediates: ["crossOther"],
+    roots: ["otherRoot"],
+  },
+  "cross-signed, neither root": { leaf: "stranger", intermediates: ["crossOther"], roots: ["edRoot"] },
+  "an intermediate is trusted": { leaf: "leaf", roots: ["inter"] },
+  "an intermediate is trusted, partial chain": { leaf: "leaf", roots: ["inter"], partialChain: true },
+  "the leaf is trusted": { leaf: "leaf", roots: ["leaf"] },
+  "the leaf is trusted, partial chain": { leaf: "leaf", roots: ["leaf"], partialChain: true },
+  "the root is trusted, partial chain": { leaf: "leaf", ...usual, partialChain: true },
+  "a wrong intermediate is trusted, partial chain": {
+    leaf: "leaf",
+    roots: ["one"],
+    partialChain: true,
+  },
+
+  "a long chain": { leaf: "long", intermediates: ["three", "two", "one"], roots: ["root"] },
+  "a long chain, depth 3": {
+    leaf: "long",
+    intermediates: ["three", "two", "one"],
+    roots: ["root"],
+    depth: 3,
+  },
+  "a long chain, depth 2": {
+    leaf: "long",
+    intermediates: ["three", "two", "one"],
+    roots: ["root"],
+    depth: 2,
+  },
+  "depth 0": { leaf: "leaf", ...usual, depth: 0 },
+  "depth 0, straight from the root": { leaf: "edLeaf", roots: ["edRoot"], depth: 0 },
+  "longer than a CA allows": {
+    leaf: "tooDeep",
+    intermediates: ["underNoPath", "noPath"],
+    roots: ["root"],
+  },
+
+  "a client's certificate for a server": { leaf: "clientOnly", ...usual },
+  "a client's certificate for a client": { leaf: "clientOnly", ...usual, purpose: "sslclient" },
+  "a server's certificate for mail": { leaf: "revoked", ...usual, purpose: "smimesign" },
+  "a server's certificate for timestamps": { leaf: "revoked", ...usual, purpose: "timestampsign" },
+  "a server's certificate for anything": { leaf: "clientOnly", ...usual, purpose: "any" },
+  "a key usage that no server has": { leaf: "signOnly", ...usual },
+  "a CA that is for clients": { leaf: "underClientCa", intermediates: ["clientCa"], roots: ["root"] },
+  "a CA that is none": { leaf: "underLeaf", intermediates: ["self"], roots: ["self"] },
+  "a CA that may not sign": {
+    leaf: "underNoSigner",
+    intermediates: ["noSigner"],
+    roots: ["root"],
+  },
+  "a CA as a server": { leaf: "inter", roots: ["root"] },
+  "no extensions at all": { leaf: "version", roots: ["root"] },
+  "an unknown critical extension": { leaf: "critical", ...usual },
+  "an unknown critical extension, let pass": {
+    leaf: "critical",
+    ...usual,
+    flags: ["X509_V_FLAG_IGNORE_CRITICAL"],
+  },
+
+  "within the name constraints": {
+    leaf: "within",
+    intermediates: ["constrained"],
+    roots: ["root"],
+    hostname: "www.allowed.test",
+  },
+  ...Object.fromEntries(
+    ["outside", "excluded", "outsideIp", "outsideMail", "outsideCn"].map((leaf) => [
+      `name constraints: ${leaf}`,
+      { leaf, intermediates: ["constrained"], roots: ["root"] },
+    ]),
+  ),
+
+  "a weak key": { leaf: "weakKey", ...usual },
+  "a weak key, level 1": { leaf: "weakKey", ...usual, securityLevel: 1 },
+  "a weak key of a CA": { leaf: "underWeakCa", intermediates: ["weakCa"], roots: ["root"] },
+  "a weak signature": { leaf: "weakSignature", ...usual },
+  "a weak signature, level 1": { leaf: "weakSignature", ...usual, securityLevel: 1 },
+  "a weak signature, level 0": { leaf: "weakSignature", ...usual, securityLevel: 0 },
+  "a weak signature of a CA": { leaf: "underSha1Ca", intermediates: ["sha1Ca"], roots: ["root"] },
+  "level 3": { leaf: "leaf", ...usual, securityLevel: 3 },
+  "level 4": { leaf: "leaf", ...usual, securityLevel: 4 },
+  "level 4, P-384": { leaf: "p384Leaf", roots: ["p384Root"], securityLevel: 4 },
+  "level 5": { leaf: "leaf", ...usual, securityLevel: 5 },
+
+  "not revoked": { leaf: "leaf", ...usual, crls: crlAll },
+  revoked: { leaf: "revoked", ...usual, crls: crlAll },
+  "revoked, and nobody asks": { leaf: "revoked", ...usual },
+  "revoked, the leaf alone is checked": {
+    leaf: "revoked",
+    ...usual,
+    crls: ["interCrl"],
+    flags: ["X509_V_FLAG_CRL_CHECK"],
+  },
+  "the leaf alone is checked": {
+    leaf: "leaf",
+    ...usual,
+    crls: ["interCrl"],
+    flags: ["X509_V_FLAG_CRL_CHECK"],
+  },
+  "the intermediate is revoked": { leaf: "leaf", ...usual, crls: ["interCrl", "rootRevokes"] },
+  "the intermediate is revoked, the leaf alone is checked": {
+    leaf: "leaf",
+    ...usual,
+    crls: ["interCrl", "rootRevokes"],
+    flags: ["X509_V_FLAG_CRL_CHECK"],
+  },
+  "no CRL of the root": { leaf: "leaf", ...usual, crls: ["interCrl"] },
+  "no CRL at all": { leaf: "leaf", ...usual, flags: ["X509_V_FLAG_CRL_CHECK"] },
+  "a CRL that has expired": { leaf: "leaf", ...usual, crls: ["interStale", "rootCrl"] },
+  "a CRL that has expired, at its time": {
+    leaf: "leaf",
+    ...usual,
+    crls: ["interStale"],
+    flags: ["X509_V_FLAG_CRL_CHECK"],
+    time: Date.UTC(2020, 0, 15) / 1000,
+  },
+  "a CRL that somebody else signed": { leaf: "leaf", ...usual, crls: ["interForged", "rootCrl"] },
+
+  strict: { leaf: "leaf", ...usual, flags: ["X509_V_FLAG_X509_STRICT"] },
+  "strict, without key identifiers": { leaf: "version", roots: ["root"], flags: ["X509_V_FLAG_X509_STRICT"] },
+  "an explicit policy is asked for": { leaf: "leaf", ...usual, flags: ["X509_V_FLAG_EXPLICIT_POLICY"] },
+  "the root's own signature": { leaf: "leaf", ...usual, flags: ["X509_V_FLAG_CHECK_SS_SIGNATURE"] },
+  "Suite B 128": { leaf: "leaf", ...usual, flags: ["X509_V_FLAG_SUITEB_128_LOS"] },
+  "Suite B 192": { leaf: "leaf", ...usual, flags: ["X509_V_FLAG_SUITEB_192_LOS"] },
+  "Suite B 192, P-384": {
+    leaf: "p384Leaf",
+    roots: ["p384Root"],
+    flags: ["X509_V_FLAG_SUITEB_192_LOS"],
+  },
+};

@@ -1,0 +1,165 @@
+/**
+ * Makes the certificates of chain-cases.ts per run, with the `openssl` CLI, and asks its `openssl verify` of each case.
+ * `test/contract/verify-chain.ts` compares.
+ */
+import { execFile } from "node:child_process";
+import { generateKeyPairSync } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { killAtEnd } from "../processes.ts";
+import { type ChainCase, cases, crls, type Recipe, recipes } from "./chain-cases.ts";
+
+/** What `openssl verify` said: the failures in its order, up to the one with which it stopped, if it did. */
+export interface CliVerdict {
+  ok: boolean;
+  failures: { code: number; depth: number }[];
+}
+
+export interface Chains {
+  /** Certificates and CRLs by name, PEM. */
+  pem: Record<string, string>;
+  cases: Record<string, ChainCase & { cli: CliVerdict }>;
+}
+
+const cliFlags: Record<string, string> = {
+  X509_V_FLAG_CRL_CHECK: "-crl_check",
+  X509_V_FLAG_IGNORE_CRITICAL: "-ignore_critical",
+  X509_V_FLAG_X509_STRICT: "-x509_strict",
+  X509_V_FLAG_EXPLICIT_POLICY: "-explicit_policy",
+  X509_V_FLAG_CHECK_SS_SIGNATURE: "-check_ss_sig",
+  X509_V_FLAG_SUITEB_128_LOS: "-suiteB_128",
+  X509_V_FLAG_SUITEB_192_LOS: "-suiteB_192",
+  X509_V_FLAG_NO_CHECK_TIME: "-no_check_time",
+};
+
+/** Makes all, and asks the CLI. `given` are certificates that exist: an expired one cannot be made by all versions of it. */
+export async function makeChains(
+  openssl: string,
+  folder: string,
+  given: Record<string, string>,
+): Promise<Chains> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const path = (name: string) => join(folder, name);
+  const read = (name: string) => readFileSync(path(name), "utf8");
+  const pem: Record<string, string> = { ...given };
+  for (const [name, text] of Object.entries(given)) writeFileSync(path(`${name}.pem`), text);
+  const openssls = (all: string[][]) =>
+    inShells(
+      all.map((args) => [openssl, ...args]),
+      folder,
+    );
+
+  writeFileSync(path("req.cnf"), "[req]\ndistinguished_name=dn\nprompt=no\n[dn]\n");
+  const serials = new Map<string, string>();
+  for (const level of recipes) {
+    await openssls(
+      Object.entries(level).map(([name, recipe]) => {
+        const { issuer = name, cn = name, keyOf = name, digest = "sha256", key, extensions } = recipe;
+        if (keyOf === name) writeFileSync(path(`${name}.key`), newKey(key));
+        const serial = (0x1000 + serials.size).toString(16).toUpperCase();
+        serials.set(name, serial);
+        const authority = issuer === name || recipe.anonymousIssuer ? [] : ["authorityKeyIdentifier=keyid"];
+        return [
+          ...["req", "-x509", "-new", "-config", "req.cnf", "-key", `${keyOf}.key`, "-out", `${name}.pem`],
+          ...["-subj", recipe.subject ?? `/O=Wassl chains/CN=${cn}`, "-set_serial", `0x${serial}`],
+          ...["-days", extensions.some((each) => each.includes("CA:TRUE")) ? "3650" : "30", `-${digest}`],
+          ...(issuer === name ? [] : ["-CA", `${issuer}.pem`, "-CAkey", `${issuer}.key`]),
+          ...[...extensions, "subjectKeyIdentifier=hash", ...authority].flatMap((each) => ["-addext", each]),
+        ];
+      }),
+    );
+    for (const name of Object.keys(level)) pem[name] = read(`${name}.pem`);
+  }
+
+  await openssls(
+    Object.entries(crls).map(([name, { issuer, signer = issuer, revokes, stale }]) => {
+      // The database of `openssl ca`: status, expiry, revocation, serial, file, subject.
+      const lines = revokes.map(
+        (each) => `R\t491231235959Z\t200101000000Z\t${serials.get(each)}\tunknown\t/CN=x\n`,
+      );
+      writeFileSync(path(`${name}.txt`), lines.join(""));
+      const ca = [`database=${name}.txt`, "default_md=sha256", "default_crl_days=30"];
+      writeFileSync(path(`${name}.cnf`), ["[ca]", "default_ca=d", "[d]", ...ca, ""].join("\n"));
+      return [
+        ...["ca", "-gencrl", "-config", `${name}.cnf`, "-cert", `${signer}.pem`, "-keyfile", `${signer}.key`],
+        ...(stale ? ["-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200201000000Z"] : []),
+        ...["-out", `${name}.pem`],
+      ];
+    }),
+  );
+  for (const name of Object.keys(crls)) pem[name] = read(`${name}.pem`);
+
+  const questions = Object.values(cases).map((each, i) => {
+    const file = (what: string, names: string[] = []) => {
+      if (names.length === 0) return [];
+      writeFileSync(path(`${i}${what}`), names.map((name) => pem[name]).join(""));
+      return [what, `${i}${what}`];
+    };
+    const option = (what: string, value: string | number | undefined) =>
+      value === undefined ? [] : [what, String(value)];
+    const all = each.crls && !each.flags?.includes("X509_V_FLAG_CRL_CHECK");
+    return [
+      ...["verify", "-no-CAfile", "-no-CApath", "-no-CAstore"],
+      ...file("-CAfile", each.roots),
+      ...file("-untrusted", each.intermediates),
+      ...file("-CRLfile", each.crls),
+      ...(all ? ["-crl_check", "-crl_check_all"] : []),
+      ...(each.flags ?? []).map((flag) => cliFlags[flag]!),
+      ...(each.partialChain ? ["-partial_chain"] : []),
+      ...option("-verify_hostname", each.hostname),
+      ...option("-verify_ip", each.ip),
+      ...option("-verify_email", each.email),
+      ...option("-attime", each.time),
+      ...option("-verify_depth", each.depth),
+      ...option("-purpose", each.purpose ?? "sslserver"),
+      ...option("-auth_level", each.securityLevel ?? 2),
+      `${each.leaf}.pem`,
+    ];
+  });
+  // It exits with 2 for a chain that is not accepted, and with 1 for a wrong command line.
+  const answers = await openssls(questions);
+  const answered = Object.entries(cases).map(([name, each], i) => {
+    const { code, output } = answers[i]!;
+    const failures = [...output.matchAll(/^error (\d+) at (-?\d+) depth lookup/gm)].map((match) => ({
+      code: Number(match[1]),
+      depth: Number(match[2]),
+    }));
+    const ok = code === 0 && /: OK\s*$/.test(output);
+    if (ok === failures.length > 0 || code === 1) {
+      throw new Error(`openssl ${questions[i]!.join(" ")}: ${code}\n${output}`);
+    }
+    return [name, { ...each, cli: { ok, failures } }];
+  });
+  return { pem, cases: Object.fromEntries(answered) };
+}
+
+function newKey(kind: Recipe["key"] = "p256"): string {
+  const { privateKey } = {
+    p256: () => generateKeyPairSync("ec", { namedCurve: "P-256" }),
+    p384: () => generateKeyPairSync("ec", { namedCurve: "P-384" }),
+    ed25519: () => generateKeyPairSync("ed25519"),
+    rsa1024: () => generateKeyPairSync("rsa", { modulusLength: 1024 }),
+    rsapss: () => generateKeyPairSync("rsa-pss", { modulusLength: 2048 }),
+  }[kind]();
+  return privateKey.export({ type: "pkcs8", format: "pem" }) as string;
+}
+
+/** Runs all these commands, from two shells: starting each from here would cost as much as what it does. */
+async function inShells(commands: string[][], cwd: string): Promise<{ code: number; output: string }[]> {
+  const quote = (arg: string) => `'${arg.replaceAll("'", "'\\''")}'`;
+  const lines = commands.map(
+    (args, i) => `${args.map(quote).join(" ")} >${i}.out 2>&1 </dev/null; echo $? >${i}.code`,
+  );
+  const shell = (script: string) =>
+    new Promise<void>((resolve, reject) => {
+      killAtEnd(execFile("sh", ["-c", script], { cwd }, (error) => (error ? reject(error) : resolve())));
+    });
+  const half = Math.ceil(lines.length / 2);
+  await Promise.all([shell(lines.slice(0, half).join("\n")), shell(lines.slice(half).join("\n"))]);
+  return commands.map((args, i) => {
+    const code = Number(readFileSync(join(cwd, `${i}.code`), "utf8"));
+    const output = readFileSync(join(cwd, `${i}.out`), "utf8");
+    if (code !== 0 && args[1] !== "verify") throw new Error(`${args.join(" ")}: ${code}\n${output}`);
+    return { code, output };
+  });
+}

@@ -3,6 +3,7 @@
 #
 #   ./build.sh                everything
 #   ./build.sh wasm           only as far as dist/binding/openssl.wasm; needs neither node_modules nor src/
+#   ./build.sh kernels        what test/kernels needs: a module with wasm/kernels in it that is not published
 #   ./build.sh verify         builds openssl.wasm twice from scratch, in two directories, and compares the bytes
 #   ./build.sh emcc ARGS…     runs the pinned emcc in the current directory
 #
@@ -276,17 +277,30 @@ configure_check() {
 
 # ---- openssl.wasm ------------------------------------------------------------------------------------------------
 
-# link_wasm DIR LIBS OUT: compiles DIR/wasm/*.c and links them with the archives in LIBS.
+# link_wasm DIR LIBS OUT: compiles DIR/wasm/**.c and links them with the archives in LIBS. What is linked before the
+# archives stands in for what they have of the same name (wasm/libc.c, wasm/kernels).
 link_wasm() {
-    local dir=$1 libs=$2 out=$3 sources exports
+    local dir=$1 libs=$2 out=$3 sources
     cd -- "$dir"
     # In one order everywhere; paths relative, so that none of this machine's gets into the module.
     mapfile -t sources < <(find wasm -name '*.c' | LC_ALL=C sort)
-    exports=$(sed 's/#.*//' wasm/exports.txt | awk 'NF { printf "%s_%s", comma, $1; comma = "," }')
-    "${IN[@]}" emcc "${COMPILE_FLAGS[@]}" -DNDEBUG -Wall -Wextra -Wno-unused-parameter -I"$libs/include" -I"$libs" \
-        "${sources[@]}" "$libs/libssl.a" "$libs/libcrypto.a" \
-        "${LINK_FLAGS[@]}" "-sEXPORTED_FUNCTIONS=$exports" -o "$out" >&2
+    emcc_link "$libs" "$out" wasm/exports.txt "${sources[@]}" "$libs/libssl.a" "$libs/libcrypto.a"
     cd -- "$project"
+}
+
+# link_kernels LIBS OUT: a module for test/kernels, which calls the kernels by OpenSSL's functions and by their own.
+link_kernels() {
+    emcc_link "$1" "$2" test/kernels/exports.txt wasm/libc.c wasm/kernels/*.c "$1/libcrypto.a"
+}
+
+# emcc_link LIBS OUT EXPORTS INPUTS…
+emcc_link() {
+    local libs=$1 out=$2 exports
+    exports=$(sed 's/#.*//' "$3" | awk 'NF { printf "%s_%s", comma, $1; comma = "," }')
+    # The kernels' providers need headers that OpenSSL keeps to itself.
+    "${IN[@]}" emcc "${COMPILE_FLAGS[@]}" -DNDEBUG -Wall -Wextra -Wno-unused-parameter -I"$libs/include" -I"$libs" \
+        -I"$libs/providers/implementations/include" -I"$libs/providers/common/include" \
+        "${@:4}" "${LINK_FLAGS[@]}" "-sEXPORTED_FUNCTIONS=$exports" -o "$out" >&2
     chmod 644 -- "$out"
     # shellcheck disable=SC2016 # JavaScript
     ! have node || node -e '
@@ -295,7 +309,7 @@ link_wasm() {
         const extra = WebAssembly.Module.imports(module).map((i) => `${i.module}.${i.name}`)
             .filter((name) => !allowed.split(" ").includes(name))
         if (extra.length > 0) { console.error(`imports that nobody answers: ${extra.join(", ")}`); process.exit(1) }
-    ' "$out" "$IMPORTS" || die "openssl.wasm needs more than entropy and a clock: see wasm/libc.c"
+    ' "$out" "$IMPORTS" || die "$out needs more than entropy and a clock: see wasm/libc.c"
 }
 
 sizes() {
@@ -310,7 +324,7 @@ sizes() {
 }
 
 # The names under which results are kept: hashes over everything that has a say in them, these functions included.
-libs_key='' wasm_key=''
+libs_key='' wasm_key='' kernels_key=''
 keys() {
     libs_key=$({
         printf '%s\n' "$toolchain_id" "$OPENSSL_SHA256" "$SOURCE_DATE_EPOCH" "${CONFIGURE_FLAGS[@]}" "${COMPILE_FLAGS[@]}"
@@ -319,9 +333,14 @@ keys() {
     } | sha256sum | cut -c1-16)
     wasm_key=$({
         printf '%s\n' "$libs_key" "${LINK_FLAGS[@]}" "$IMPORTS"
-        declare -f link_wasm
+        declare -f emcc_link link_wasm
         find wasm -name '*.[ch]' -print0 | LC_ALL=C sort -z | xargs -0r sha256sum
         hash_files wasm/exports.txt
+    } | sha256sum | cut -c1-16)
+    kernels_key=$({
+        printf '%s\n' "$libs_key" "${LINK_FLAGS[@]}" "$IMPORTS"
+        declare -f emcc_link link_kernels kernels_make
+        hash_files wasm/libc.c wasm/kernels test/kernels/exports.txt
     } | sha256sum | cut -c1-16)
 }
 
@@ -351,16 +370,7 @@ wasm() {
 
 wasm_make() {
     [[ ! -e $1 ]] || return 0
-    local libs=$cache/libs/$libs_key
-    toolchain
-    stage "libssl.a and libcrypto.a" "OpenSSL $OPENSSL_VERSION"
-    if [[ -d $libs ]]; then
-        staged "up to date"
-    else
-        source_ensure
-        locked "libs-$libs_key" libs_make "$libs"
-        staged
-    fi
+    libs_ensure
     stage openssl.wasm
     mkdir -p "$cache/wasm"
     link_wasm "$project" "$libs" "$1.new.wasm"
@@ -372,6 +382,20 @@ wasm_make() {
     staged
 }
 
+# Sets $libs.
+libs_ensure() {
+    libs=$cache/libs/$libs_key
+    toolchain
+    stage "libssl.a and libcrypto.a" "OpenSSL $OPENSSL_VERSION"
+    if [[ -d $libs ]]; then
+        staged "up to date"
+    else
+        source_ensure
+        locked "libs-$libs_key" libs_make "$libs"
+        staged
+    fi
+}
+
 libs_make() {
     [[ ! -d $1 ]] || return 0
     local tree
@@ -381,6 +405,33 @@ libs_make() {
     mv -- "$tree/out" "$1"
     remove_tree "$tree"
     rmdir -- "$cache/libs/build-$libs_key"
+}
+
+# The tests' module, and OpenSSL's own test vectors, at node_modules/.cache/wassl-kernels, which is never published.
+kernels() {
+    toolchain_find
+    keys
+    local kept=$cache/kernels/$kernels_key
+    [[ -d $kept ]] || locked "kernels-$kernels_key" kernels_make "$kept"
+    mkdir -p node_modules/.cache
+    ln -sfn -- "$kept" node_modules/.cache/wassl-kernels
+}
+
+kernels_make() {
+    [[ ! -d $1 ]] || return 0
+    local tree
+    libs_ensure
+    source_ensure
+    stage kernels
+    tree=$(new_tree "$cache/kernels/build-$kernels_key")
+    mkdir "$tree/out"
+    link_kernels "$libs" "$tree/out/kernels.wasm"
+    tar -xzf "$tarball" -C "$tree/out" --strip-components=4 --no-same-owner \
+        "openssl-$OPENSSL_VERSION"/test/recipes/30-test_evp_data/{evpciph_aes_{common,ccm_cavs},evpciph_chacha,evpmac_poly1305}.txt
+    mv -- "$tree/out" "$1"
+    remove_tree "$tree"
+    rmdir -- "$cache/kernels/build-$kernels_key"
+    staged
 }
 
 toolchain() {
@@ -449,6 +500,7 @@ everything() {
 case ${1:-all} in
 all) locked "$checkout_lock" everything ;;
 wasm) locked "$checkout_lock" wasm ;;
+kernels) locked "$checkout_lock" kernels ;;
 verify) verify ;;
 emcc)
     cd -- "$called_from"
@@ -457,5 +509,5 @@ emcc)
     toolchain_ensure
     "${IN[@]}" "$@"
     ;;
-*) die "usage: ./build.sh [all | wasm | verify | emcc ARGS…]" ;;
+*) die "usage: ./build.sh [all | wasm | kernels | verify | emcc ARGS…]" ;;
 esac

@@ -59,6 +59,10 @@ const folder = mkdtempSync(join(tmpdir(), "wassl-test-"));
 process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
 async function main(): Promise<void> {
   const tools = setUp();
+  // Not part of what is packed.
+  if (options.runtime.includes("node")) {
+    execFileSync("bash", ["build.sh", "kernels"], { cwd: repository, stdio: "inherit" });
+  }
   const seed = Number(options.seed);
   console.log(`seed ${seed}`);
   const certs = makeCerts(tools.openssl, join(folder, "certs"));

@@ -1,0 +1,30 @@
+/** Private keys under a passphrase, in the forms and ciphers in which programs write them. */
+import { createPrivateKey } from "node:crypto";
+import QUnit from "qunit";
+import { OpenSsl, TlsError } from "wassl";
+import { env } from "../contract/env.ts";
+
+QUnit.module("encrypted keys", () => {
+  const modes = ["cbc", "cfb", "ofb", "ctr"];
+  const ciphers = [128, 192, 256].flatMap((bits) => modes.map((mode) => `aes-${bits}-${mode}`));
+
+  for (const [kind, type] of [
+    ["ecdsa", "sec1"],
+    ["rsa", "pkcs1"],
+    ["ecdsa", "pkcs8"],
+  ] as const) {
+    QUnit.test(`${type}, with each key size and mode of AES that OpenSSL writes`, async (assert) => {
+      const openssl = await OpenSsl.load();
+      const key = createPrivateKey(env.certs.keys[kind]);
+      for (const cipher of type === "pkcs8" ? ciphers.filter((name) => name.endsWith("cbc")) : ciphers) {
+        const pem = key.export({ type: type as "pkcs8", format: "pem", cipher, passphrase: "open sesame" });
+        assert.true(/ENCRYPTED/.test(String(pem)));
+        const context = openssl.newContext("server");
+        context.useCertificateChain(env.certs.chains[kind]);
+        assert.throws(() => context.usePrivateKey(String(pem), "close"), TlsError, `${cipher}, wrong`);
+        context.usePrivateKey(String(pem), "open sesame");
+        context.free();
+      }
+    });
+  }
+});

@@ -18,6 +18,7 @@ EXPORT void tls_SSL_CTX_set_keylog(SSL_CTX *ctx, int on) { SSL_CTX_set_keylog_ca
 
 /* Whether the argument of the message callback is set says whether all is recorded, or alerts only. */
 EXPORT void tls_SSL_CTX_set_trace(SSL_CTX *ctx, int on) { SSL_CTX_set_msg_callback_arg(ctx, on ? ctx : NULL); }
+EXPORT void tls_SSL_set_trace(SSL *ssl, int on) { SSL_set_msg_callback_arg(ssl, on ? ssl : NULL); }
 
 void tls_message_callback(int sent, int version, int type, const void *data, size_t length, SSL *ssl, void *trace)
 {

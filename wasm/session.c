@@ -1,6 +1,10 @@
 /* SSL_SESSION: what makes the next handshake short. */
 #include "tls.h"
 
+#include "internal/ssl_unwrap.h"
+#include "ssl/ssl_local.h"
+
+#include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -58,6 +62,7 @@ static int keep_new_session(SSL *ssl, SSL_SESSION *session)
     if (n->count == NEW_SESSIONS)
         SSL_SESSION_free(take_oldest(n));
     n->list[n->count++] = session;
+    tls_record_event(ssl, TLS_EVENT_SESSION, 0, NULL, 0);
     return 1;
 }
 
@@ -74,7 +79,6 @@ EXPORT SSL_SESSION *tls_SSL_take_new_session(SSL *ssl)
 }
 
 EXPORT SSL_SESSION *tls_SSL_get1_session(SSL *s) { return SSL_get1_session(s); }
-EXPORT int tls_SSL_set_session(SSL *s, SSL_SESSION *session) { return SSL_set_session(s, session); }
 EXPORT int tls_SSL_CTX_remove_session(SSL *s) { return SSL_CTX_remove_session(SSL_get_SSL_CTX(s), SSL_get_session(s)); }
 EXPORT void tls_SSL_SESSION_free(SSL_SESSION *s) { SSL_SESSION_free(s); }
 EXPORT int tls_SSL_SESSION_is_resumable(SSL_SESSION *s) { return SSL_SESSION_is_resumable(s); }
@@ -97,25 +101,90 @@ EXPORT const uint8_t *tls_SSL_SESSION_get0_alpn_selected(SSL_SESSION *session, u
     return n > 0 ? name : NULL;
 }
 
-EXPORT tls_bytes *tls_i2d_SSL_SESSION(SSL_SESSION *s)
+EXPORT tls_bytes *tls_i2d_SSL_SESSION(SSL_SESSION *session, int with_chain)
 {
-    int length = i2d_SSL_SESSION(s, NULL);
-    tls_bytes *b = length <= 0 ? NULL : tls_bytes_new(NULL, (size_t)length);
-    unsigned char *p = b == NULL ? NULL : b->data;
+    STACK_OF(X509) *chain = with_chain ? session->peer_chain : NULL;
+    int length = i2d_SSL_SESSION(session, NULL), i;
+    size_t total = length <= 0 ? 0 : (size_t)length;
+    unsigned char *p;
+    tls_bytes *b;
 
-    if (b != NULL && i2d_SSL_SESSION(s, &p) != length) {
-        free(b);
+    for (i = 0; i < sk_X509_num(chain); i++)
+        if (sk_X509_value(chain, i) != session->peer && (length = i2d_X509(sk_X509_value(chain, i), NULL)) > 0)
+            total += (size_t)length;
+    if (total == 0 || (b = tls_bytes_new(NULL, total)) == NULL)
         return NULL;
-    }
+    p = b->data;
+    i2d_SSL_SESSION(session, &p);
+    for (i = 0; i < sk_X509_num(chain); i++)
+        if (sk_X509_value(chain, i) != session->peer)
+            i2d_X509(sk_X509_value(chain, i), &p);
     return b;
 }
 
 EXPORT SSL_SESSION *tls_d2i_SSL_SESSION(const uint8_t *data, size_t length)
 {
-    const unsigned char *p = data;
+    const unsigned char *p = data, *end = data + length;
+    SSL_SESSION *session = d2i_SSL_SESSION(NULL, &p, (long)length);
+    X509 *x;
 
-    return d2i_SSL_SESSION(NULL, &p, (long)length);
+    while (session != NULL && p < end) {
+        if (session->peer_chain == NULL)
+            session->peer_chain = sk_X509_new_null();
+        x = d2i_X509(NULL, &p, (long)(end - p));
+        if (x == NULL || session->peer_chain == NULL || !sk_X509_push(session->peer_chain, x)) {
+            X509_free(x);
+            SSL_SESSION_free(session);
+            return NULL;
+        }
+    }
+    return session;
 }
+
+/* A client's chain begins with the peer's own certificate. */
+static int complete_chain(SSL_SESSION *session)
+{
+    X509 *peer = session->peer;
+
+    if (peer == NULL || sk_X509_value(session->peer_chain, 0) == peer)
+        return 1;
+    if (session->peer_chain == NULL && (session->peer_chain = sk_X509_new_null()) == NULL)
+        return 0;
+    if (!X509_up_ref(peer))
+        return 0;
+    if (!sk_X509_unshift(session->peer_chain, peer)) {
+        X509_free(peer);
+        return 0;
+    }
+    return 1;
+}
+
+EXPORT int tls_SSL_set_session(SSL *ssl, SSL_SESSION *session)
+{
+    return complete_chain(session) && SSL_set_session(ssl, session);
+}
+
+EXPORT int tls_SSL_verify_session(SSL *ssl, SSL_SESSION *session)
+{
+    SSL_CONNECTION *sc = SSL_CONNECTION_FROM_SSL(ssl);
+    int result;
+
+    if (session->verify_result != X509_V_OK)
+        return (int)session->verify_result;
+    if (session->peer == NULL || !complete_chain(session)
+        || (ssl_verify_cert_chain(sc, session->peer_chain) <= 0 && sc->verify_result == X509_V_OK))
+        result = X509_V_ERR_UNSPECIFIED;
+    else
+        result = (int)sc->verify_result;
+    /* As if nothing had been verified: the handshake is still to come. */
+    sc->verify_result = X509_V_OK;
+    OSSL_STACK_OF_X509_free(sc->verified_chain);
+    sc->verified_chain = NULL;
+    tls_forget_verify_failure(ssl);
+    return result;
+}
+
+EXPORT void tls_SHA256(const uint8_t *data, size_t length, uint8_t *out) { SHA256(data, length, out); }
 
 /* ---- early data (RFC 8446 §2.3) */
 

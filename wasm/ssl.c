@@ -103,7 +103,8 @@ void tls_record_event(SSL *ssl, int kind, int sent, const void *payload, size_t 
     }
     memcpy(s->events + s->events_length, &head, 4);
     memset(s->events + s->events_length + 4, 0, padded);
-    memcpy(s->events + s->events_length + 4, payload, length);
+    if (length > 0)
+        memcpy(s->events + s->events_length + 4, payload, length);
     s->events_length = need;
 }
 
@@ -136,7 +137,7 @@ EXPORT SSL *tls_SSL_new(SSL_CTX *ctx, BIO *internal)
 
 EXPORT void tls_SSL_free(SSL *s) { SSL_free(s); }
 
-EXPORT int tls_SSL_clear(SSL *ssl)
+void tls_forget_verify_failure(SSL *ssl)
 {
     state *s = state_of(ssl, 0);
 
@@ -146,6 +147,11 @@ EXPORT int tls_SSL_clear(SSL *ssl)
         s->verify_error = 0;
         s->verify_depth = -1;
     }
+}
+
+EXPORT int tls_SSL_clear(SSL *ssl)
+{
+    tls_forget_verify_failure(ssl);
     return SSL_clear(ssl);
 }
 

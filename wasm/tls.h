@@ -240,6 +240,7 @@ const char *tls_X509_verify_cert_error_string(int); /* borrows: a static string 
  *   RECORD     content type, version (2), length (2), as on the wire; this and the next two only after tls_SSL_CTX_set_trace
  *   CONTENT    the content type that was encrypted in the record before (TLS 1.3)
  *   HANDSHAKE  message type, length (3)
+ *   SESSION    nothing: tls_SSL_take_new_session has one
  * When memory was short or more than 64 KiB waited, the newest are missing and `kind` TLS_EVENT_LOST ends the list.
  */
 #define TLS_EVENT_LOST 0
@@ -248,6 +249,7 @@ const char *tls_X509_verify_cert_error_string(int); /* borrows: a static string 
 #define TLS_EVENT_RECORD 3
 #define TLS_EVENT_CONTENT 4
 #define TLS_EVENT_HANDSHAKE 5
+#define TLS_EVENT_SESSION 6
 tls_bytes *tls_SSL_take_events(SSL *);
 const char *tls_SSL_alert_desc_string_long(int); /* borrows: a static string */
 
@@ -255,6 +257,7 @@ const char *tls_SSL_alert_desc_string_long(int); /* borrows: a static string */
 
 void tls_SSL_CTX_set_keylog(SSL_CTX *, int on);
 void tls_SSL_CTX_set_trace(SSL_CTX *, int on); /* of connections that are made from then on */
+void tls_SSL_set_trace(SSL *, int on);
 /* bytes: RFC 5705, RFC 8446 §7.5. context_length < 0: none, which differs from an empty one in TLS 1.2. Fills the queue. */
 tls_bytes *tls_SSL_export_keying_material(SSL *, size_t length, const char *label, const uint8_t *context, int context_length);
 int tls_SSL_get_extms_support(SSL *);
@@ -278,8 +281,18 @@ uint32_t tls_SSL_SESSION_get_max_early_data(SSL_SESSION *);   /* bytes */
 const char *tls_SSL_SESSION_get0_hostname(SSL_SESSION *);     /* borrows: the SNI, or 0 */
 const uint8_t *tls_SSL_SESSION_get0_alpn_selected(SSL_SESSION *, unsigned *length); /* borrows, or 0 */
 X509 *tls_SSL_SESSION_get0_peer(SSL_SESSION *);               /* borrows, or 0 */
-tls_bytes *tls_i2d_SSL_SESSION(SSL_SESSION *);                /* bytes. Holds the session's secrets. */
-SSL_SESSION *tls_d2i_SSL_SESSION(const uint8_t *, size_t);    /* owns: tls_SSL_SESSION_free. Fills the queue. */
+/*
+ * bytes. Holds the session's secrets. with_chain: behind it come the certificates above the peer's own, in DER, which
+ * i2d_SSL_SESSION leaves out. tls_d2i_SSL_SESSION takes either. owns: tls_SSL_SESSION_free. Fills the queue.
+ */
+tls_bytes *tls_i2d_SSL_SESSION(SSL_SESSION *, int with_chain);
+SSL_SESSION *tls_d2i_SSL_SESSION(const uint8_t *, size_t);
+/*
+ * Whether a client would accept now, with all that is set on the SSL, what the session knows of its peer: X509_V_*. OpenSSL
+ * verifies nothing when it resumes. Before the handshake, which it leaves as it was.
+ */
+int tls_SSL_verify_session(SSL *, SSL_SESSION *);
+void tls_SHA256(const uint8_t *, size_t, uint8_t *out); /* 32 bytes */
 
 /* Early data: the values are OpenSSL's. The operations fill the queue and are followed by tls_SSL_get_error(ssl, 0). */
 int tls_SSL_CTX_set_max_early_data(SSL_CTX *, uint32_t);      /* what a server's tickets allow, in bytes */
@@ -361,6 +374,7 @@ int tls_tickets_init(void);
 int tls_session_init(void);
 void tls_record_event(SSL *, int kind, int sent, const void *payload, size_t length);
 int tls_verify_callback(int ok, X509_STORE_CTX *);
+void tls_forget_verify_failure(SSL *);
 void tls_message_callback(int write_p, int version, int type, const void *, size_t, SSL *, void *);
 tls_bytes *tls_bytes_new(const void *, size_t);
 tls_bytes *tls_bytes_from_bio(BIO *); /* takes the memory BIO */

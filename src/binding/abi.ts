@@ -136,7 +136,9 @@ export interface Abi {
   tls_SSL_SESSION_free(session: number): void;
   tls_SSL_SESSION_is_resumable(session: number): number;
   tls_SSL_SESSION_get_protocol_version(session: number): number;
-  tls_i2d_SSL_SESSION(session: number): number;
+  tls_i2d_SSL_SESSION(session: number, withChain: number): number;
+  tls_SSL_verify_session(ssl: number, session: number): number;
+  tls_SHA256(ptr: number, length: number, out: number): void;
   tls_d2i_SSL_SESSION(ptr: number, length: number): number;
   tls_SSL_CTX_set_timeout(ctx: number, seconds: number): void;
   tls_SSL_CTX_set_ticket_keys(ctx: number, ptr: number, count: number): number;
@@ -144,6 +146,7 @@ export interface Abi {
   tls_SSL_take_new_session(ssl: number): number;
   tls_SSL_CTX_set_keylog(ctx: number, on: number): void;
   tls_SSL_CTX_set_trace(ctx: number, on: number): void;
+  tls_SSL_set_trace(ssl: number, on: number): void;
   tls_SSL_export_keying_material(
     ssl: number,
     length: number,

@@ -41,6 +41,8 @@ export type SslEvent =
   | TraceEvent
   /** A line for a key log file (NSS format, without the newline). Whoever has it can read the connection. */
   | { readonly type: "keylog"; readonly line: string }
+  /** `Ssl.takeSessions` has a new one. */
+  | { readonly type: "new-session" }
   /** More happened than was kept: memory is short, or nobody fetched for long. */
   | { readonly type: "lost" };
 
@@ -50,6 +52,7 @@ const KEYLOG = 2;
 const RECORD = 3;
 const CONTENT = 4;
 const HANDSHAKE = 5;
+const SESSION = 6;
 
 const CONTENT_TYPES: Readonly<Record<number, string>> = {
   20: "change_cipher_spec",
@@ -128,6 +131,8 @@ function parse(
         length: size,
       };
     }
+    case SESSION:
+      return { type: "new-session" };
     default:
       return undefined;
   }

@@ -88,9 +88,18 @@ export class OpenSsl {
     return X509Store.create(this.#library);
   }
 
-  /** Reads what {@link SslSession.toDer} wrote. */
+  /** Reads what {@link SslSession.toDer} or {@link SslSession.toBytes} wrote. */
   parseSession(der: Uint8Array): SslSession {
     return SslSession.parse(this.#library, der);
+  }
+
+  /** SHA-256, also where WebCrypto is not to be had (a page that came by http). */
+  sha256(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+    const { abi, memory } = this.#library;
+    return memory.withBytes(bytes, (ptr, length) => {
+      abi.tls_SHA256(ptr, length, memory.scratch);
+      return memory.copyOut(memory.scratch, 32);
+    });
   }
 
   /** Takes all errors out of OpenSSL's queue, earliest first. */

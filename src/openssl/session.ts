@@ -64,10 +64,23 @@ export class SslSession extends Owned {
   }
 
   /** `i2d_SSL_SESSION(3)`. Whoever has these bytes can resume the session: keep them as a key. */
-  toDer(): Uint8Array {
-    const der = this.library.memory.takeBytes(this.library.abi.tls_i2d_SSL_SESSION(this.ptr));
-    if (!der) throw this.library.failure("the session cannot be written");
-    return der;
+  toDer(): Uint8Array<ArrayBuffer> {
+    return this.#serialize(false);
+  }
+
+  /**
+   * The same, with the certificates above the peer's own behind it, so that {@link Ssl.verifySession} can check them again.
+   * What reads one session of the bytes, as OpenSSL does, finds it at their beginning.
+   */
+  toBytes(): Uint8Array<ArrayBuffer> {
+    return this.#serialize(true);
+  }
+
+  #serialize(withChain: boolean): Uint8Array<ArrayBuffer> {
+    const { abi, memory } = this.library;
+    const bytes = memory.takeBytes(abi.tls_i2d_SSL_SESSION(this.ptr, Number(withChain)));
+    if (!bytes) throw this.library.failure("the session cannot be written");
+    return bytes;
   }
 
   /** @internal */

@@ -289,6 +289,17 @@ export class Ssl extends Owned {
     );
   }
 
+  /**
+   * Whether this client would accept now, by all that is set, what the session knows of its peer: chain, dates, name. OpenSSL
+   * verifies nothing when it resumes. Before the handshake. `X509_V_OK`, or what is wrong.
+   */
+  verifySession(session: SslSession): number {
+    const { abi } = this.library;
+    const result = abi.tls_SSL_verify_session(this.ptr, session.ptr);
+    abi.tls_ERR_clear_error();
+    return result;
+  }
+
   /** `SSL_CTX_remove_session(3)` for the session of this connection: it cannot be resumed any more. True if the cache had it. */
   removeSession(): boolean {
     return this.library.abi.tls_SSL_CTX_remove_session(this.ptr) === 1;
@@ -358,7 +369,12 @@ export class Ssl extends Owned {
     return this.library.abi.tls_SSL_get_early_data_status(this.ptr);
   }
 
-  // Exporters
+  // Seeing inside
+
+  /** Whether {@link Ssl.takeEvents} tells of records and handshake messages too. */
+  setTrace(on: boolean): void {
+    this.library.abi.tls_SSL_set_trace(this.ptr, Number(on));
+  }
 
   /**
    * `SSL_export_keying_material(3)` (RFC 5705, RFC 8446 §7.5): `length` bytes, 1 to 16,384, that only the two ends know.

@@ -6,7 +6,7 @@ import { Live } from "../fakes/live.ts";
 import { randomBytes } from "../fakes/random.ts";
 import { type ContextSetup, Contexts, type TwoEnds } from "../fakes/two-ends.ts";
 import { env } from "./env.ts";
-import { concat, eventsOf, text, utf8 } from "./helpers.ts";
+import { concat, eventsOf, sha256, text, utf8 } from "./helpers.ts";
 
 const VERSIONS = [
   { name: "TLS 1.2", short: "1.2", version: ssl.TLS1_2_VERSION },
@@ -195,6 +195,79 @@ for (const { name, short, version } of VERSIONS) {
       await new Promise((resolve) => setTimeout(resolve, 1_010));
       assert.false(resume(instance, on, der).reused);
     });
+
+    QUnit.test(
+      "a session is verified again before it is offered, with the chain that it was kept with",
+      async (assert) => {
+        const instance = await openssl();
+        using on = contexts(instance, version);
+        using other = contexts(instance, version);
+        using stranger = instance.newContext("client");
+        stranger.addCaCert(env.certs.otherCaPem);
+        stranger.setVerify(ssl.SSL_VERIFY_PEER);
+        using both = on.connect();
+        both.client.peek();
+        const fresh = both.client.ssl.takeSessions().at(-1)!;
+        const [bytes, der] = [fresh.toBytes(), fresh.toDer()];
+        fresh.free();
+        assert.deepEqual(bytes.subarray(0, der.length), der, "OpenSSL's own form comes first");
+        const results = (context: ssl.SslContext, kept: Uint8Array, host: string) => {
+          using pair = instance.newBioPair();
+          using connection = context.newSsl(pair);
+          using session = instance.parseSession(kept);
+          if (!connection.setIp(host)) connection.setHost(host);
+          const result = connection.verifySession(session);
+          assert.strictEqual(connection.getVerifyFailure(), undefined, "nothing of it is left behind");
+          return ssl.X509_V_ERR[result] ?? result;
+        };
+        assert.strictEqual(results(on.client, bytes, "localhost"), ssl.X509_V_OK);
+        assert.strictEqual(results(on.client, bytes, "127.0.0.1"), ssl.X509_V_OK);
+        assert.strictEqual(results(on.client, bytes, "wassl.test"), "X509_V_ERR_HOSTNAME_MISMATCH");
+        assert.strictEqual(results(on.client, bytes, "127.0.0.2"), "X509_V_ERR_IP_ADDRESS_MISMATCH");
+        assert.strictEqual(
+          results(stranger, bytes, "localhost"),
+          "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+        );
+        assert.strictEqual(
+          results(on.client, der, "localhost"),
+          "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+          "without the chain it cannot be told",
+        );
+
+        using pair = instance.newBioPair();
+        using unverified = stranger.newSsl(pair);
+        unverified.setConnectState();
+        using wrong = instance.parseSession(bytes);
+        unverified.verifySession(wrong);
+        assert.deepEqual(instance.errors(), []);
+
+        // It can be used after it was refused elsewhere, and brings its chain along, also to what comes of it.
+        let kept = bytes;
+        for (let i = 0; i < 2; i++) {
+          using session = instance.parseSession(kept);
+          using again = on.start();
+          assert.strictEqual(again.client.ssl.verifySession(session), ssl.X509_V_OK);
+          again.client.ssl.setSession(session);
+          again.handshake();
+          assert.true(again.client.ssl.sessionReused());
+          assert.strictEqual(again.client.ssl.getPeerCertificates().length, 2);
+          assert.strictEqual(again.client.ssl.getVerifyResult(), ssl.X509_V_OK);
+          again.client.peek();
+          using next = again.client.ssl.getSession();
+          kept = next!.toBytes();
+        }
+        assert.false(resume(instance, other, kept).reused);
+        assert.strictEqual(
+          code(() => instance.parseSession(concat([der, utf8("junk")]))),
+          "invalid-argument",
+        );
+        const cut = bytes.subarray(0, bytes.length - 1);
+        assert.strictEqual(
+          code(() => instance.parseSession(cut)),
+          "invalid-argument",
+        );
+      },
+    );
 
     QUnit.test("the key log is both ends' and fits node:tls's", async (assert) => {
       const instance = await openssl();
@@ -387,7 +460,8 @@ for (const { name, short, version } of VERSIONS) {
         const contents = client.filter((event) => event.type === "content");
         assert.true(contents.length > 0, "and what was encrypted");
       }
-      using untold = contexts(instance, version).connect();
+      using plain = new Contexts(instance, env.certs, { version });
+      using untold = plain.connect();
       assert.deepEqual(untold.client.ssl.takeEvents(), [], "nothing is kept unless asked for");
     });
 
@@ -471,6 +545,14 @@ QUnit.module("sessions: bounds", () => {
     assert.false(session?.isResumable());
   });
 
+  QUnit.test("SHA-256", async (assert) => {
+    const instance = await openssl();
+    for (const length of [0, 1, 1_000, 100_000]) {
+      const bytes = randomBytes(length, env.seed);
+      assert.strictEqual(hex(instance.sha256(bytes)), await sha256(bytes));
+    }
+  });
+
   QUnit.test("wrong input is refused", async (assert) => {
     const instance = await openssl();
     using context = instance.newContext("server");
@@ -504,6 +586,10 @@ QUnit.module("sessions: bounds", () => {
       using both = on.connect();
       const [der] = newSessions(both);
       resume(instance, on, der);
+      using session = both.client.ssl.getSession();
+      using parsed = instance.parseSession(session!.toBytes());
+      both.client.ssl.verifySession(parsed);
+      resume(instance, on, parsed.toBytes());
       both.client.ssl.exportKeyingMaterial("EXPERIMENTAL wassl", 32);
       both.client.ssl.getServerEndPoint();
       // Sessions and events that nobody fetches go with the connection.

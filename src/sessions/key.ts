@@ -1,0 +1,32 @@
+/**
+ * The key under which sessions are kept: a hash over all that must match, so that a session of one connection is never found
+ * by another that has another peer in mind, believes others, or is somebody else itself.
+ */
+export function sessionKey(sha256: (bytes: Uint8Array) => Uint8Array, parts: unknown): string {
+  const text = JSON.stringify(canonical(sha256, parts));
+  return hex(sha256(new TextEncoder().encode(text)));
+}
+
+/** The same for what means the same, whatever the order of names; secrets and large texts as hashes. */
+function canonical(sha256: (bytes: Uint8Array) => Uint8Array, value: unknown): unknown {
+  if (typeof value === "string")
+    return value.length <= 64 ? `"${value}` : canonical(sha256, encoder.encode(value));
+  if (typeof value === "bigint") return `bigint ${value}`;
+  // What a function does cannot be compared. That there is one can.
+  if (typeof value === "function") return "function";
+  if (typeof value !== "object" || value === null) return value;
+  if (value instanceof Date) return `date ${value.getTime()}`;
+  if (ArrayBuffer.isView(value)) {
+    return `sha256 ${hex(sha256(new Uint8Array(value.buffer, value.byteOffset, value.byteLength)))}`;
+  }
+  if (Array.isArray(value)) return value.map((each) => canonical(sha256, each) ?? null);
+  const entries = Object.entries(value).filter(([, each]) => each !== undefined);
+  entries.sort(([a], [b]) => (a < b ? -1 : 1));
+  return ["object", ...entries.map(([name, each]) => [name, canonical(sha256, each)])];
+}
+
+const encoder = new TextEncoder();
+
+function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,8 +1,6 @@
 /** From options to an `Ssl` that is ready for its handshake, and from there to what was settled. Moves no bytes. */
 import { TlsError } from "./errors.js";
 import type { EofPolicy } from "./failure.js";
-import type { Side } from "./identity.js";
-import type { BioPair } from "./openssl/bio-pair.js";
 import {
   SSL_MODE_ENABLE_PARTIAL_WRITE,
   SSL_MODE_RELEASE_BUFFERS,
@@ -11,15 +9,14 @@ import {
   TLS1_3_VERSION,
 } from "./openssl/constants.js";
 import type { SslContext } from "./openssl/context.js";
-import type { OpenSsl } from "./openssl/openssl.js";
 import type { Ssl } from "./openssl/ssl.js";
 import type { X509 } from "./openssl/x509.js";
 import type { TlsEvent } from "./pump.js";
 
 export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
-/** What TLS itself is asked for, whoever moves the bytes. */
-export interface TlsOptions {
+/** What TLS itself is asked for; many connections may share it in a {@link TlsContext}. */
+export interface ContextOptions {
   /** ALPN (RFC 7301): what a client offers, or what a server chooses from, best first. */
   alpnProtocols?: readonly string[];
   /** Default "TLSv1.2". */
@@ -41,6 +38,10 @@ export interface TlsOptions {
   securityLevel?: number;
   /** A key that both ends know beforehand (RFC 8446 §2.2); no certificate is needed then. */
   psk?: PreSharedKey;
+}
+
+/** What is each connection's own. */
+export interface ConnectionOptions {
   /** Room in each direction between OpenSSL and the transport, in bytes, 1 to 2^30. Default 17 KiB, one record. */
   bioPairSize?: number;
   /** Close without close_notify, and do not wait for the peer's (`SSL_CTX_set_quiet_shutdown(3)`). Default false. */
@@ -54,6 +55,8 @@ export interface TlsOptions {
   /** Told of what happens, as it happens. It must not throw. */
   onEvent?: (event: TlsEvent) => void;
 }
+
+export interface TlsOptions extends ContextOptions, ConnectionOptions {}
 
 export interface PreSharedKey {
   /** What both ends call it, up to 256 bytes of UTF-8; it is sent in the clear. */
@@ -84,34 +87,8 @@ export interface TlsInfo {
   readonly sessionReused: boolean;
 }
 
-/** An `Ssl` before its handshake, and the pair whose network half is ours. Both are the caller's to free. */
-export function newConnection(
-  openssl: OpenSsl,
-  options: TlsOptions,
-  side: Side,
-): { ssl: Ssl; pair: BioPair } {
-  const { eofPolicy = "strict", bioPairSize } = options;
-  if (!["strict", "record-boundary", "ignore"].includes(eofPolicy)) {
-    throw new TlsError("invalid-argument", `there is no eofPolicy "${eofPolicy}"`);
-  }
-  if (bioPairSize === 0) throw new TlsError("invalid-argument", "bioPairSize must be 1 byte at least");
-  using context = openssl.newContext(side.role);
-  configure(context, options);
-  side.context(context);
-  const pair = openssl.newBioPair(bioPairSize);
-  let ssl: Ssl | undefined;
-  try {
-    ssl = context.newSsl(pair);
-    side.connection(ssl);
-    return { ssl, pair };
-  } catch (error) {
-    ssl?.free();
-    pair.free();
-    throw error;
-  }
-}
-
-function configure(context: SslContext, options: TlsOptions): void {
+/** What is the same for clients and servers. */
+export function configure(context: SslContext, options: ContextOptions): void {
   context.setMinProtoVersion(versionNumber(options.minVersion ?? "TLSv1.2"));
   context.setMaxProtoVersion(versionNumber(options.maxVersion ?? "TLSv1.3"));
   if (options.minVersion === "TLSv1.3" && options.maxVersion === "TLSv1.2") {
@@ -120,7 +97,6 @@ function configure(context: SslContext, options: TlsOptions): void {
   // A large write streams; an idle connection gives its record buffers back; a peer cannot renegotiate (RFC 9325 §3.5).
   context.setMode(SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_RELEASE_BUFFERS);
   context.setOptions(SSL_OP_NO_RENEGOTIATION);
-  context.setQuietShutdown(options.quietShutdown ?? false);
   if (options.alpnProtocols) context.setAlpnProtocols(options.alpnProtocols);
   const { securityLevel, ciphers, cipherSuites, groups, signatureAlgorithms, psk } = options;
   if (securityLevel !== undefined) {
@@ -151,7 +127,8 @@ function versionNumber(version: TlsVersion): number {
   throw new TlsError("invalid-argument", `there is no version "${version}": it is "TLSv1.2" or "TLSv1.3"`);
 }
 
-export function infoOf(ssl: Ssl, side: Side): TlsInfo {
+/** `verifies`: the peer's certificate was checked if it showed one. */
+export function infoOf(ssl: Ssl, verifies: boolean): TlsInfo {
   const peerCertificates = ssl.getPeerCertificates();
   return {
     protocol: ssl.getVersion(),
@@ -162,7 +139,7 @@ export function infoOf(ssl: Ssl, side: Side): TlsInfo {
     serverName: ssl.getServerName(),
     peerCertificates,
     // X509_V_OK is also what an unchecked or absent certificate gives.
-    verified: side.verifies && peerCertificates.length > 0 && ssl.getVerifyResult() === 0,
+    verified: verifies && peerCertificates.length > 0 && ssl.getVerifyResult() === 0,
     sessionReused: ssl.sessionReused(),
   };
 }

@@ -13,6 +13,7 @@
  * - `timeout`: a bound on waiting was reached.
  * - `discard-limit`: a peer went on sending more than `maxDiscard` bytes while `shutdown()` waited.
  * - `unread-data`: `shutdown()` of `wassl/blocking` met data that nobody has read; nothing was lost.
+ * - `callback`: a function or a `CryptoKey` that was given failed; `cause` says how.
  * - `closed`: the connection is closed on our side.
  * - `freed`: an object was used after it was freed.
  * - `out-of-memory`: linear memory is exhausted.
@@ -35,6 +36,7 @@ export type TlsErrorCode =
   | "timeout"
   | "discard-limit"
   | "unread-data"
+  | "callback"
   | "closed"
   | "freed"
   | "out-of-memory"

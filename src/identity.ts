@@ -1,5 +1,6 @@
 /** Who we are, whom we mean to talk to, and whom we believe: from options to a context and a connection. */
 import { TlsError } from "./errors.js";
+import { isCryptoKey, signatureAlgorithmsOf } from "./external-key.js";
 import {
   SSL_OP_NO_TICKET,
   SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
@@ -8,6 +9,8 @@ import {
 } from "./openssl/constants.js";
 import type { SslContext } from "./openssl/context.js";
 import type { Ssl } from "./openssl/ssl.js";
+import type { X509 } from "./openssl/x509.js";
+import { applyVerifyOptions, type VerifyOptions } from "./verify-options.js";
 
 /** PEM, which may hold several certificates, or one certificate in DER. */
 export type CertificateData = string | Uint8Array;
@@ -16,16 +19,51 @@ export type CertificateData = string | Uint8Array;
 export interface Identity {
   /** The certificate, and those between it and the trust anchor: PEM, its own first. */
   cert?: CertificateData;
-  /** Its private key: PEM, or DER. */
-  key?: CertificateData;
+  /**
+   * Its private key: PEM, DER, or a `CryptoKey` that need not be extractable: ECDSA, Ed25519, RSA-PSS, or, for TLS 1.2 alone,
+   * RSASSA-PKCS1-v1_5. A `CryptoKey` stays in WebCrypto, which signs for us.
+   */
+  key?: CertificateData | CryptoKey;
   /** Certificate, key and chain in one file (RFC 7292). */
   pkcs12?: Uint8Array;
   /** Of an encrypted key or PKCS #12 file. */
   passphrase?: string;
 }
 
+/** What OpenSSL found out about the peer's certificates. */
+export interface PreliminaryResult {
+  readonly ok: boolean;
+  /** What was wrong first; absent when `ok`. */
+  readonly failure?: {
+    /** "X509_V_ERR_CERT_HAS_EXPIRED" */
+    readonly error: string;
+    /** OpenSSL's words. */
+    readonly text: string;
+    /** 0 = the peer's own certificate, 1 = its issuer's, and so on. */
+    readonly depth: number;
+    readonly certificate: X509 | undefined;
+  };
+}
+
+/** What both ends may say about whom they believe. */
+export interface Verification {
+  /**
+   * Has the last word on the peer, whose certificates these are, its own first: pinning, asking a person, asking a service.
+   * `true`, or a promise of it, accepts; all else refuses. It is asked when OpenSSL has accepted them, so it can only be
+   * stricter, and again when a session is resumed. The handshake waits meanwhile, up to `handshakeTimeout`.
+   */
+  verify?: (chain: readonly X509[], preliminary: PreliminaryResult) => boolean | Promise<boolean>;
+  /**
+   * `verify` is asked also when OpenSSL has refused the peer, and may accept it: trust on first use, say. `info.verified` is
+   * false for whom OpenSSL refused. Default false.
+   */
+  unsafelyLetVerifyOverride?: boolean;
+  /** How the peer's certificates are verified: revocation lists, purpose, depth, flags. */
+  verifyOptions?: VerifyOptions;
+}
+
 /** Whom a client means to talk to, whom it believes, and who it is itself if the server asks. */
-export interface ClientIdentity extends Identity {
+export interface ClientIdentity extends Identity, Verification {
   /**
    * Whom we mean to talk to: a DNS name or an IP literal. The certificate must be for it. A DNS name is also sent as
    * SNI. Internationalised names are converted (IDNA).
@@ -41,7 +79,7 @@ export interface ClientIdentity extends Identity {
 }
 
 /** Who a server is, and whom it believes. */
-export interface ServerIdentity extends Identity {
+export interface ServerIdentity extends Identity, Verification {
   /** More of them, one for each kind of key: a client gets the first that it can check. */
   identities?: readonly Identity[];
   /**
@@ -57,73 +95,53 @@ export interface ServerIdentity extends Identity {
   tickets?: number;
 }
 
-/** A client or a server: what makes its context and its connection different from the other's. */
-export interface Side {
-  readonly role: "client" | "server";
-  /** The other end, for messages. */
-  readonly peerName: string;
-  /** The other end's certificate is checked if it shows one. */
-  readonly verifies: boolean;
-  context(ctx: SslContext): void;
-  connection(ssl: Ssl): void;
+/** CryptoKeys by the number under which OpenSSL knows them. */
+export type Keys = Map<number, CryptoKey>;
+let lastKey = 0;
+
+/** Makes `ctx` a client's: whom it believes, and who it is. */
+export function configureClient(
+  ctx: SslContext,
+  options: Omit<ClientIdentity, "hostname">,
+  keys: Keys,
+): void {
+  addCaCerts(ctx, options.caCerts);
+  ctx.setVerify(options.unsafelyDisableVerification ? SSL_VERIFY_NONE : SSL_VERIFY_PEER);
+  if (options.verifyOptions) applyVerifyOptions(ctx, options.verifyOptions);
+  if (hasIdentity(options)) useIdentity(ctx, options, keys);
 }
 
-export function clientSide(options: ClientIdentity): Side {
-  const name = canonicalName(options?.hostname);
-  const verifies = !options.unsafelyDisableVerification;
-  return {
-    role: "client",
-    peerName: `"${options.hostname}"`,
-    verifies,
-    context(ctx) {
-      addCaCerts(ctx, options.caCerts);
-      ctx.setVerify(verifies ? SSL_VERIFY_PEER : SSL_VERIFY_NONE);
-      if (hasIdentity(options)) useIdentity(ctx, options);
-    },
-    connection(ssl) {
-      if (!ssl.setIp(name)) {
-        // With a colon it would have to be an IPv6 address: "name:443" and URLs are none.
-        if (name.includes(":")) throw noHostname(options.hostname);
-        ssl.setHost(name);
-        ssl.setServerName(name);
-      }
-      ssl.setConnectState();
-    },
-  };
+/** Whom a client's connection is to. */
+export function setPeer(ssl: Ssl, hostname: string): void {
+  const name = canonicalName(hostname);
+  if (ssl.setIp(name)) return;
+  // With a colon it would have to be an IPv6 address: "name:443" and URLs are none.
+  if (name.includes(":")) throw noHostname(hostname);
+  ssl.setHost(name);
+  ssl.setServerName(name);
 }
 
-export function serverSide(options: ServerIdentity): Side {
-  const { clientAuth = "none", identities = [] } = options;
+/** Makes `ctx` a server's: who it is, and whom it believes. */
+export function configureServer(ctx: SslContext, options: ServerIdentity, keys: Keys): void {
+  const { clientAuth = "none", identities = [], tickets } = options;
   if (!Object.hasOwn(CLIENT_AUTH, clientAuth)) {
     throw new TlsError("invalid-argument", `there is no clientAuth "${clientAuth}"`);
   }
   if (clientAuth !== "none" && options.caCerts === undefined) {
     throw new TlsError("invalid-argument", `clientAuth "${clientAuth}" needs caCerts: whom to believe`);
   }
-  return {
-    role: "server",
-    peerName: "the client",
-    verifies: clientAuth !== "none",
-    context(ctx) {
-      const all = hasIdentity(options) ? [options, ...identities] : identities;
-      for (const identity of all) useIdentity(ctx, identity);
-      addCaCerts(ctx, options.caCerts);
-      ctx.setVerify(CLIENT_AUTH[clientAuth]);
-      if (clientAuth !== "none") ctx.sendCaNames();
-      if (options.ocspResponse) ctx.setOcspResponse(options.ocspResponse);
-      const { tickets } = options;
-      if (tickets !== undefined) {
-        if (!Number.isInteger(tickets) || tickets < 0 || tickets > 255) {
-          throw new TlsError("invalid-argument", "tickets must be 0 to 255");
-        }
-        ctx.setNumTickets(tickets);
-        if (tickets === 0) ctx.setOptions(SSL_OP_NO_TICKET);
-      }
-    },
-    connection(ssl) {
-      ssl.setAcceptState();
-    },
-  };
+  if (tickets !== undefined && !(Number.isInteger(tickets) && tickets >= 0 && tickets <= 255)) {
+    throw new TlsError("invalid-argument", "tickets must be 0 to 255");
+  }
+  const all = hasIdentity(options) ? [options, ...identities] : identities;
+  for (const identity of all) useIdentity(ctx, identity, keys);
+  addCaCerts(ctx, options.caCerts);
+  ctx.setVerify(CLIENT_AUTH[clientAuth]);
+  if (clientAuth !== "none") ctx.sendCaNames();
+  if (options.verifyOptions) applyVerifyOptions(ctx, options.verifyOptions);
+  if (options.ocspResponse) ctx.setOcspResponse(options.ocspResponse);
+  if (tickets !== undefined) ctx.setNumTickets(tickets);
+  if (tickets === 0) ctx.setOptions(SSL_OP_NO_TICKET);
 }
 
 const CLIENT_AUTH = {
@@ -140,7 +158,7 @@ function hasIdentity({ cert, key, pkcs12 }: Identity): boolean {
   return cert !== undefined || key !== undefined || pkcs12 !== undefined;
 }
 
-function useIdentity(ctx: SslContext, { cert, key, pkcs12, passphrase }: Identity): void {
+function useIdentity(ctx: SslContext, { cert, key, pkcs12, passphrase }: Identity, keys: Keys): void {
   if (pkcs12 !== undefined) {
     if (cert !== undefined || key !== undefined) {
       throw new TlsError("invalid-argument", "an identity is either cert and key, or pkcs12");
@@ -152,7 +170,13 @@ function useIdentity(ctx: SslContext, { cert, key, pkcs12, passphrase }: Identit
     throw new TlsError("invalid-argument", `an identity needs a ${cert === undefined ? "cert" : "key"} too`);
   }
   ctx.useCertificateChain(cert);
-  ctx.usePrivateKey(key, passphrase);
+  if (!isCryptoKey(key)) {
+    ctx.usePrivateKey(key, passphrase);
+    return;
+  }
+  const algorithms = signatureAlgorithmsOf(key);
+  ctx.useExternalKey(++lastKey, algorithms);
+  keys.set(lastKey, key);
 }
 
 /** The name as it is compared and sent: without brackets and final dot, in ASCII. */

@@ -5,7 +5,15 @@
  * @module
  */
 export type { WasmSource } from "./binding/loader.js";
-export type { PreSharedKey, TlsInfo, TlsOptions, TlsVersion } from "./configure.js";
+export type { ClientHello } from "./client-hello.js";
+export type {
+  ConnectionOptions,
+  ContextOptions,
+  PreSharedKey,
+  TlsInfo,
+  TlsOptions,
+  TlsVersion,
+} from "./configure.js";
 export {
   type Alert,
   type CloseInfo,
@@ -19,7 +27,14 @@ export {
   type TruncationPoint,
 } from "./errors.js";
 export type { EofPolicy } from "./failure.js";
-export type { CertificateData, ClientIdentity, Identity, ServerIdentity } from "./identity.js";
+export type {
+  CertificateData,
+  ClientIdentity,
+  Identity,
+  PreliminaryResult,
+  ServerIdentity,
+  Verification,
+} from "./identity.js";
 export { type LoadOptions, OpenSsl } from "./openssl/openssl.js";
 export type { ChainFailure, Purpose, VerifyFlag, VerifyResult } from "./openssl/verify.js";
 export { X509 } from "./openssl/x509.js";
@@ -34,6 +49,12 @@ export {
   startTls,
 } from "./start-tls.js";
 export type { ShutdownOptions, ShutdownResult, TlsStream } from "./stream.js";
+export {
+  type ClientContextOptions,
+  type Selected,
+  type ServerContextOptions,
+  TlsContext,
+} from "./tls-context.js";
 export type { Transport } from "./transport.js";
 export { type Certificates, type VerifyChainOptions, verifyChain } from "./verify-chain.js";
 export type { VerifyOptions } from "./verify-options.js";

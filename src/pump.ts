@@ -41,7 +41,16 @@
 import { type Alert, TlsError, TlsTruncationError, type TruncationPoint } from "./errors.js";
 import { type EofPolicy, explain, passesAsEnd, transportError } from "./failure.js";
 import type { BioPair } from "./openssl/bio-pair.js";
-import { FAILED_SYSCALL, type Ssl, WANT_READ, WANT_WRITE, ZERO_RETURN } from "./openssl/ssl.js";
+import {
+  FAILED_SYSCALL,
+  type Ssl,
+  WANT_CLIENT_HELLO,
+  WANT_READ,
+  WANT_SIGNATURE,
+  WANT_VERIFY,
+  WANT_WRITE,
+  ZERO_RETURN,
+} from "./openssl/ssl.js";
 import { RecordEdges } from "./record-edges.js";
 
 /** A transport, reduced to what the pump needs. */
@@ -61,6 +70,15 @@ export type TlsEvent = { readonly time: number } & (
 /** An event that is about to be told. */
 export type Untimed<E extends TlsEvent> = E extends TlsEvent ? Omit<E, "time"> : never;
 
+/** What OpenSSL may wait for beside bytes: which context, is the peer believed, a signature. */
+export type Question = "client-hello" | "verify" | "signature";
+
+const QUESTIONS: ReadonlyMap<number, Question> = new Map([
+  [WANT_CLIENT_HELLO, "client-hello"],
+  [WANT_VERIFY, "verify"],
+  [WANT_SIGNATURE, "signature"],
+]);
+
 export interface PumpOptions {
   ssl: Ssl;
   pair: BioPair;
@@ -71,6 +89,11 @@ export interface PumpOptions {
   /** End without close_notify: our side says nothing. */
   quiet: boolean;
   onEvent?: ((event: TlsEvent) => void) | undefined;
+  /**
+   * Finds the answer to what the handshake waits for and gives it to OpenSSL, also where it is a refusal. A rejection, with
+   * a `TlsError`, says why, and is what the connection fails with.
+   */
+  answer?: ((question: Question) => Promise<void>) | undefined;
   /** Called once, when the connection has failed. */
   onFailure(error: TlsError): void;
 }
@@ -133,6 +156,10 @@ export class Pump {
   #closeNotifyReceived = false;
   #fatalAlert: Alert | undefined;
   #failure: TlsError | undefined;
+  /** An answer is being looked for. */
+  #asking = false;
+  /** Why it was none, or a refusal; what OpenSSL fails with then is its consequence. */
+  #refused: TlsError | undefined;
   /** After a failure: nothing of an alert is left in OpenSSL. */
   #alertDone = false;
   #released: { reason: unknown } | undefined;
@@ -233,6 +260,8 @@ export class Pump {
           if (!this.#feed()) break;
         } else if (n === WANT_WRITE) {
           if (!this.#drain()) break;
+        } else if (QUESTIONS.has(n)) {
+          break; // It is asked when there is somebody who waits for data.
         } else {
           this.#readStopped(n);
           break;
@@ -423,8 +452,29 @@ export class Pump {
       return false;
     }
     if (r === WANT_WRITE) return false;
+    const question = QUESTIONS.get(r);
+    if (question && this.#options.answer && !this.#refused) {
+      this.#ask(question, this.#options.answer);
+      return false;
+    }
     final();
     return true;
+  }
+
+  /** The answer comes in its own time; until then OpenSSL goes on saying that it wants one. */
+  #ask(question: Question, answer: (question: Question) => Promise<void>): void {
+    if (this.#asking) return;
+    this.#asking = true;
+    // Not from within a turn, see #emit.
+    Promise.resolve(question)
+      .then(answer)
+      .catch((error) => {
+        this.#refused = error;
+      })
+      .then(() => {
+        this.#asking = false;
+        this.#turn();
+      });
   }
 
   /** #in → the pair, as far as there is room. */
@@ -564,14 +614,16 @@ export class Pump {
   #fail(r: number): void {
     const failure = this.#ssl.takeFailure();
     this.#noteEvents();
-    const error = explain(r, failure, {
-      open: this.#open,
-      edges: this.#edges,
-      ended: this.#eof === "told",
-      peerName: this.#options.peerName,
-      fatalAlert: this.#fatalAlert,
-      sendError: this.#sendError,
-    });
+    const error =
+      this.#refused ??
+      explain(r, failure, {
+        open: this.#open,
+        edges: this.#edges,
+        ended: this.#eof === "told",
+        peerName: this.#options.peerName,
+        fatalAlert: this.#fatalAlert,
+        sendError: this.#sendError,
+      });
     if (error instanceof TlsTruncationError && passesAsEnd(error.at, this.#options.eofPolicy)) {
       this.#truncatedAt = error.at;
       this.#write?.reject(error);

@@ -1,9 +1,17 @@
-import { infoOf, newConnection, type TlsOptions } from "./configure.js";
+import { Answers } from "./answers.js";
+import { infoOf, type TlsOptions } from "./configure.js";
 import { TlsError } from "./errors.js";
-import { type ClientIdentity, clientSide, type ServerIdentity, type Side, serverSide } from "./identity.js";
+import type { ClientIdentity } from "./identity.js";
 import { OpenSsl } from "./openssl/openssl.js";
 import { Pump } from "./pump.js";
 import { farewell, TlsStream } from "./stream.js";
+import {
+  type Connection,
+  contextFor,
+  newConnection,
+  type ServerContextOptions,
+  type TlsContext,
+} from "./tls-context.js";
 import type { Transport } from "./transport.js";
 import { TransportWire } from "./wire.js";
 
@@ -14,13 +22,15 @@ export interface CommonOptions extends TlsOptions {
   handshakeTimeout?: number;
   /** Leave the transport open when both directions have ended through the streams. Default false. */
   preventClose?: boolean;
-  /** The OpenSSL to use. By default one that all connections share, loaded at the first. */
+  /** The OpenSSL to use. By default the context's, or one that all connections share, loaded at the first. */
   openssl?: OpenSsl;
+  /** What is the same for many connections, read once; none of that may stand here then. */
+  context?: TlsContext;
 }
 
 export interface ClientOptions extends CommonOptions, ClientIdentity {}
 
-export interface ServerOptions extends CommonOptions, ServerIdentity {}
+export interface ServerOptions extends CommonOptions, Omit<ServerContextOptions, "openssl"> {}
 
 const DEFAULT_HANDSHAKE_TIMEOUT = 30_000;
 
@@ -33,8 +43,7 @@ const DEFAULT_HANDSHAKE_TIMEOUT = 30_000;
  * @throws TlsCertificateError | TlsAlertError | TlsTruncationError | TlsError, or the reason of `signal`
  */
 export async function startTls(transport: Transport, options: ClientOptions): Promise<TlsStream> {
-  const side = clientSide(options);
-  return await establish(await begin(options), transport, options, side);
+  return await establish("client", await begin(options), transport, options, options?.hostname);
 }
 
 /**
@@ -42,38 +51,45 @@ export async function startTls(transport: Transport, options: ClientOptions): Pr
  * what happens to the transport.
  */
 export async function acceptTls(transport: Transport, options: ServerOptions): Promise<TlsStream> {
-  return await establish(await begin(options), transport, options, serverSide(options));
+  return await establish("server", await begin(options), transport, options);
 }
 
 async function begin(options: CommonOptions): Promise<OpenSsl> {
   options.signal?.throwIfAborted();
-  const openssl = options.openssl ?? (await OpenSsl.shared());
+  const openssl = options.openssl ?? options.context?.openssl ?? (await OpenSsl.shared());
   options.signal?.throwIfAborted();
   return openssl;
 }
 
 async function establish(
+  role: "client" | "server",
   openssl: OpenSsl,
   transport: Transport,
-  options: ClientOptions | ServerOptions,
-  side: Side,
+  options: CommonOptions,
+  hostname?: string,
 ): Promise<TlsStream> {
   const { signal, handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT } = options;
   if (typeof handshakeTimeout !== "number" || !(handshakeTimeout > 0)) {
     throw new TlsError("invalid-argument", "handshakeTimeout must be more than 0 ms");
   }
-  const { ssl, pair } = newConnection(openssl, options, side);
+  const { context, free } = contextFor(openssl, role, options);
+  let connection: Connection | undefined;
   let wire: TransportWire;
   try {
+    connection = newConnection(context, options, hostname);
     // Last, since from here on the transport's streams are locked.
     wire = new TransportWire(transport);
   } catch (error) {
-    ssl.free();
-    pair.free();
+    connection?.ssl.free();
+    connection?.pair.free();
     throw error;
+  } finally {
+    // The connection has its own hold on it.
+    free();
   }
-
-  const { peerName } = side;
+  const { ssl, pair } = connection;
+  const peerName = role === "client" ? `"${hostname}"` : "the client";
+  const answers = new Answers(ssl, context, peerName);
   let stream: TlsStream | undefined;
   const pump = new Pump({
     ssl,
@@ -83,9 +99,16 @@ async function establish(
     eofPolicy: options.eofPolicy ?? "strict",
     quiet: options.quietShutdown ?? false,
     onEvent: options.onEvent,
+    answer: answers.answer,
     onFailure: (error) => stream?.failed(error),
   });
+  let stop = (_reason: unknown) => {};
+  const stopped = new Promise<never>((_resolve, reject) => {
+    stop = reject;
+  });
+  stopped.catch(() => {});
   const giveUp = (reason: unknown) => {
+    stop(reason);
     wire.abort(reason);
     pump.release(reason);
   };
@@ -103,11 +126,12 @@ async function establish(
         );
   try {
     await pump.handshake();
+    await Promise.race([answers.afterHandshake(), stopped]);
     stream = new TlsStream({
       ssl,
       pump,
       wire,
-      info: infoOf(ssl, side),
+      info: infoOf(ssl, answers.context.verifies),
       quiet: options.quietShutdown ?? false,
       preventClose: options.preventClose ?? false,
       signal,

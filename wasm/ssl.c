@@ -67,7 +67,10 @@ int tls_verify_callback(int ok, X509_STORE_CTX *store)
     X509 *x = X509_STORE_CTX_get_current_cert(store);
     state *s;
 
-    if (ok || ssl == NULL || (s = state_of(ssl, 1)) == NULL || s->verify_depth >= 0)
+    if (ok || ssl == NULL || (s = state_of(ssl, 1)) == NULL)
+        return ok;
+    ok = tls_verify_is_asked_anyway(ssl);
+    if (s->verify_depth >= 0)
         return ok;
     s->verify_error = X509_STORE_CTX_get_error(store);
     s->verify_depth = X509_STORE_CTX_get_error_depth(store);
@@ -312,6 +315,13 @@ EXPORT X509 *tls_SSL_get0_peer_certificate(SSL *ssl, int index)
 }
 
 EXPORT int tls_SSL_get_verify_result(SSL *s) { return (int)SSL_get_verify_result(s); }
+
+EXPORT int tls_SSL_verify_error(SSL *ssl)
+{
+    state *s = state_of(ssl, 0);
+
+    return s == NULL ? X509_V_OK : s->verify_error;
+}
 
 EXPORT int tls_SSL_verify_depth(SSL *ssl)
 {

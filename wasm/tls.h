@@ -228,6 +228,7 @@ X509 *tls_SSL_get0_peer_certificate(SSL *, int index); /* borrows; 0 = the leaf,
 
 /* Verification. */
 int tls_SSL_get_verify_result(SSL *);           /* X509_V_* */
+int tls_SSL_verify_error(SSL *);                /* X509_V_* of the first failure, also of one that was let pass */
 int tls_SSL_verify_depth(SSL *);                /* of the first failure; -1 = none was recorded */
 X509 *tls_SSL_verify_certificate(SSL *);        /* borrows: the certificate of the first failure, or 0 */
 const char *tls_X509_verify_cert_error_string(int); /* borrows: a static string */
@@ -262,6 +263,36 @@ void tls_SSL_set_trace(SSL *, int on);
 tls_bytes *tls_SSL_export_keying_material(SSL *, size_t length, const char *label, const uint8_t *context, int context_length);
 int tls_SSL_get_extms_support(SSL *);
 tls_bytes *tls_SSL_server_end_point(SSL *);    /* bytes: RFC 5929 §4; 0 = it cannot be known, or there is none */
+
+/* ---- suspend.c, external_key.c: where a handshake waits for an answer from outside -------------------------- */
+
+/*
+ * A server stops at each client's ClientHello with SSL_ERROR_WANT_CLIENT_HELLO_CB. Until it is answered
+ * tls_SSL_get_client_hello gives bytes: legacy version, length of the cipher suites and they, then the extensions as on
+ * the wire. The answer is another SSL_CTX (0 = the same), or an alert with which the client is refused (-1 = none). 1 = it
+ * was waited for.
+ */
+void tls_SSL_CTX_suspend_client_hello(SSL_CTX *);
+tls_bytes *tls_SSL_get_client_hello(SSL *);
+int tls_SSL_answer_client_hello(SSL *, SSL_CTX *, int alert);
+
+/*
+ * Stops behind the peer's certificates with SSL_ERROR_WANT_RETRY_VERIFY. mode: 0 never; TLS_VERIFY_TOO when OpenSSL
+ * accepts them; TLS_VERIFY_ANYWAY also when it does not: what was wrong stays in tls_SSL_verify_error.
+ */
+#define TLS_VERIFY_TOO 1
+#define TLS_VERIFY_ANYWAY 2
+int tls_SSL_suspend_verify(SSL *, int mode);
+int tls_SSL_answer_verify(SSL *, int accept);
+
+/*
+ * A private key that is elsewhere, for the certificate that was used last. id: by which the caller knows it. algorithms: the
+ * signatures that it makes, RFC 8446 §4.2.3. Stops with SSL_ERROR_WANT_X509_LOOKUP where it has to sign; then
+ * tls_SSL_get_to_be_signed gives bytes, the algorithm and the id. An answer of no bytes means that it will not. Fills the queue.
+ */
+int tls_SSL_CTX_use_external_key(SSL_CTX *, unsigned id, const uint16_t *algorithms, size_t count);
+tls_bytes *tls_SSL_get_to_be_signed(SSL *, unsigned *algorithm, unsigned *id);
+int tls_SSL_answer_signature(SSL *, const uint8_t *, size_t);
 
 /* ---- session.c: SSL_SESSION ------------------------------------------------------------------------------- */
 
@@ -370,6 +401,8 @@ int tls_ssl_init(void);
 int tls_context_init(void);
 int tls_psk_init(void);
 int tls_ocsp_init(void);
+int tls_verify_is_asked_anyway(SSL *);
+int tls_suspend_init(void);
 int tls_tickets_init(void);
 int tls_session_init(void);
 void tls_record_event(SSL *, int kind, int sent, const void *payload, size_t length);

@@ -13,10 +13,10 @@
  *    whatever writes next sends them first; close_notify too (8).
  */
 
-import { infoOf, newConnection, type TlsInfo, type TlsOptions } from "../configure.js";
+import { infoOf, type TlsInfo, type TlsOptions } from "../configure.js";
 import { type Alert, type CloseInfo, TlsError, TlsTruncationError, type TruncationPoint } from "../errors.js";
 import { crashProof, explain, howItFailed, passesAsEnd, settleSession } from "../failure.js";
-import { type ClientIdentity, clientSide, type ServerIdentity, type Side, serverSide } from "../identity.js";
+import type { ClientIdentity, ServerIdentity } from "../identity.js";
 import type { BioPair } from "../openssl/bio-pair.js";
 import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "../openssl/constants.js";
 import { requireBytes } from "../openssl/library.js";
@@ -24,6 +24,7 @@ import { OpenSsl } from "../openssl/openssl.js";
 import { FAILED_SYSCALL, type Ssl, WANT_READ, WANT_WRITE, ZERO_RETURN } from "../openssl/ssl.js";
 import type { TlsEvent, Untimed } from "../pump.js";
 import { RecordEdges } from "../record-edges.js";
+import { newConnection, TlsContext } from "../tls-context.js";
 import { type BlockingTransport, requireRoom } from "./blocking-transport.js";
 import { Course } from "./channel.js";
 import { BlockingTimeoutError, Deadline, type Timeout } from "./deadline.js";
@@ -35,6 +36,7 @@ export interface BlockingOptions extends TlsOptions {
   handshakeTimeout?: number;
 }
 
+/** What has to be waited for otherwise, `verify` and keys in WebCrypto, is refused here. */
 export interface ConnectOptions extends BlockingOptions, ClientIdentity {}
 
 export interface AcceptOptions extends BlockingOptions, ServerIdentity {}
@@ -56,12 +58,12 @@ const WRITE_STEP = 16_384;
  * @throws TlsCertificateError | TlsAlertError | TlsTruncationError | TlsError
  */
 export function connect(transport: BlockingTransport, options: ConnectOptions): BlockingTls {
-  return BlockingTls.establish(transport, options, clientSide(options));
+  return BlockingTls.establish("client", transport, options, options?.hostname);
 }
 
 /** Makes a TLS connection over `transport`, as a server. Returns when the handshake is done. See {@link connect}. */
 export function accept(transport: BlockingTransport, options: AcceptOptions): BlockingTls {
-  return BlockingTls.establish(transport, options, serverSide(options));
+  return BlockingTls.establish("server", transport, options);
 }
 
 /**
@@ -101,12 +103,12 @@ export class BlockingTls implements Disposable {
   private constructor(
     transport: BlockingTransport,
     options: BlockingOptions,
-    side: Side,
+    peer: { name: string; verified: boolean },
     parts: { ssl: Ssl; pair: BioPair },
   ) {
     this.#transport = transport;
     this.#options = options;
-    this.#peerName = side.peerName;
+    this.#peerName = peer.name;
     this.#ssl = parts.ssl;
     this.#pair = parts.pair;
     const { handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT } = options;
@@ -115,13 +117,13 @@ export class BlockingTls implements Disposable {
     try {
       this.#operate(() => {
         this.#check(
-          this.#until(() => this.#ssl.tryHandshake(), deadline, `no TLS handshake with ${side.peerName}`),
+          this.#until(() => this.#ssl.tryHandshake(), deadline, `no TLS handshake with ${peer.name}`),
         );
         this.#open = true;
         this.#emit({ type: "handshake-done" });
         this.#flush(deadline);
       });
-      this.info = infoOf(this.#ssl, side);
+      this.info = infoOf(this.#ssl, peer.verified);
     } catch (error) {
       // Failures of the connection have closed the transport already. What is left is being out of time, and the like.
       this.#giveUp(error, error instanceof BlockingTimeoutError ? "timeout" : "aborted");
@@ -130,7 +132,12 @@ export class BlockingTls implements Disposable {
   }
 
   /** @internal */
-  static establish(transport: BlockingTransport, options: BlockingOptions, side: Side): BlockingTls {
+  static establish(
+    role: "client" | "server",
+    transport: BlockingTransport,
+    options: BlockingOptions,
+    hostname?: string,
+  ): BlockingTls {
     const { openssl, handshakeTimeout } = options;
     if (!(openssl instanceof OpenSsl)) {
       throw new TlsError("invalid-argument", "openssl must be given: OpenSsl.load(), or OpenSsl.loadSync()");
@@ -138,7 +145,14 @@ export class BlockingTls implements Disposable {
     if (handshakeTimeout !== undefined && !(handshakeTimeout > 0)) {
       throw new TlsError("invalid-argument", "handshakeTimeout must be more than 0 ms");
     }
-    const parts = newConnection(openssl, options, side);
+    using context = TlsContext.create(openssl, role, options);
+    if (context.verification.verify || context.selectContext || context.keys.size > 0) {
+      throw new TlsError(
+        "invalid-argument",
+        "verify, selectContext and CryptoKeys need an event loop; nothing here has one",
+      );
+    }
+    const parts = newConnection(context, options, hostname);
     try {
       transport.lock();
     } catch (error) {
@@ -146,7 +160,8 @@ export class BlockingTls implements Disposable {
       parts.pair.free();
       throw error;
     }
-    return new BlockingTls(transport, options, side, parts);
+    const name = role === "client" ? `"${hostname}"` : "the client";
+    return new BlockingTls(transport, options, { name, verified: context.verifies }, parts);
   }
 
   /**

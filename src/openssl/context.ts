@@ -200,6 +200,23 @@ export class SslContext extends Owned {
     );
   }
 
+  /**
+   * The key of that certificate is elsewhere: the handshake stops where it has to sign, see `Ssl.getToBeSigned`. `id`: by
+   * which the caller knows it. `algorithms`: the signatures that it makes (RFC 8446 §4.2.3).
+   */
+  useExternalKey(id: number, algorithms: readonly number[]): void {
+    const { abi } = this.library;
+    const words = Uint16Array.from(algorithms);
+    this.#setBytes("private key", new Uint8Array(words.buffer), (c, p) =>
+      abi.tls_SSL_CTX_use_external_key(c, id, p, words.length),
+    );
+  }
+
+  /** A server stops at each ClientHello, see `Ssl.getClientHello`. */
+  suspendClientHello(): void {
+    this.library.abi.tls_SSL_CTX_suspend_client_hello(this.ptr);
+  }
+
   /** Certificate, key and chain from a PKCS #12 file. */
   usePkcs12(data: Uint8Array, passphrase?: string): void {
     const { abi } = this.library;

@@ -5,8 +5,11 @@ import {
   ERR_R_MALLOC_FAILURE,
   SSL_ERROR_SSL,
   SSL_ERROR_SYSCALL,
+  SSL_ERROR_WANT_CLIENT_HELLO_CB,
   SSL_ERROR_WANT_READ,
+  SSL_ERROR_WANT_RETRY_VERIFY,
   SSL_ERROR_WANT_WRITE,
+  SSL_ERROR_WANT_X509_LOOKUP,
   SSL_ERROR_ZERO_RETURN,
   SSL_R_CERTIFICATE_VERIFY_FAILED,
   SSL_R_UNEXPECTED_EOF_WHILE_READING,
@@ -25,6 +28,10 @@ export const FAILED_SYSCALL = -SSL_ERROR_SYSCALL;
 export const WANT_READ = -SSL_ERROR_WANT_READ;
 export const WANT_WRITE = -SSL_ERROR_WANT_WRITE;
 export const ZERO_RETURN = -SSL_ERROR_ZERO_RETURN;
+/** It waits for {@link Ssl.answerClientHello}, {@link Ssl.answerVerify}, {@link Ssl.answerSignature}. */
+export const WANT_CLIENT_HELLO = -SSL_ERROR_WANT_CLIENT_HELLO_CB;
+export const WANT_VERIFY = -SSL_ERROR_WANT_RETRY_VERIFY;
+export const WANT_SIGNATURE = -SSL_ERROR_WANT_X509_LOOKUP;
 
 /** Why a certificate was not accepted. */
 export interface VerifyFailure {
@@ -35,6 +42,11 @@ export interface VerifyFailure {
   text: string;
   depth: number;
   certificate: X509 | undefined;
+}
+
+/** An `SslContext`, which knows us and cannot be known here. */
+interface SslContextLike {
+  readonly ptr: number;
 }
 
 /** What is known about a `try…` that answered minus `SSL_ERROR_SSL` or minus `SSL_ERROR_SYSCALL`. */
@@ -515,16 +527,76 @@ export class Ssl extends Owned {
   /** What was wrong first, or undefined. */
   getVerifyFailure(): VerifyFailure | undefined {
     const { abi } = this.library;
-    const code = this.getVerifyResult();
+    const code = abi.tls_SSL_verify_error(this.ptr) || this.getVerifyResult();
     if (code === 0) return undefined;
     const certificate = abi.tls_SSL_verify_certificate(this.ptr);
     return {
       code,
       name: X509_V_ERR[code] ?? `X509_V_ERR_${code}`,
       text: this.#text(abi.tls_X509_verify_cert_error_string(code)) ?? "",
-      depth: abi.tls_SSL_verify_depth(this.ptr),
+      depth: Math.max(abi.tls_SSL_verify_depth(this.ptr), 0),
       certificate: certificate === 0 ? undefined : X509.copy(this.library, certificate),
     };
+  }
+
+  // Where the handshake waits for an answer from outside
+
+  /**
+   * The ClientHello that a server stopped at (`SSL_ERROR_WANT_CLIENT_HELLO_CB`, see
+   * `SslContext.suspendClientHello`): its legacy version, the length of its cipher suites and they, and its extensions as
+   * on the wire.
+   */
+  getClientHello(): Uint8Array<ArrayBuffer> | undefined {
+    return this.library.memory.takeBytes(this.library.abi.tls_SSL_get_client_hello(this.ptr));
+  }
+
+  /** Goes on, with `context` if one is given; or, with an alert, refuses the client. */
+  answerClientHello(context?: SslContextLike, alert = -1): void {
+    const { abi } = this.library;
+    this.#answer(abi.tls_SSL_answer_client_hello(this.ptr, context?.ptr ?? 0, alert), "ClientHello");
+  }
+
+  /**
+   * Stops behind the peer's certificates (`SSL_ERROR_WANT_RETRY_VERIFY`) if OpenSSL accepts them; "anyway": also if it does
+   * not, and then what was wrong stays in {@link Ssl.getVerifyFailure}.
+   */
+  suspendVerify(when: "never" | "accepted" | "anyway"): void {
+    const mode = { never: 0, accepted: 1, anyway: 2 }[when];
+    this.library.check(this.library.abi.tls_SSL_suspend_verify(this.ptr, mode), "no room");
+  }
+
+  /** Goes on, or refuses the peer with bad_certificate. */
+  answerVerify(accept: boolean): void {
+    this.#answer(this.library.abi.tls_SSL_answer_verify(this.ptr, Number(accept)), "verification");
+  }
+
+  /**
+   * What a key of `SslContext.useExternalKey` has to sign (`SSL_ERROR_WANT_X509_LOOKUP`): the bytes, the algorithm (RFC 8446
+   * §4.2.3) and the id of the key.
+   */
+  getToBeSigned(): { bytes: Uint8Array<ArrayBuffer>; algorithm: number; id: number } | undefined {
+    const { abi, memory } = this.library;
+    const at = memory.allocate(8);
+    try {
+      const bytes = memory.takeBytes(abi.tls_SSL_get_to_be_signed(this.ptr, at, at + 4));
+      return bytes && { bytes, algorithm: memory.word(at), id: memory.word(at + 4) };
+    } finally {
+      abi.tls_heap_free(at);
+    }
+  }
+
+  /** Goes on with the signature, or, without one, fails with internal_error. */
+  answerSignature(signature: Uint8Array = new Uint8Array(0)): void {
+    requireBytes(signature, "the signature");
+    const { abi, memory } = this.library;
+    this.#answer(
+      memory.withBytes(signature, (ptr, length) => abi.tls_SSL_answer_signature(this.ptr, ptr, length)),
+      "signature",
+    );
+  }
+
+  #answer(ok: number, what: string): void {
+    if (ok !== 1) throw new TlsError("invalid-argument", `nobody waits for a ${what}, or it cannot be used`);
   }
 
   /**

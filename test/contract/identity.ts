@@ -7,48 +7,12 @@ import {
   startTls,
   TlsCertificateError,
   TlsError,
-  type TlsStream,
 } from "wassl";
 import { pair } from "../fakes/pair.ts";
+import { client, clientCert, connected, handshake, server } from "./both-ends.ts";
 import { connectTls } from "./connect.ts";
 import { afterTest, env } from "./env.ts";
 import { readAtLeast, rejection, text, tlsError, utf8, write } from "./helpers.ts";
-
-const server = (): ServerOptions => ({ cert: env.certs.chains.ecdsa, key: env.certs.keys.ecdsa });
-const client = (): ClientOptions => ({ hostname: "localhost", caCerts: env.certs.caPem });
-const clientCert = () => ({ cert: env.certs.chains.client, key: env.certs.keys.client });
-
-/** Both ends in memory; each with what its handshake came to. */
-async function handshake(
-  clientOptions: Partial<ClientOptions>,
-  serverOptions: Partial<ServerOptions>,
-): Promise<[client: PromiseSettledResult<TlsStream>, server: PromiseSettledResult<TlsStream>]> {
-  const [near, far] = pair();
-  const both = await Promise.allSettled([
-    startTls(near, { ...client(), ...clientOptions }),
-    acceptTls(far, { ...server(), ...serverOptions }),
-  ]);
-  for (const end of both) if (end.status === "fulfilled") afterTest(() => end.value.abort());
-  return both;
-}
-
-/** Both ends after a handshake that succeeds, and a few bytes each way. */
-async function connected(
-  clientOptions: Partial<ClientOptions>,
-  serverOptions: Partial<ServerOptions>,
-): Promise<{ client: TlsStream; server: TlsStream }> {
-  const [near, far] = await handshake(clientOptions, serverOptions);
-  if (near.status === "rejected") throw near.reason;
-  if (far.status === "rejected") throw far.reason;
-  for (const [from, to] of [
-    [near.value, far.value],
-    [far.value, near.value],
-  ] as const) {
-    await write(from.writable, utf8("hello"));
-    if (text(await readAtLeast(to.readable, 5)) !== "hello") throw new Error("the bytes differ");
-  }
-  return { client: near.value, server: far.value };
-}
 
 for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
   const only = { minVersion: version, maxVersion: version } as const;

@@ -1,7 +1,7 @@
 /**
  * The certificates of one test run, made with the `openssl` CLI in a folder that is removed afterwards:
  *
- *     ca ── intermediate ── ecdsa · rsa · expired · notYetValid · wrongHost · wildcard · client · clientRsa
+ *     ca ── intermediate ── ecdsa · rsa · expired · notYetValid · wrongHost · wildcard · client · clientRsa · p384 · ed25519
  *     otherCa ── untrusted        selfSigned
  *
  * `openssl ca` signs them all, because it alone (of OpenSSL 3.0) takes dates.
@@ -23,12 +23,14 @@ const leaves = {
   /** Of a client. */
   client: { san: "email:client@wassl.test", usage: "clientAuth" },
   clientRsa: { san: "email:client@wassl.test", usage: "clientAuth", key: "rsa" },
+  p384: { san: local, key: "p384" },
+  ed25519: { san: local, key: "ed25519" },
 } satisfies Record<string, Leaf>;
 
 interface Leaf {
   san?: string;
   usage?: "clientAuth";
-  key?: "rsa";
+  key?: "rsa" | "p384" | "ed25519";
   issuer?: string;
   from?: string;
   to?: string;
@@ -46,7 +48,9 @@ export interface Certs {
   intermediatePem: string;
   /** Leaf, then the intermediate. */
   chains: Record<LeafName, string>;
-  keys: { ecdsa: string; rsa: string; client: string; clientRsa: string };
+  keys: Record<"ecdsa" | "rsa" | "wildcard" | "client" | "clientRsa", string>;
+  /** The same keys and some more in the one form that WebCrypto takes, PKCS #8 in DER, base64. */
+  pkcs8: Record<"ecdsa" | "rsa" | "p384" | "ed25519" | "client" | "clientRsa", string>;
   /** `client`, its key and chain as PKCS #12, base64; the passphrase is "secret". */
   clientP12: string;
 }
@@ -90,8 +94,10 @@ prompt = no
 
   const certify = (name: string, options: Leaf = {}) => {
     const issuer = options.issuer ?? name;
-    if (options.key === "rsa") run("genrsa", "-out", `${name}.key`, "2048");
-    else run("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", `${name}.key`);
+    const keyFile = ["-out", `${name}.key`];
+    if (options.key === "rsa") run("genrsa", ...keyFile, "2048");
+    else if (options.key === "ed25519") run("genpkey", "-algorithm", "ed25519", ...keyFile);
+    else run("ecparam", "-name", options.key ? "secp384r1" : "prime256v1", "-genkey", "-noout", ...keyFile);
     const extensions = options.san
       ? [
           "basicConstraints=critical,CA:FALSE",
@@ -130,6 +136,9 @@ prompt = no
     ...["-passout", "pass:secret"],
   );
 
+  const pkcs8 = (name: LeafName) =>
+    run("pkcs8", "-topk8", "-nocrypt", "-in", `${name}.key`, "-outform", "DER").toString("base64");
+
   const endings = { chain: ".chain.pem", cert: ".pem", key: ".key" };
   return {
     caPem: read("ca.pem"),
@@ -140,8 +149,17 @@ prompt = no
     keys: {
       ecdsa: read("ecdsa.key"),
       rsa: read("rsa.key"),
+      wildcard: read("wildcard.key"),
       client: read("client.key"),
       clientRsa: read("clientRsa.key"),
+    },
+    pkcs8: {
+      ecdsa: pkcs8("ecdsa"),
+      rsa: pkcs8("rsa"),
+      p384: pkcs8("p384"),
+      ed25519: pkcs8("ed25519"),
+      client: pkcs8("client"),
+      clientRsa: pkcs8("clientRsa"),
     },
     clientP12: readFileSync(path("client.p12")).toString("base64"),
     file: (leaf, what) => path(leaf + endings[what]),

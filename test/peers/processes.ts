@@ -17,6 +17,7 @@ import { freePort, type Started, start, waitForOutput, waitForPort } from "./pro
  *     openssl?version=1.2|1.3&cert=LEAF            sends every line back reversed
  *     openssl?do=www&…                             an HTTP server that shows the connection
  *     openssl?do=nothing&…                         reads, and tells most about the connection in its output
+ *     openssl?ask=require&…                        a client has to show a certificate of the run's CA
  *     openssl?arg=-alpn&arg=h2,http/1.1&…          with further arguments
  *     openssl?keylog=1&…                           logs its key log too, as "keylog LINE"
  *     openssl?log=REGEXP&…                         and the lines of its output that match, as they are
@@ -42,6 +43,9 @@ export async function startOpenssl(context: PeerContext, parameters: URLSearchPa
     ],
     ...(version ? [`-tls${version.replace(".", "_")}`] : []),
     ...({ www: ["-www"], nothing: [] }[parameters.get("do") ?? ""] ?? ["-rev"]),
+    ...(parameters.get("ask") === "require"
+      ? ["-Verify", "3", "-CAfile", certs.caFile, "-verify_return_error"]
+      : []),
     "-msg",
     ...parameters.getAll("arg"),
   ]);

@@ -288,9 +288,9 @@ link_wasm() {
     cd -- "$project"
 }
 
-# link_kernels LIBS OUT: a module for test/kernels, which calls the kernels by OpenSSL's functions and by their own.
+# link_kernels LIBS OUT [INPUTS…]: a module for test/kernels, which calls OpenSSL's functions and those of the kernels.
 link_kernels() {
-    emcc_link "$1" "$2" test/kernels/exports.txt wasm/libc.c wasm/kernels/*.c "$1/libcrypto.a"
+    emcc_link "$1" "$2" test/kernels/exports.txt wasm/libc.c "${@:3}" "$1/libcrypto.a"
 }
 
 # emcc_link LIBS OUT EXPORTS INPUTS…
@@ -425,7 +425,9 @@ kernels_make() {
     stage kernels
     tree=$(new_tree "$cache/kernels/build-$kernels_key")
     mkdir "$tree/out"
-    link_kernels "$libs" "$tree/out/kernels.wasm"
+    link_kernels "$libs" "$tree/out/kernels.wasm" wasm/kernels/*.c
+    # The same without them: what they are compared with.
+    link_kernels "$libs" "$tree/out/plain.wasm"
     tar -xzf "$tarball" -C "$tree/out" --strip-components=4 --no-same-owner \
         "openssl-$OPENSSL_VERSION"/test/recipes/30-test_evp_data/{evpciph_aes_{common,ccm_cavs},evpciph_chacha,evpmac_poly1305}.txt
     mv -- "$tree/out" "$1"

@@ -1,5 +1,5 @@
 /**
- * The kernels against published vectors, and against node:crypto in random cases, each from a seed.
+ * The kernels against published vectors, and in random cases, each from a seed, against node:crypto and OpenSSL's own C.
  *
  *     npm run kernels -- [--cases N] [--seed SEED] [--first N]
  *
@@ -8,8 +8,9 @@
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { MOST, tryAead, tryCipher } from "./cases.ts";
+import { tryLong } from "./edges.ts";
 import { folderOf, Kernels } from "./module.ts";
+import { randomTests } from "./random-tests.ts";
 import { tryVectors, vectorFiles } from "./vectors.ts";
 
 const { values } = parseArgs({
@@ -24,20 +25,23 @@ const first = Number(values.first);
 const cases = Number(values.cases);
 
 const folder = folderOf(join(dirname(fileURLToPath(import.meta.url)), "..", ".."));
-const kernels = new Kernels(folder);
 let failed = 0;
 for (const file of vectorFiles) {
-  const { tried, wrong } = tryVectors(kernels, folder, file);
+  const { tried, wrong } = tryVectors(new Kernels(folder), folder, file);
   failed += wrong.length;
   console.log([`${file}: ${tried} vectors, ${wrong.length} failed`, ...wrong.slice(0, 10)].join("\n  "));
 }
 
-console.log(`seed ${seed}: cases ${first} to ${first + cases - 1}, with 0 to ${MOST} bytes each`);
+const tests = randomTests(folder).map((test) => ({ ...test, tried: 0 }));
+console.log(`seed ${seed}: cases ${first} to ${first + cases - 1}`);
 const begun = performance.now();
 for (let n = first; n < first + cases && failed < 10; n++) {
-  for (const tryOne of [tryAead, tryCipher]) {
+  for (const test of tests) {
+    // A case that is replayed is tried in every way.
+    if (cases > 1 && n % test.oneIn !== 0) continue;
+    test.tried++;
     try {
-      tryOne(kernels, n, seed + n);
+      test.tryCase(n, seed + n);
     } catch (error) {
       failed++;
       console.log(`failed: --seed ${seed} --first ${n} --cases 1: ${(error as Error).stack}`);
@@ -45,6 +49,7 @@ for (let n = first; n < first + cases && failed < 10; n++) {
   }
   if ((n + 1 - first) % 20_000 === 0) console.log(`${n + 1 - first} cases, ${failed} failed`);
 }
-const seconds = ((performance.now() - begun) / 1000).toFixed(1);
-console.log(`${cases} messages of an AEAD and ${cases} without a tag in ${seconds} s, ${failed} failed`);
+for (const name of ["aes-256-gcm", "chacha20-poly1305"] as const) tryLong(new Kernels(folder), name, seed);
+for (const { tried, what } of tests) console.log(`${tried} ${what}`);
+console.log(`${((performance.now() - begun) / 1000).toFixed(1)} s, ${failed} failed`);
 process.exit(failed > 0 ? 1 : 0);

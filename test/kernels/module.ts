@@ -1,6 +1,6 @@
 /**
- * kernels.wasm (`./build.sh kernels`): the kernels, and OpenSSL's EVP functions that lead to them through its provider. It is
- * no part of the package.
+ * kernels.wasm (`./build.sh kernels`): the kernels, and OpenSSL's EVP functions that lead to them through its provider; and
+ * plain.wasm, which has OpenSSL's own C in their place. They are no part of the package.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -30,8 +30,8 @@ export class Kernels {
   readonly #scratch: number;
   readonly #ciphers = new Map<string, number>();
 
-  constructor(folder: string) {
-    const module = new WebAssembly.Module(readFileSync(join(folder, "kernels.wasm")));
+  constructor(folder: string, file: "kernels.wasm" | "plain.wasm" = "kernels.wasm") {
+    const module = new WebAssembly.Module(readFileSync(join(folder, file)));
     const instance = new WebAssembly.Instance(
       module,
       hostImports(() => this.call.memory),
@@ -73,6 +73,13 @@ export class Kernels {
       this.#ciphers.set(name, cipher);
     }
     return cipher;
+  }
+
+  /** What ERR_get_error would say first, or 0; nothing is left. */
+  takeError(): number {
+    const code = this.call.ERR_peek_error!();
+    this.call.ERR_clear_error!();
+    return code;
   }
 
   newContext(): Context {

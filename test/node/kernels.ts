@@ -1,10 +1,13 @@
 /** The kernels in wasm/kernels against published vectors and node:crypto (`npm run kernels` for more of it). */
+import { createCipheriv, createDecipheriv } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import QUnit from "qunit";
 import { env } from "../contract/env.ts";
-import { tryAead, tryCipher } from "../kernels/cases.ts";
+import { randomBytes } from "../fakes/random.ts";
+import { tryLong, withContext } from "../kernels/edges.ts";
 import { folderOf, Kernels } from "../kernels/module.ts";
+import { randomTests } from "../kernels/random-tests.ts";
 import { tryVectors, vectorFiles } from "../kernels/vectors.ts";
 
 const folder = folderOf(process.env.WASSL_REPOSITORY ?? "");
@@ -23,17 +26,13 @@ QUnit.module("kernels", () => {
     });
   }
 
-  for (const [what, tryOne, count] of [
-    ["AEADs", tryAead, 1500],
-    ["ciphers without a tag", tryCipher, 500],
-  ] as const) {
-    QUnit.test(`${count} random cases of ${what} are as node:crypto has them`, (assert) => {
-      const kernels = new Kernels(folder);
+  for (const { what, few, tryCase } of randomTests(folder)) {
+    QUnit.test(`${few} ${what}`, (assert) => {
       // Each run has other lengths.
       const first = (env.seed * 1009) % 1_000_000;
-      for (let n = first; n < first + count; n++) {
+      for (let n = first; n < first + few; n++) {
         try {
-          tryOne(kernels, n, env.seed + n);
+          tryCase(n, env.seed + n);
         } catch (error) {
           assert.true(false, `npm run kernels -- --seed ${env.seed} --first ${n} --cases 1: ${error}`);
           return;
@@ -43,18 +42,79 @@ QUnit.module("kernels", () => {
     });
   }
 
-  QUnit.test(
-    "openssl.wasm holds none of the tables of AES and GCM that are looked up by secrets",
-    (assert) => {
-      const file = createRequire(import.meta.url).resolve("wassl/openssl.wasm");
-      const data = initialData(readFileSync(file));
-      for (const [name, table] of lookUpTables()) {
-        assert.strictEqual(data.indexOf(table.subarray(0, 64)), -1, `${name} is not there`);
-      }
-      // The search does find what is there: the first constants of SHA-256.
-      assert.true(data.indexOf(Buffer.from("982f8a4291443771cffbc0b5a5dbb5e9", "hex")) > 0);
-    },
-  );
+  QUnit.test("messages of two mebibytes are as node:crypto has them", (assert) => {
+    for (const name of ["aes-256-gcm", "chacha20-poly1305"] as const) {
+      tryLong(new Kernels(folder), name, env.seed);
+      assert.true(true, name);
+    }
+  });
+
+  QUnit.test("AES-GCM that is given no IV makes one up, a new one for each message", (assert) => {
+    const kernels = new Kernels(folder);
+    const key = randomBytes(32, env.seed);
+    const made = new Set<string>();
+    for (let i = 0; i < 3; i++) {
+      withContext(kernels, (context) => {
+        context.init("aes-256-gcm", true, key);
+        kernels.view(kernels.arena, 5).set(new TextEncoder().encode("hello"));
+        assert.strictEqual(context.update(kernels.arena, kernels.arena, 5), 5);
+        const sealed = kernels.copyOut(kernels.arena, 5);
+        context.final(kernels.arena);
+        const reference = createDecipheriv("aes-256-gcm", key, context.updatedIv);
+        reference.setAuthTag(context.tag(16)!);
+        const opened = Buffer.concat([reference.update(sealed), reference.final()]);
+        assert.strictEqual(opened.toString(), "hello");
+        made.add(Buffer.from(context.updatedIv).toString("hex"));
+        assert.strictEqual(context.update(kernels.arena, kernels.arena, 5), -1, "and it is not used twice");
+      });
+    }
+    assert.strictEqual(made.size, 3);
+  });
+
+  QUnit.test("a message of AES-GCM does not go on with another key", (assert) => {
+    const kernels = new Kernels(folder);
+    withContext(kernels, (context) => {
+      const update = () => context.update(kernels.arena, kernels.arena, 40);
+      context.init("aes-128-gcm", true, randomBytes(16, 1), randomBytes(12, 2));
+      assert.strictEqual(update(), 40);
+      context.init(undefined, true, randomBytes(16, 3));
+      assert.strictEqual(update(), -1);
+      context.init(undefined, true, undefined, randomBytes(12, 4));
+      assert.strictEqual(update(), 40, "until there is an IV for it");
+      context.init(undefined, true, undefined, randomBytes(12, 5));
+      context.init(undefined, true, randomBytes(16, 6));
+      assert.strictEqual(update(), 40, "the IV first and then the key is in order");
+    });
+  });
+
+  QUnit.test("contexts that are freed leave no key in memory", (assert) => {
+    for (const name of ["aes-256-gcm", "chacha20-poly1305"]) {
+      const kernels = new Kernels(folder);
+      const key = randomBytes(32, env.seed + 1).slice();
+      // And H, which is as good as the key for forgeries, by halves that the machine's order of bytes turns round.
+      const h = createCipheriv("aes-256-ecb", key, null).update(new Uint8Array(16)).reverse();
+      const secrets = name === "aes-256-gcm" ? [key, h.subarray(8), h.subarray(0, 8)] : [key];
+      const found = () => secrets.map((secret) => Buffer.from(kernels.call.memory.buffer).includes(secret));
+      const context = kernels.newContext();
+      context.init(name, true, key, new Uint8Array(12));
+      context.update(kernels.arena, kernels.arena, 1000);
+      kernels.scratch(new Uint8Array(64));
+      assert.false(found().includes(false), `${name}: while it is in use they are there`);
+      context.final(kernels.arena);
+      context.free();
+      assert.false(found().includes(true), `${name}: then they are gone`);
+    }
+  });
+
+  QUnit.test("openssl.wasm holds no table of AES or GCM that is looked up by secrets", (assert) => {
+    const file = createRequire(import.meta.url).resolve("wassl/openssl.wasm");
+    const data = initialData(readFileSync(file));
+    for (const [name, table] of lookUpTables()) {
+      assert.strictEqual(data.indexOf(table.subarray(0, 64)), -1, `${name} is not there`);
+    }
+    // The search does find what is there: the first constants of SHA-256.
+    assert.true(data.indexOf(Buffer.from("982f8a4291443771cffbc0b5a5dbb5e9", "hex")) > 0);
+  });
 });
 
 /** The tables of crypto/aes/aes_core.c and crypto/modes/gcm128.c, as they would lie in memory. */

@@ -31,6 +31,9 @@ static int set_key(PROV_GCM_CTX *base, const unsigned char *key, size_t length)
     aes_gcm_init(&ctx->key, (const uint8_t *)schedule.rd_key, schedule.rounds);
     OPENSSL_cleanse(&schedule, sizeof(schedule));
     base->key_set = 1;
+    /* A message that was begun is not continued with another key. */
+    if (base->iv_state == IV_STATE_COPIED)
+        base->iv_state = IV_STATE_FINISHED;
     return 1;
 }
 

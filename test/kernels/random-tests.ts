@@ -1,0 +1,46 @@
+/** All that is tried with cases from seeds, for `npm run kernels` and `npm test`. */
+import { tryAead, tryCipher } from "./cases.ts";
+import { tryCounter, tryPoly1305, tryRecord } from "./edges.ts";
+import { Kernels } from "./module.ts";
+import { trySequence } from "./sequences.ts";
+
+export interface RandomTest {
+  what: string;
+  /** One in so many cases of a long run. */
+  oneIn: number;
+  /** How many `npm test` tries, for less than half a second. */
+  few: number;
+  /** Throws when case `n` fails. */
+  tryCase(n: number, seed: number): void;
+}
+
+export function randomTests(folder: string): RandomTest[] {
+  const kernels = new Kernels(folder);
+  const twins = { kernels, plain: new Kernels(folder, "plain.wasm") };
+  return [
+    {
+      what: "messages of AEADs, as node:crypto has them",
+      ...{ oneIn: 1, few: 1500, tryCase: (n, seed) => tryAead(kernels, n, seed) },
+    },
+    {
+      what: "messages of ciphers without a tag, as node:crypto has them",
+      ...{ oneIn: 2, few: 500, tryCase: (n, seed) => tryCipher(kernels, n, seed) },
+    },
+    {
+      what: "sequences of calls, as with OpenSSL's own C",
+      ...{ oneIn: 10, few: 200, tryCase: (n, seed) => trySequence(twins, n, seed) },
+    },
+    {
+      what: "Poly1305 where carries run through, as with OpenSSL's own C",
+      ...{ oneIn: 1, few: 3000, tryCase: (n, seed) => tryPoly1305(twins, n, seed) },
+    },
+    {
+      what: "AES-GCM where the counter begins anew, as node:crypto has it",
+      ...{ oneIn: 100, few: 10, tryCase: (n, seed) => tryCounter(kernels, n, seed) },
+    },
+    {
+      what: "records of TLS 1.2 with AES-GCM, opened by node:crypto",
+      ...{ oneIn: 10, few: 300, tryCase: (n, seed) => tryRecord(kernels, n, seed) },
+    },
+  ];
+}

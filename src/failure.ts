@@ -8,6 +8,7 @@ import {
   TlsTruncationError,
   type TruncationPoint,
 } from "./errors.js";
+import { SSL_R_CERTIFICATE_VERIFY_FAILED } from "./openssl/constants.js";
 import { FAILED_SYSCALL, type Ssl, type SslFailure, ZERO_RETURN } from "./openssl/ssl.js";
 import type { RecordEdges } from "./record-edges.js";
 
@@ -41,8 +42,13 @@ export function explain(r: number, failure: SslFailure, circumstances: Circumsta
     const { name, text, depth, certificate } = failure.verify;
     const subject = certificate?.subject ?? "";
     const which = subject ? ` (depth ${depth}, ${subject})` : "";
+    // Where OpenSSL has but a number, wasm/ocsp.c says more.
+    const detail = errors.find(
+      ({ reasonCode, data }) => reasonCode === SSL_R_CERTIFICATE_VERIFY_FAILED && data,
+    );
+    const why = detail ? `${text}: ${detail.data}` : text;
     return new TlsCertificateError(
-      `the certificate of ${peerName} was not accepted: ${text}${which}`,
+      `the certificate of ${peerName} was not accepted: ${why}${which}`,
       { verifyError: name, depth, subject },
       { errors },
     );

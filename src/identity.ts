@@ -72,6 +72,12 @@ export interface ClientIdentity extends Identity, Verification {
   /** The trust anchors: these are all, there is no hidden store. */
   caCerts?: CertificateData | readonly CertificateData[];
   /**
+   * What becomes of an OCSP response that the server staples (RFC 6066 §8): "require" = there must be one, and it must be good;
+   * "soft" = one that is there must be good; "off" = none is asked for. It is judged once, in the full handshake that a session
+   * comes from. Default "off".
+   */
+  ocsp?: "off" | "soft" | "require";
+  /**
    * Accept any certificate from anybody, which leaves the connection open to whoever sits in between. `info.verified` is
    * false then. Default false.
    */
@@ -108,6 +114,16 @@ export function configureClient(
   addCaCerts(ctx, options.caCerts);
   ctx.setVerify(options.unsafelyDisableVerification ? SSL_VERIFY_NONE : SSL_VERIFY_PEER);
   if (options.verifyOptions) applyVerifyOptions(ctx, options.verifyOptions);
+  const { ocsp = "off" } = options;
+  if (!["off", "soft", "require"].includes(ocsp)) {
+    throw new TlsError("invalid-argument", `ocsp is "off", "soft" or "require", not "${ocsp}"`);
+  }
+  if (ocsp !== "off") {
+    if (options.unsafelyDisableVerification) {
+      throw new TlsError("invalid-argument", "without verification nobody judges an OCSP response");
+    }
+    ctx.checkOcspResponse(ocsp === "require");
+  }
   if (hasIdentity(options)) useIdentity(ctx, options, keys);
 }
 

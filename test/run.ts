@@ -75,7 +75,13 @@ async function main(): Promise<void> {
   });
   // It is told below, where it is waited for.
   chains.catch(() => {});
-  const { file: _file, caFile: _caFile, intermediateFile: _intermediateFile, ...publicCerts } = certs;
+  const {
+    file: _file,
+    ocspFile: _ocspFile,
+    caFile: _caFile,
+    intermediateFile: _intermediateFile,
+    ...publicCerts
+  } = certs;
   installPackage();
   const wanted = runtimes.filter((name) => options.runtime.includes(name));
   const web = join(folder, "web");

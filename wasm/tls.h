@@ -143,6 +143,9 @@ int tls_SSL_CTX_set_ticket_keys(SSL_CTX *, const uint8_t *, size_t count);
 int tls_SSL_CTX_set_psk(SSL_CTX *, const char *identity, const uint8_t *key, size_t key_length, int cipher);
 int tls_SSL_CTX_set_ocsp_response(SSL_CTX *, const uint8_t *, size_t); /* a server staples it, when asked to */
 int tls_SSL_CTX_request_ocsp_response(SSL_CTX *);                      /* a client asks for one */
+int tls_SSL_CTX_check_ocsp_response(SSL_CTX *, int required);          /* … and judges it: signature, responder, whom it is
+                                                                          about, freshness, status. One that is not good
+                                                                          ends the handshake; so does none, if required */
 const uint8_t *tls_SSL_get0_ocsp_response(SSL *, unsigned *length);    /* borrows: DER, or 0 when none came */
 
 /* ---- ssl.c: SSL ------------------------------------------------------------------------------------------- */

@@ -71,6 +71,7 @@ export interface Abi {
   tls_SSL_CTX_set_psk(ctx: number, identity: number, key: number, keyLength: number, cipher: number): number;
   tls_SSL_CTX_set_ocsp_response(ctx: number, ptr: number, length: number): number;
   tls_SSL_CTX_request_ocsp_response(ctx: number): number;
+  tls_SSL_CTX_check_ocsp_response(ctx: number, required: number): number;
   tls_SSL_get0_ocsp_response(ssl: number, length: number): number;
   tls_SSL_new(ctx: number, internal: number): number;
   tls_SSL_free(ssl: number): void;

@@ -256,6 +256,16 @@ export class SslContext extends Owned {
     this.#set("no OCSP request", (c) => this.library.abi.tls_SSL_CTX_request_ocsp_response(c));
   }
 
+  /**
+   * … and judges it (RFC 6960): its signature and signer, whom it is about, whether it is current, and what it says. One that is
+   * not good ends the handshake with bad_certificate_status_response; so does none at all when `required`.
+   */
+  checkOcspResponse(required: boolean): void {
+    this.#set("no OCSP request", (c) =>
+      this.library.abi.tls_SSL_CTX_check_ocsp_response(c, Number(required)),
+    );
+  }
+
   /** `SSL_CTX_set_quiet_shutdown(3)` */
   setQuietShutdown(on: boolean): void {
     this.library.abi.tls_SSL_CTX_set_quiet_shutdown(this.ptr, Number(on));

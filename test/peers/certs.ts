@@ -1,7 +1,7 @@
 /**
  * The certificates of one test run, made with the `openssl` CLI in a folder that is removed afterwards:
  *
- *     ca ── intermediate ── ecdsa · rsa · expired · notYetValid · wrongHost · wildcard · client · clientRsa · p384 · ed25519
+ *     ca ── intermediate ── ecdsa · rsa · expired · notYetValid · wrongHost · wildcard · client · clientRsa · responder · p384 · ed25519
  *     otherCa ── untrusted        selfSigned
  *
  * `openssl ca` signs them all, because it alone (of OpenSSL 3.0) takes dates.
@@ -23,13 +23,26 @@ const leaves = {
   /** Of a client. */
   client: { san: "email:client@wassl.test", usage: "clientAuth" },
   clientRsa: { san: "email:client@wassl.test", usage: "clientAuth", key: "rsa" },
+  /** Signs OCSP responses for the intermediate. */
+  responder: { san: "DNS:ocsp.wassl.test", usage: "OCSPSigning" },
   p384: { san: local, key: "p384" },
   ed25519: { san: local, key: "ed25519" },
 } satisfies Record<string, Leaf>;
 
+export type OcspName =
+  | "good"
+  | "delegated"
+  | "sha256"
+  | "brief"
+  | "revoked"
+  | "unknown"
+  | "ofAnother"
+  | "byAnother"
+  | "byLeaf";
+
 interface Leaf {
   san?: string;
-  usage?: "clientAuth";
+  usage?: "clientAuth" | "OCSPSigning";
   key?: "rsa" | "p384" | "ed25519";
   issuer?: string;
   from?: string;
@@ -51,6 +64,8 @@ export interface Certs {
   keys: Record<"ecdsa" | "rsa" | "wildcard" | "client" | "clientRsa", string>;
   /** The same keys and some more in the one form that WebCrypto takes, PKCS #8 in DER, base64. */
   pkcs8: Record<"ecdsa" | "rsa" | "p384" | "ed25519" | "client" | "clientRsa", string>;
+  /** OCSP responses, DER in base64: each is about `ecdsa` unless its name says otherwise. */
+  ocsp: Record<OcspName, string>;
   /** `client`, its key and chain as PKCS #12, base64; the passphrase is "secret". */
   clientP12: string;
 }
@@ -58,6 +73,7 @@ export interface Certs {
 export interface CertFiles extends Certs {
   /** The path of a leaf's chain, of its certificate alone, or of its key. */
   file(leaf: LeafName, what: "chain" | "cert" | "key"): string;
+  ocspFile(name: OcspName): string;
   caFile: string;
   intermediateFile: string;
 }
@@ -91,6 +107,7 @@ prompt = no
 `,
   );
   writeFileSync(path("index.txt"), "");
+  const yesterday = `${new Date(Date.now() - 86_400_000).toISOString().replace(/[-:T]|\.\d+/g, "")}`;
 
   const certify = (name: string, options: Leaf = {}) => {
     const issuer = options.issuer ?? name;
@@ -114,7 +131,8 @@ prompt = no
       ...["ca", "-batch", "-notext", "-config", "ca.cnf", "-in", `${name}.csr`, "-out", `${name}.pem`],
       ...(issuer === name ? ["-selfsign"] : ["-cert", `${issuer}.pem`]),
       ...["-keyfile", `${issuer}.key`],
-      ...(options.from ? ["-startdate", options.from] : []),
+      // From yesterday on, so that there is a time before the run at which they are good.
+      ...["-startdate", options.from ?? yesterday],
       ...(options.to ? ["-enddate", options.to] : []),
     );
   };
@@ -139,6 +157,39 @@ prompt = no
   const pkcs8 = (name: LeafName) =>
     run("pkcs8", "-topk8", "-nocrypt", "-in", `${name}.key`, "-outform", "DER").toString("base64");
 
+  /** `-nmin 1`: it is good for a minute. */
+  const ocsp = (
+    name: OcspName,
+    signer = "intermediate",
+    index = "index.txt",
+    leaf = "ecdsa",
+    extra: string[] = [],
+  ) => {
+    run(
+      ...[
+        "ocsp",
+        "-index",
+        index,
+        "-CA",
+        "intermediate.pem",
+        "-rsigner",
+        `${signer}.pem`,
+        "-rkey",
+        `${signer}.key`,
+      ],
+      ...["-nmin", name === "brief" ? "1" : "10000", "-respout", `${name}.der`],
+      ...[...extra, "-issuer", "intermediate.pem", "-cert", `${leaf}.pem`],
+    );
+    return readFileSync(path(`${name}.der`)).toString("base64");
+  };
+  const index = read("index.txt");
+  const serial = run("x509", "-in", "ecdsa.pem", "-noout", "-serial").toString().trim().slice(7);
+  writeFileSync(
+    path("revoked.txt"),
+    index.replace(new RegExp(`^V\t(\\w+)\t\t${serial}`, "m"), `R\t$1\t240101000000Z\t${serial}`),
+  );
+  writeFileSync(path("empty.txt"), "");
+
   const endings = { chain: ".chain.pem", cert: ".pem", key: ".key" };
   return {
     caPem: read("ca.pem"),
@@ -161,8 +212,20 @@ prompt = no
       client: pkcs8("client"),
       clientRsa: pkcs8("clientRsa"),
     },
+    ocsp: {
+      good: ocsp("good"),
+      delegated: ocsp("delegated", "responder"),
+      sha256: ocsp("sha256", undefined, undefined, undefined, ["-sha256"]),
+      brief: ocsp("brief"),
+      revoked: ocsp("revoked", undefined, "revoked.txt"),
+      unknown: ocsp("unknown", undefined, "empty.txt"),
+      ofAnother: ocsp("ofAnother", undefined, undefined, "rsa"),
+      byAnother: ocsp("byAnother", "otherCa"),
+      byLeaf: ocsp("byLeaf", "ecdsa"),
+    },
     clientP12: readFileSync(path("client.p12")).toString("base64"),
     file: (leaf, what) => path(leaf + endings[what]),
+    ocspFile: (name) => path(`${name}.der`),
     caFile: path("ca.pem"),
     intermediateFile: path("intermediate.pem"),
   };

@@ -8,7 +8,7 @@ import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { randomBytes } from "../fakes/random.ts";
-import { type LeafName, leafNames } from "./certs.ts";
+import { type LeafName, leafNames, type OcspName } from "./certs.ts";
 import { nginxFile } from "./nginx-file.ts";
 import { listen, type Peer, type PeerContext } from "./peer.ts";
 import { freePort, type Started, start, waitForOutput, waitForPort } from "./program.ts";
@@ -18,6 +18,7 @@ import { freePort, type Started, start, waitForOutput, waitForPort } from "./pro
  *     openssl?do=www&…                             an HTTP server that shows the connection
  *     openssl?do=nothing&…                         reads, and tells most about the connection in its output
  *     openssl?ask=require&…                        a client has to show a certificate of the run's CA
+ *     openssl?ocsp=NAME&…                          staples that response of certs.ts
  *     openssl?arg=-alpn&arg=h2,http/1.1&…          with further arguments
  *     openssl?keylog=1&…                           logs its key log too, as "keylog LINE"
  *     openssl?log=REGEXP&…                         and the lines of its output that match, as they are
@@ -28,6 +29,7 @@ export async function startOpenssl(context: PeerContext, parameters: URLSearchPa
   const { certs } = context;
   const leaf = leafOf(parameters);
   const version = parameters.get("version");
+  const ocsp = parameters.get("ocsp");
   const keylog = parameters.has("keylog") && join(mkdtempSync(join(context.folder, "openssl-")), "keylog");
   const child = start(context.tools.openssl, [
     "s_server",
@@ -46,6 +48,7 @@ export async function startOpenssl(context: PeerContext, parameters: URLSearchPa
     ...(parameters.get("ask") === "require"
       ? ["-Verify", "3", "-CAfile", certs.caFile, "-verify_return_error"]
       : []),
+    ...(ocsp ? ["-status_file", certs.ocspFile(ocsp as OcspName)] : []),
     "-msg",
     ...parameters.getAll("arg"),
   ]);

@@ -485,7 +485,8 @@ typescript() {
     # What was compiled from a file that is gone must not be published.
     [[ ! -d $project/dist ]] || find "$project/dist" -type f \( -name '*.js' -o -name '*.d.ts' -o -name '*.map' \) -delete
     rm -f -- "$note"
-    (cd -- "$project" && npx --no-install tsc -p tsconfig.json >&2)
+    (cd -- "$project" && npx --no-install tsc -p tsconfig.json >&2 && npx --no-install tsc -p src/cli/tsconfig.json >&2)
+    chmod +x -- "$project/dist/cli/bin.js"
     printf '%s\n' "$sum" >"$note"
     staged
 }

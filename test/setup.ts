@@ -21,6 +21,8 @@ import { homedir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 
 export interface Tools {
+  curl: string;
+  python: string;
   openssl: string;
   gnutlsServ: string;
   nginx: string;
@@ -34,6 +36,8 @@ const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "was
 
 export function setUp(): Tools {
   return {
+    curl: find("curl") ?? install("curl", "curl"),
+    python: find("python3") ?? install("python3", "python3"),
     openssl: find("openssl") ?? install("openssl", "openssl"),
     gnutlsServ: find("gnutls-serv") ?? install("gnutls-bin", "gnutls-serv"),
     nginx: find("nginx") ?? unpackNginx(),

@@ -34,13 +34,13 @@ export class Relay {
 
   constructor(
     private readonly allowed: AllowList,
-    /** Whether this Origin header is the page's own: browsers let any site open a WebSocket to localhost. */
-    private readonly isOwnOrigin: (origin: string | undefined) => boolean,
+    /** Whether this Origin header may be: browsers let any site open a WebSocket to localhost. */
+    private readonly mayOpen: (origin: string | undefined) => boolean,
   ) {}
 
   /** Answers the HTTP request that asks for a WebSocket. */
   upgrade(request: IncomingMessage, client: Duplex, head: Buffer, url: URL): void {
-    if (!this.isOwnOrigin(request.headers.origin)) {
+    if (!this.mayOpen(request.headers.origin)) {
       client.end("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
       return;
     }

@@ -43,12 +43,15 @@ export async function testRelay(test: Test, demo: Demo, target: TargetServer): P
     }
   });
 
-  await test("the relay turns away other sites' pages and foreign host names", async () => {
+  await test("the relay turns away other sites' pages and foreign host names, but no program", async () => {
     for (const foreign of ["http://evil.example", "null", origin.replace("http:", "https:"), ""]) {
       const webSocket = open("127.0.0.1", target.port, randomUUID(), { origin: foreign });
       const [error] = await once(webSocket, "error");
       assert.match(String(error), /403/, `origin ${foreign}`);
     }
+    const program = open("127.0.0.1", target.port, randomUUID(), {} as { origin: string });
+    await once(program, "open");
+    program.close();
     const port = new URL(demo.url).port;
     const headers = { host: `rebound.example:${port}` };
     const get = request({ host: "127.0.0.1", port, path: "/demo.json", headers }).end();

@@ -30,10 +30,11 @@ QUnit.module("package", () => {
   QUnit.test("the loader is the only dependency", (assert) => {
     assert.deepEqual(Object.keys(manifest.dependencies), ["@assemblyscript/loader"]);
     const foreign = new Set<string>();
+    const ofProgram = new Set<string>();
     for (const file of files.filter((name) => name.startsWith("dist/") && name.endsWith(".js"))) {
       const source = readFileSync(join(folder, file), "utf8");
       for (const [, name = ""] of source.matchAll(/^(?:import|export)[^"';]*from\s*"([^"]+)"/gm)) {
-        if (!name.startsWith(".")) foreign.add(name);
+        if (!name.startsWith(".")) (file.startsWith("dist/cli/") ? ofProgram : foreign).add(name);
       }
     }
     assert.deepEqual([...foreign].filter((name) => !name.startsWith("node:")).sort(), [
@@ -44,6 +45,11 @@ QUnit.module("package", () => {
     assert.true(
       nodeOnly.every((name) => name === "node:fs/promises"),
       nodeOnly.join(),
+    );
+    assert.deepEqual(
+      [...ofProgram].filter((name) => !/^(node:|wassl$|wassl\/)/.test(name)),
+      [],
+      "the program needs the package and Node.js",
     );
   });
 

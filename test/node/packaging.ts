@@ -8,9 +8,9 @@ import type { AddressInfo } from "node:net";
 import { extname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import type { Browser } from "playwright-core";
 import QUnit from "qunit";
 import { afterTest } from "../contract/env.ts";
+import { browser } from "../peers/browser.ts";
 
 const repository = process.env.WASSL_REPOSITORY ?? "";
 const ours = createRequire(join(repository, "package.json"));
@@ -71,17 +71,6 @@ OpenSsl.load().then(
 );
 `;
 
-let launched: Promise<Browser> | undefined;
-/** One for all pages here. */
-function browser(): Promise<Browser> {
-  const { chromium } = ours("playwright-core") as typeof import("playwright-core");
-  launched ??= chromium.launch({
-    executablePath: process.env.WASSL_CHROMIUM ?? "chromium",
-    args: ["--no-sandbox", "--headless", "--disable-gpu", "--disable-background-networking"],
-  });
-  return launched;
-}
-
 /** What the page at `root` says in its title, in a browser. */
 async function titleOf(root: string): Promise<string> {
   const types: Record<string, string> = {
@@ -111,11 +100,7 @@ function emitted(root: string): string[] {
   return readdirSync(root, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".wasm"));
 }
 
-QUnit.module("packaging", (hooks) => {
-  hooks.after(async () => {
-    await (await launched)?.close();
-  });
-
+QUnit.module("packaging", () => {
   QUnit.test("its types are whole: tsc, as Node.js and as bundlers resolve", async (assert) => {
     assert.timeout(120_000);
     for (const [module, moduleResolution] of [

@@ -1,0 +1,103 @@
+/** `wassl connect HOST:PORT` */
+import { type ClientOptions, startTls, TlsError, type TlsStream } from "wassl";
+import { connectWebSocket } from "wassl/transports/websocket";
+import type { Io, WebSocketClass } from "./io.js";
+import { type Address, address, choice, duration, type Values } from "./options.js";
+import { Interrupted, infoFields, inWords, type Outcome, type Report, UsageError } from "./report.js";
+import { protocols, startTlsIn } from "./starttls.js";
+import { closings, talk } from "./talk.js";
+import { connectTcp, format, type Link, settle } from "./tcp.js";
+import { commonOptions, defined, filesOf } from "./tls-options.js";
+
+/** In milliseconds, for all that comes before the first byte of data. */
+const CONNECT_TIMEOUT = 30_000;
+
+export async function connect(
+  values: Values<"connect">,
+  positionals: string[],
+  io: Io,
+  report: Report,
+): Promise<Outcome> {
+  const [target, ...more] = positionals;
+  if (more.length > 0) throw new UsageError(`"${more[0]}" is one too many: there is one HOST:PORT`);
+  const to = address(target);
+  const close = choice("close", values.close, closings) ?? "half";
+  const timeout = duration("timeout", values.timeout);
+  const starttls = choice("starttls", values.starttls, protocols);
+  const hostname = values.servername ?? to.host;
+  const via = values.via === undefined ? undefined : relayUrl(values.via, to);
+  const control = new AbortController();
+  const options: ClientOptions = {
+    ...(await commonOptions(values, io)),
+    ...defined({ caCerts: await filesOf("ca", values.ca) }),
+    hostname,
+    unsafelyDisableVerification: values["no-verify"] ?? false,
+    onEvent: report.listener(),
+    signal: control.signal,
+    handshakeTimeout: Number.POSITIVE_INFINITY,
+  };
+
+  const interrupt = () => control.abort(new Interrupted("interrupted"));
+  if (io.interrupted.aborted) interrupt();
+  io.interrupted.addEventListener("abort", interrupt);
+  const patience = timeout ?? CONNECT_TIMEOUT;
+  const timer = setTimeout(() => {
+    control.abort(new TlsError("timeout", `no TLS with ${format(to)} within ${patience / 1000} s`));
+  }, patience);
+  let link: Link | undefined;
+  let stream: TlsStream | undefined;
+  try {
+    link = via ? await connectRelay(via, io, control.signal) : await connectTcp(to, control.signal);
+    report.tell("transport", { peer: link.peer });
+    const { transport } = link;
+    if (starttls) {
+      await startTlsIn(starttls, transport, hostname, control.signal);
+      report.tell("starttls", { protocol: starttls });
+    }
+    stream = await startTls(transport, options);
+    clearTimeout(timer);
+    report.tell(
+      "connected",
+      { host: to.host, port: to.port, ...infoFields(stream.info) },
+      `${format(to)}${link.peer === format(to) ? "" : ` (${link.peer})`}: ${inWords(stream.info)}`,
+    );
+    return await talk(stream, io, report, { close, timeout });
+  } finally {
+    clearTimeout(timer);
+    io.interrupted.removeEventListener("abort", interrupt);
+    if (link) await settle(link);
+  }
+}
+
+/** Where a relay is told whom to connect to: in place of {host} and {port}, or as parameters of these names. */
+function relayUrl(via: string, { host, port }: Address): URL {
+  const filled = via.replaceAll("{host}", encodeURIComponent(host)).replaceAll("{port}", String(port));
+  const url = URL.canParse(filled) ? new URL(filled) : undefined;
+  if (url?.protocol !== "ws:" && url?.protocol !== "wss:") {
+    throw new UsageError(`--via is a ws:// or wss:// URL; not "${via}"`);
+  }
+  if (filled === via) {
+    url.searchParams.set("host", host);
+    url.searchParams.set("port", String(port));
+  }
+  return url;
+}
+
+async function connectRelay(url: URL, io: Io, signal: AbortSignal): Promise<Link> {
+  let onGone: () => void;
+  const gone = new Promise<void>((resolve) => {
+    onGone = resolve;
+  });
+  const WebSocket = io.WebSocket ?? (globalThis.WebSocket as unknown as WebSocketClass | undefined);
+  if (!WebSocket) throw new UsageError("--via needs a WebSocket: Node.js 20.10 or later, or Deno");
+  const transport = await connectWebSocket(url, {
+    signal,
+    WebSocket: class extends WebSocket {
+      constructor(to: string | URL, protocols?: string | string[]) {
+        super(to, protocols);
+        this.addEventListener("close", () => onGone());
+      }
+    },
+  });
+  return { transport, peer: url.href, gone };
+}

@@ -1,0 +1,18 @@
+/** What the program has of the world around it; tests give it another one. */
+import type { ConnectWebSocketOptions } from "wassl/transports/websocket";
+
+export type WebSocketClass = NonNullable<ConnectWebSocketOptions["WebSocket"]>;
+
+export interface Io {
+  readonly stdin: AsyncIterable<Uint8Array>;
+  readonly stdinIsTerminal: boolean;
+  /** Settles when the bytes have been taken; rejects when nobody reads any more. */
+  stdout(bytes: Uint8Array): Promise<void>;
+  stderr(text: string): void;
+  readonly stderrIsTerminal: boolean;
+  env(name: string): string | undefined;
+  /** Aborted by Ctrl-C or SIGTERM. */
+  readonly interrupted: AbortSignal;
+  /** The class for `--via`, if it is not the global one. */
+  readonly WebSocket?: WebSocketClass;
+}

@@ -1,0 +1,182 @@
+/** The options: their names and what `--help` says of them. What they do is in the other files. */
+import { parseArgs } from "node:util";
+import { UsageError } from "./report.js";
+
+interface Option {
+  readonly type: "string" | "boolean";
+  readonly multiple?: boolean;
+  /** What stands for the value in the help. */
+  readonly value?: string;
+  readonly help: string;
+}
+
+const both = {
+  ca: { type: "string", multiple: true, value: "FILE", help: "trust anchors, PEM or DER" },
+  cert: { type: "string", value: "FILE", help: "our certificate and its chain, PEM or DER" },
+  key: { type: "string", value: "FILE", help: "its private key; by default in the file of --cert" },
+  p12: { type: "string", value: "FILE", help: "certificate, key and chain as PKCS #12" },
+  pass: { type: "string", value: "SECRET", help: "passphrase of the key or the PKCS #12 file" },
+  psk: { type: "string", value: "SECRET", help: "pre-shared key, as IDENTITY:HEX" },
+  "psk-hash": { type: "string", value: "HASH", help: "its hash: sha256 (default) or sha384" },
+  alpn: { type: "string", value: "A,B", help: "application protocols, best first" },
+  min: { type: "string", value: "VERSION", help: "lowest version: 1.2 (default) or 1.3" },
+  max: { type: "string", value: "VERSION", help: "highest version: 1.2 or 1.3 (default)" },
+  ciphers: { type: "string", value: "LIST", help: "cipher suites of TLS 1.2, as in openssl-ciphers(1)" },
+  ciphersuites: { type: "string", value: "LIST", help: "cipher suites of TLS 1.3" },
+  groups: { type: "string", value: "LIST", help: "groups of the key exchange, best first" },
+  sigalgs: { type: "string", value: "LIST", help: "signature algorithms, best first" },
+  seclevel: { type: "string", value: "N", help: "what is too weak, 0 to 5; default 2" },
+  "eof-policy": {
+    type: "string",
+    value: "POLICY",
+    help: "an end without close_notify: strict, record-boundary, ignore",
+  },
+  "bio-pair-size": { type: "string", value: "BYTES", help: "room between OpenSSL and the transport" },
+  close: { type: "string", value: "HOW", help: "what ends our side: half (default), shutdown, close, abort" },
+  timeout: { type: "string", value: "SECONDS", help: "how long to wait for the peer; see docs/cli.md" },
+  trace: { type: "boolean", help: "tell what happens as it happens" },
+  json: { type: "boolean", help: "one line of JSON for each event, and a last one for the outcome" },
+  help: { type: "boolean", help: "say this" },
+} as const satisfies Record<string, Option>;
+
+const tables = {
+  connect: {
+    ...both,
+    servername: { type: "string", value: "NAME", help: "whom we mean to talk to, if it is not HOST" },
+    "no-verify": { type: "boolean", help: "accept any certificate from anybody" },
+    via: { type: "string", value: "URL", help: "through a relay, ws:// or wss://, instead of TCP" },
+    starttls: {
+      type: "string",
+      value: "PROTOCOL",
+      help: "smtp, imap, pop3, ftp, postgres, mysql, xmpp or ldap first",
+    },
+  },
+  serve: {
+    ...both,
+    "client-auth": { type: "string", value: "HOW", help: "certificates of clients: none, request, require" },
+    "no-tickets": { type: "boolean", help: "no tickets for later connections" },
+    www: { type: "boolean", help: "answer HTTP GET with a page that tells of the connection" },
+    echo: { type: "boolean", help: "send back what comes" },
+    rev: { type: "boolean", help: "send back every line reversed" },
+    naccept: { type: "string", value: "N", help: "end after N connections" },
+  },
+} as const satisfies Record<string, Record<string, Option>>;
+
+type Tables = typeof tables;
+export type Command = keyof Tables;
+type ValueOf<O extends Option> = O extends { type: "boolean" }
+  ? boolean
+  : O extends { multiple: true }
+    ? string[]
+    : string;
+export type Values<C extends Command> = {
+  [Name in keyof Tables[C]]?: Tables[C][Name] extends Option ? ValueOf<Tables[C][Name]> : never;
+};
+/** The options that all commands with a connection have. */
+export type CommonValues = { [Name in keyof typeof both]?: ValueOf<(typeof both)[Name]> };
+
+export function isCommand(name: string): name is Command {
+  return Object.hasOwn(tables, name);
+}
+
+export function parse<C extends Command>(
+  command: C,
+  args: string[],
+): { values: Values<C>; positionals: string[] } {
+  try {
+    const options: Record<string, Option> = tables[command];
+    const { values, positionals } = parseArgs({ args, options, allowPositionals: true, strict: true });
+    return { values: values as Values<C>, positionals };
+  } catch (error) {
+    // Node.js adds how to give a positional that looks like an option, which is no help here.
+    const [message] = (error as Error).message.split(". To specify a positional");
+    throw new UsageError(`${message}; see wassl ${command} --help`);
+  }
+}
+
+// ---- values ------------------------------------------------------------------------------------------------------
+
+export function choice<T extends string>(
+  name: string,
+  value: string | undefined,
+  from: readonly T[],
+): T | undefined {
+  if (value === undefined) return undefined;
+  const found = from.find((each) => each === value);
+  if (found === undefined) throw new UsageError(`--${name} is ${from.join(", ")}; not "${value}"`);
+  return found;
+}
+
+export function integer(name: string, value: string | undefined, least = 0): number | undefined {
+  if (value === undefined) return undefined;
+  const number = /^\d+$/.test(value) ? Number(value) : Number.NaN;
+  if (!(number >= least)) throw new UsageError(`--${name} is a number, ${least} or more; not "${value}"`);
+  return number;
+}
+
+/** Of SECONDS, in milliseconds. */
+export function duration(name: string, value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const seconds = /^(\d+|\d*\.\d+)$/.test(value) ? Number(value) : 0;
+  // What setTimeout can wait for.
+  if (seconds <= 0 || seconds * 1000 > 2 ** 31 - 1) {
+    throw new UsageError(`--${name} is a number of seconds, more than 0; not "${value}"`);
+  }
+  return seconds * 1000;
+}
+
+export interface Address {
+  host: string;
+  port: number;
+}
+
+/** "host:443", "[::1]:443"; ":443" and "443" with `defaultHost`. */
+export function address(text: string | undefined, defaultHost?: string): Address {
+  const what = defaultHost === undefined ? "HOST:PORT" : "[HOST:]PORT";
+  const [, host, port] = text?.match(/^(?:(\[[0-9a-f:.%\w]+\]|[^:[\]]*):)?(\d{1,5})$/i) ?? [];
+  const number = Number(port ?? Number.NaN);
+  const name = host || defaultHost;
+  if (name === undefined || !(number <= 65_535) || (number === 0 && defaultHost === undefined)) {
+    throw new UsageError(text === undefined ? `${what} is missing` : `"${text}" is not ${what}`);
+  }
+  return { host: name.replace(/^\[|\]$/g, ""), port: number };
+}
+
+// ---- help --------------------------------------------------------------------------------------------------------
+
+const usage = {
+  connect: "wassl connect HOST:PORT   standard input goes to the server, what it sends to standard output",
+  serve: "wassl serve [HOST:]PORT   on 127.0.0.1 unless told otherwise; port 0 takes a free one",
+} satisfies Record<Command, string>;
+
+const exitCodes = `Exit codes:
+  0  complete: the connection ended as it should
+  1  it could not be made, or it failed
+  2  the command line, or a file it names, is wrong
+  3  the peer's certificate was not accepted
+  4  truncated: it ended without close_notify
+  5  timeout
+  130  interrupted
+`;
+
+export const generalHelp = `TLS on the command line, by OpenSSL in WebAssembly.
+
+  ${Object.values(usage).join("\n  ")}
+
+wassl COMMAND --help tells the options of each.
+
+${exitCodes}`;
+
+export function commandHelp(command: Command): string {
+  const lines = Object.entries<Option>(tables[command]).map(([name, { value, multiple, help }]) => {
+    const left = `  --${name}${value ? ` ${value}` : ""}`;
+    return `${left.padEnd(25)} ${help}${multiple ? " (may be repeated)" : ""}`;
+  });
+  return `${usage[command]}
+
+${lines.join("\n")}
+
+A SECRET is env:NAME, file:PATH or pass:TEXT, where the last one can be seen in the list of processes.
+
+${exitCodes}`;
+}

@@ -1,0 +1,195 @@
+/** What is told on standard error, for people or as JSON, and what an end comes to as an exit code. */
+import {
+  type CloseInfo,
+  TlsCertificateError,
+  TlsError,
+  type TlsEvent,
+  type TlsInfo,
+  TlsTruncationError,
+} from "wassl";
+import type { Io } from "./io.js";
+
+/** The command line, or a file that it names, is wrong. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** Ctrl-C, or SIGTERM. */
+export class Interrupted extends Error {
+  override readonly name = "Interrupted";
+}
+
+export interface Outcome {
+  exitCode: number;
+  error?: unknown;
+  info?: CloseInfo;
+  /** Bytes of application data. */
+  sent?: number;
+  received?: number;
+  /** Bytes that followed the peer's close_notify. */
+  trailing?: number;
+  /** How many there were, where there may be several. */
+  connections?: number;
+}
+
+export function exitCode(error: unknown): number {
+  if (error instanceof UsageError) return 2;
+  if (error instanceof Interrupted) return 130;
+  if (error instanceof TlsCertificateError) return 3;
+  // A server that hangs up in the handshake has cut off no data.
+  if (error instanceof TlsTruncationError) return error.at === "handshake" ? 1 : 4;
+  if (error instanceof TlsError && error.code === "timeout") return 5;
+  if (error instanceof TlsError && error.code === "invalid-argument") return 2;
+  return 1;
+}
+
+export class Report {
+  trace = false;
+  readonly json: boolean;
+  readonly #io: Io;
+  readonly #command: string;
+  readonly #begun = performance.now();
+  #progressShown = false;
+  #progressAt = 0;
+
+  constructor(io: Io, command: string, json: boolean) {
+    this.#io = io;
+    this.#command = command;
+    this.json = json;
+  }
+
+  /** One thing that happened: as JSON, or in words where there are any. */
+  tell(type: string, fields: object, words?: string): void {
+    const time = Math.round(performance.now() - this.#begun) / 1000;
+    if (this.json) this.#line(JSON.stringify({ type, time, ...fields }));
+    else if (words !== undefined) this.#line(`wassl: ${printable(words)}`);
+  }
+
+  /** What the library tells, of connection number `connection` where there are several. */
+  listener(connection?: number): (event: TlsEvent) => void {
+    return ({ time: _, type, ...rest }) => {
+      const words = [type, ...Object.values(rest)].join(" ");
+      this.tell(
+        type,
+        { ...(connection !== undefined && { connection }), ...rest },
+        this.trace ? `${connection === undefined ? "" : `#${connection} `}${words}` : undefined,
+      );
+    };
+  }
+
+  /** A line that is written over and over, for people who wait. */
+  progress(sent: number, received: number): void {
+    const now = performance.now();
+    if (this.json || !this.#io.stderrIsTerminal || now - this.#begun < PROGRESS_AFTER) return;
+    if (now - this.#progressAt < PROGRESS_EVERY) return;
+    this.#progressAt = now;
+    this.#progressShown = true;
+    const seconds = (now - this.#begun) / 1000;
+    const rate = bytes(Math.round((sent + received) / seconds));
+    this.#io.stderr(`\r\x1b[K${bytes(sent)} sent, ${bytes(received)} received, ${rate}/s`);
+  }
+
+  /** The end of one connection among several. */
+  ended(outcome: Outcome, { connection }: { connection: number }): void {
+    this.#end("ended", { connection }, outcome, `#${connection} `);
+  }
+
+  /** The last line. */
+  outcome(outcome: Outcome): number {
+    this.#end("outcome", { command: this.#command }, outcome, "");
+    return outcome.exitCode;
+  }
+
+  #end(type: string, fields: object, outcome: Outcome, prefix: string): void {
+    const { error, info, ...rest } = outcome;
+    const words: string[] = [];
+    if (error !== undefined) words.push(messageOf(error));
+    else if (info) words.push(howItEnded(info));
+    if (rest.sent !== undefined) {
+      words.push(`${bytes(rest.sent)} sent, ${bytes(rest.received ?? 0)} received`);
+    }
+    this.tell(
+      type,
+      { ...fields, ...rest, ...info, ...(error !== undefined && errorFields(error)) },
+      words.length > 0 ? prefix + words.join("; ") : undefined,
+    );
+  }
+
+  #line(text: string): void {
+    this.#io.stderr(`${this.#progressShown ? "\r\x1b[K" : ""}${text}\n`);
+    this.#progressShown = false;
+  }
+}
+
+/** In milliseconds. */
+const PROGRESS_AFTER = 2000;
+const PROGRESS_EVERY = 500;
+
+/** What the peer sends must not command the terminal. */
+function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is meant
+  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message || error.name : String(error);
+}
+
+function errorFields(error: unknown): object {
+  const fields: Record<string, unknown> = { message: messageOf(error) };
+  if (error instanceof TlsError) fields.code = error.code;
+  if (error instanceof TlsCertificateError) {
+    const { verifyError, depth, subject } = error;
+    Object.assign(fields, { verifyError, depth, subject });
+  }
+  return { error: fields };
+}
+
+/** What was settled, for people. */
+export function inWords(info: TlsInfo): string {
+  const { protocol, cipher, group, alpnProtocol, sessionReused, peerCertificates, verified } = info;
+  const [leaf] = peerCertificates;
+  const words = [protocol, cipher];
+  if (group) words.push(group);
+  if (alpnProtocol !== undefined) words.push(`ALPN ${JSON.stringify(alpnProtocol)}`);
+  if (sessionReused) words.push("resumed");
+  if (leaf) words.push(`certificate of ${leaf.subject} ${verified ? "verified" : "NOT VERIFIED"}`);
+  return words.join(", ");
+}
+
+/** The same for programs. */
+export function infoFields({ peerCertificates, ...info }: TlsInfo): object {
+  const certificates = peerCertificates.map((each) => ({
+    subject: each.subject,
+    issuer: each.issuer,
+    subjectAltName: each.subjectAltName,
+    notBefore: each.notBefore,
+    notAfter: each.notAfter,
+    serialNumber: each.serialNumber,
+    sha256Fingerprint: each.sha256Fingerprint,
+    publicKey: each.publicKey,
+  }));
+  return { ...info, peerCertificates: certificates };
+}
+
+function howItEnded({ how, truncatedAt }: CloseInfo): string {
+  switch (how) {
+    case "complete":
+      return "complete: close_notify went both ways";
+    case "closed-without-waiting":
+      return "closed, without waiting for the peer";
+    case "truncated":
+      return `ended without close_notify (${truncatedAt ?? "record"})`;
+    default:
+      return how;
+  }
+}
+
+function bytes(count: number): string {
+  if (count < 10_000) return `${count} bytes`;
+  const units = ["KiB", "MiB", "GiB", "TiB"];
+  let amount = count / 1024;
+  let unit = 0;
+  for (; amount >= 1024 && unit < units.length - 1; unit++) amount /= 1024;
+  return `${amount.toFixed(1)} ${units[unit]}`;
+}

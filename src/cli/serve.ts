@@ -1,0 +1,127 @@
+/** `wassl serve [HOST:]PORT` */
+import { acceptTls, type ServerOptions, TlsError, type TlsStream } from "wassl";
+import { type Answer, answers } from "./answers.js";
+import type { Io } from "./io.js";
+import { address, choice, duration, integer, type Values } from "./options.js";
+import {
+  exitCode,
+  Interrupted,
+  infoFields,
+  inWords,
+  type Outcome,
+  type Report,
+  UsageError,
+} from "./report.js";
+import { closings, end, ending, type TalkOptions, talk } from "./talk.js";
+import { format, type Link, listenTcp, settle } from "./tcp.js";
+import { commonOptions, defined, filesOf } from "./tls-options.js";
+
+/** In milliseconds. */
+const HANDSHAKE_TIMEOUT = 30_000;
+
+export async function serve(
+  values: Values<"serve">,
+  positionals: string[],
+  io: Io,
+  report: Report,
+): Promise<Outcome> {
+  const [where, ...more] = positionals;
+  if (more.length > 0) throw new UsageError(`"${more[0]}" is one too many: there is one [HOST:]PORT`);
+  const at = address(where, "127.0.0.1");
+  const [answer, another] = (Object.keys(answers) as Answer[]).filter((name) => values[name]);
+  if (another !== undefined) throw new UsageError(`--${answer} or --${another}, not both`);
+  if (values.naccept !== undefined && answer === undefined) {
+    throw new UsageError("--naccept needs --www, --echo or --rev: without them there is one connection");
+  }
+  const most = answer === undefined ? 1 : (integer("naccept", values.naccept, 1) ?? Number.POSITIVE_INFINITY);
+  const close = choice("close", values.close, closings) ?? "half";
+  const timeout = duration("timeout", values.timeout);
+  const control = new AbortController();
+  const options: ServerOptions = {
+    // HTTP says itself where a message ends, and browsers do not always say that they are done.
+    ...(answer === "www" && { eofPolicy: "ignore" }),
+    ...(await commonOptions(values, io)),
+    ...defined({
+      caCerts: await filesOf("ca", values.ca),
+      clientAuth: choice("client-auth", values["client-auth"], ["none", "request", "require"]),
+      tickets: values["no-tickets"] ? 0 : undefined,
+    }),
+    signal: control.signal,
+    handshakeTimeout: timeout ?? HANDSHAKE_TIMEOUT,
+  };
+  if ((options.cert ?? options.pkcs12 ?? options.psk) === undefined) {
+    throw new UsageError("a server needs --cert, --p12 or --psk");
+  }
+  await check(options);
+
+  const one = async (link: Link, connection: number): Promise<Outcome> => {
+    const fields = answer === undefined ? {} : { connection };
+    const prefix = answer === undefined ? "" : `#${connection} `;
+    report.tell("accepted", { ...fields, peer: link.peer });
+    try {
+      const onEvent = report.listener(fields.connection);
+      const stream = await acceptTls(link.transport, { ...options, onEvent });
+      const words = `${prefix}${link.peer}: ${inWords(stream.info)}`;
+      report.tell("connected", { ...fields, ...infoFields(stream.info) }, words);
+      return answer === undefined
+        ? await talk(stream, io, report, { close, timeout })
+        : await respond(stream, answer, { close, timeout });
+    } catch (error) {
+      return { exitCode: exitCode(error), error };
+    } finally {
+      await settle(link);
+    }
+  };
+
+  let accepted = 0;
+  let first: Outcome = { exitCode: 0 };
+  const running = new Set<Promise<void>>();
+  const listener = await listenTcp(at, (link) => {
+    if (accepted === most) {
+      link.transport.writable.abort().catch(() => {});
+      return;
+    }
+    const connection = ++accepted;
+    if (connection === most) listener.close();
+    const ended = one(link, connection).then((outcome) => {
+      if (first.exitCode === 0) first = outcome;
+      if (answer !== undefined) report.ended(outcome, { connection });
+      running.delete(ended);
+    });
+    running.add(ended);
+  });
+  report.tell("listening", listener.at, `listening on ${format(listener.at)}`);
+  const interrupt = () => {
+    control.abort(new Interrupted("interrupted"));
+    listener.close();
+  };
+  io.interrupted.addEventListener("abort", interrupt);
+  if (io.interrupted.aborted) interrupt();
+  await listener.closed;
+  await Promise.all(running);
+  io.interrupted.removeEventListener("abort", interrupt);
+  if (answer === undefined) {
+    return accepted === 0 ? { exitCode: 130, error: control.signal.reason } : first;
+  }
+  // Without --naccept there is no other way to end it.
+  return { exitCode: io.interrupted.aborted ? 0 : first.exitCode, connections: accepted };
+}
+
+/** What is wrong with the options is said at the start, and not to the first client. */
+async function check(options: ServerOptions): Promise<void> {
+  const silent = new ReadableStream<Uint8Array>({ start: (controller) => controller.close() });
+  await acceptTls({ readable: silent, writable: new WritableStream() }, options).catch((error) => {
+    if (error instanceof TlsError && error.code === "invalid-argument") throw error;
+  });
+}
+
+async function respond(stream: TlsStream, answer: Answer, { close, timeout }: TalkOptions): Promise<Outcome> {
+  try {
+    await answers[answer](stream);
+    // There is nothing that the client could still say: half closed is as good as closed.
+    await end(stream, { close: close === "half" ? "shutdown" : close, timeout });
+  } catch {
+    // It is told by how the stream ended.
+  }
+  return await ending(stream);
+}

@@ -1,0 +1,147 @@
+/** An open connection between standard input and standard output, and how it is ended. */
+import { type CloseInfo, TlsError, type TlsStream } from "wassl";
+import type { Io } from "./io.js";
+import { exitCode, messageOf, type Outcome, type Report } from "./report.js";
+
+export const closings = ["half", "shutdown", "close", "abort"] as const;
+export type Closing = (typeof closings)[number];
+
+export interface TalkOptions {
+  close: Closing;
+  /** How long to wait for the peer once we have ended, in milliseconds. */
+  timeout: number | undefined;
+}
+
+/** Ends our side. Returns the count of bytes that followed the peer's close_notify, where that is to be known. */
+export async function end(stream: TlsStream, { close, timeout }: TalkOptions): Promise<number> {
+  switch (close) {
+    case "half":
+      await stream.closeWrite();
+      return 0;
+    case "shutdown": {
+      const { transport, trailing } = await stream.shutdown(timeout === undefined ? {} : { timeout });
+      // Nobody goes on with it. It has lost nothing if it is broken by now.
+      await transport.writable.close().catch(() => {});
+      await transport.readable.cancel().catch(() => {});
+      return trailing.byteLength;
+    }
+    case "close":
+      await stream.close();
+      return 0;
+    case "abort":
+      stream.abort(aborted);
+      return 0;
+  }
+}
+
+/** The reason of an abort that was asked for, which is no failure. */
+const aborted = new TlsError("closed", "aborted, as --close says");
+
+/** How it ended, whoever ended it. */
+export async function ending(stream: TlsStream): Promise<Outcome> {
+  try {
+    return { exitCode: 0, info: await stream.closed };
+  } catch (error) {
+    const info: CloseInfo | undefined = error instanceof TlsError ? error.outcome : undefined;
+    const code = error === aborted ? 0 : exitCode(error);
+    return { exitCode: code, ...(info && { info }), ...(code > 0 && { error }) };
+  }
+}
+
+/**
+ * Standard input to the peer, the peer's data to standard output, until both have ended. Each ends by itself when we
+ * close by halves; otherwise, or with somebody at the keyboard, the peer's end is ours too.
+ */
+export async function talk(
+  stream: TlsStream,
+  io: Io,
+  report: Report,
+  options: TalkOptions,
+): Promise<Outcome> {
+  let sent = 0;
+  let received = 0;
+  let trailing = 0;
+  /** Standard input or output have failed. */
+  let failure: Error | undefined;
+  const fail = async (what: string, error: unknown) => {
+    failure ??= new Error(`${what}: ${messageOf(error)}`, { cause: error });
+    stopSending();
+    await stream.close();
+  };
+
+  let over = false;
+  let wake = () => {};
+  const stopSending = () => {
+    over = true;
+    wake();
+  };
+
+  /** Silence after our own end. */
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const listen = () => {
+    clearTimeout(timer);
+    const { close, timeout } = options;
+    if (!over || close !== "half" || timeout === undefined) return;
+    const message = `nothing from the peer for ${timeout / 1000} s after our end`;
+    timer = setTimeout(() => stream.abort(new TlsError("timeout", message)), timeout);
+  };
+
+  const receive = async () => {
+    const reader = stream.readable.getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      received += value.byteLength;
+      listen();
+      report.progress(sent, received);
+      try {
+        await io.stdout(value);
+      } catch (error) {
+        await fail("standard output", error);
+        return;
+      }
+    }
+    if (options.close !== "half" || io.stdinIsTerminal) stopSending();
+  };
+
+  const send = async () => {
+    const writer = stream.writable.getWriter();
+    const input = io.stdin[Symbol.asyncIterator]();
+    while (!over) {
+      let next: IteratorResult<Uint8Array> | undefined;
+      try {
+        // Not Promise.race: what lives long would keep every chunk that it ever raced with.
+        next = await new Promise((resolve, reject) => {
+          wake = () => resolve(undefined);
+          input.next().then(resolve, reject);
+        });
+      } catch (error) {
+        await fail("standard input", error);
+        return;
+      }
+      if (!next || next.done) break;
+      await writer.write(next.value);
+      sent += next.value.byteLength;
+      report.progress(sent, received);
+    }
+    if (failure) return;
+    over = true;
+    listen();
+    trailing = await end(stream, options);
+  };
+
+  // What goes wrong with the stream is told by its end.
+  const sending = send().catch(() => {});
+  const receiving = receive().catch(() => {});
+  const outcome = await ending(stream);
+  stopSending();
+  await Promise.all([sending, receiving]);
+  clearTimeout(timer);
+  return {
+    ...outcome,
+    sent,
+    received,
+    ...(trailing > 0 && { trailing }),
+    ...(failure && { exitCode: 1, error: failure }),
+  };
+}

@@ -1,0 +1,91 @@
+/** From the command line to the library's options. */
+import { readFile } from "node:fs/promises";
+import type { CommonOptions, Identity, PreSharedKey, TlsVersion } from "wassl";
+import type { Io } from "./io.js";
+import { type CommonValues, choice, integer } from "./options.js";
+import { UsageError } from "./report.js";
+
+export async function commonOptions(values: CommonValues, io: Io): Promise<CommonOptions & Identity> {
+  const versions = { "1.2": "TLSv1.2", "1.3": "TLSv1.3" } as const satisfies Record<string, TlsVersion>;
+  const version = (name: "min" | "max") => {
+    const value = choice(name, values[name]?.replace(/^TLSv?/i, ""), ["1.2", "1.3"]);
+    return value && versions[value];
+  };
+  return defined({
+    ...(await identity(values, io)),
+    psk: await preSharedKey(values, io),
+    alpnProtocols: values.alpn?.split(","),
+    minVersion: version("min"),
+    maxVersion: version("max"),
+    ciphers: values.ciphers,
+    cipherSuites: values.ciphersuites,
+    groups: values.groups,
+    signatureAlgorithms: values.sigalgs,
+    securityLevel: integer("seclevel", values.seclevel),
+    eofPolicy: choice("eof-policy", values["eof-policy"], ["strict", "record-boundary", "ignore"]),
+    bioPairSize: integer("bio-pair-size", values["bio-pair-size"], 1),
+  });
+}
+
+async function identity({ cert, key, p12, pass }: CommonValues, io: Io): Promise<Identity> {
+  if (p12 !== undefined && (cert ?? key) !== undefined) {
+    throw new UsageError("--p12 stands for --cert and --key; give either");
+  }
+  if (key !== undefined && cert === undefined) throw new UsageError("--key needs --cert");
+  return defined({
+    cert: await fileOf("cert", cert),
+    key: await fileOf("key", key ?? cert),
+    pkcs12: await fileOf("p12", p12),
+    passphrase: await secret("pass", pass, io),
+  });
+}
+
+async function preSharedKey(values: CommonValues, io: Io): Promise<PreSharedKey | undefined> {
+  const hash = choice("psk-hash", values["psk-hash"], ["sha256", "sha384"]);
+  const text = await secret("psk", values.psk, io);
+  if (text === undefined) return undefined;
+  const [, name, hex] = text.match(/^(.+):((?:[0-9a-f]{2})+)$/is) ?? [];
+  if (name === undefined || hex === undefined) throw new UsageError("--psk is IDENTITY:HEX");
+  const key = Uint8Array.from(hex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+  return { identity: name, key, hash: hash === "sha384" ? "SHA-384" : "SHA-256" };
+}
+
+/** As openssl-passphrase-options(1) has them, so that a secret need not be in the list of processes. */
+async function secret(name: string, value: string | undefined, io: Io): Promise<string | undefined> {
+  const [, kind, rest = ""] = value?.match(/^(env|file|pass):(.*)$/s) ?? [];
+  if (kind === "env") {
+    const found = io.env(rest);
+    if (found === undefined) throw new UsageError(`--${name}: there is no ${rest} in the environment`);
+    return found;
+  }
+  if (kind === "file") {
+    const [line] = new TextDecoder().decode(await fileOf(name, rest)).split(/\r?\n/);
+    return line;
+  }
+  if (value !== undefined && kind === undefined) {
+    throw new UsageError(`--${name} is env:NAME, file:PATH or pass:TEXT`);
+  }
+  return kind === undefined ? undefined : rest;
+}
+
+export async function filesOf(name: string, paths: string[] | undefined): Promise<Uint8Array[] | undefined> {
+  return paths && (await Promise.all(paths.map((path) => fileOf(name, path))));
+}
+
+/** The path decides whether there are bytes. */
+export function fileOf(name: string, path: string): Promise<Uint8Array>;
+export function fileOf(name: string, path: string | undefined): Promise<Uint8Array | undefined>;
+export async function fileOf(name: string, path: string | undefined): Promise<Uint8Array | undefined> {
+  if (path === undefined) return undefined;
+  try {
+    return new Uint8Array(await readFile(path));
+  } catch (error) {
+    throw new UsageError(`--${name}: ${(error as Error).message}`);
+  }
+}
+
+/** Without what is undefined: to the library an option is there or not. */
+export function defined<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  const entries = Object.entries(options).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [K in keyof T]?: Exclude<T[K], undefined> };
+}

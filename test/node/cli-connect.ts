@@ -1,0 +1,363 @@
+/** `wassl connect`: against other TLS stacks, how it ends, and each of its options. */
+import { createHash } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import QUnit from "qunit";
+import { env } from "../contract/env.ts";
+import { eventsOf, sleep, viaFault } from "../contract/helpers.ts";
+import { certFile, connectTo, Run, type RunOptions } from "../fakes/cli.ts";
+import { randomBytes } from "../fakes/random.ts";
+
+const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+QUnit.module("wassl connect", () => {
+  for (const version of ["1.2", "1.3"]) {
+    QUnit.test(`TLS ${version}: lines to other stacks and back`, async (assert) => {
+      for (const [peer, answer] of [
+        [`openssl?version=${version}`, "olleh\nereht\n"],
+        [`gnutls?version=${version}`, "hello\nthere\n"],
+        [`tls?version=${version}`, "hello\nthere\n"],
+      ] as const) {
+        // s_server reads a line from each record.
+        const run = await connectTo(peer, [], { stdin: ["hello\n", 20, "there\n"] });
+        assert.strictEqual(await run.ended, 0, peer + run.text);
+        assert.strictEqual(run.out, answer, peer);
+        assert.strictEqual(run.outcome.how, "complete", peer);
+        assert.strictEqual((await run.line("connected")).protocol, `TLSv${version}`, peer);
+      }
+    });
+  }
+
+  QUnit.test("it is binary safe, and waits for a slow reader", async (assert) => {
+    const bytes = randomBytes(3 << 20, env.seed);
+    let most = 0;
+    let inFlight = 0;
+    const run = await connectTo("tls", [], {
+      stdin: [bytes.subarray(0, 1 << 20), bytes.subarray(1 << 20)],
+      async stdout({ byteLength }) {
+        most = Math.max(most, ++inFlight);
+        if (byteLength % 7 === 0) await sleep(1);
+        inFlight--;
+      },
+    });
+    assert.strictEqual(await run.ended, 0, run.text);
+    assert.strictEqual(sha256(run.bytes), sha256(bytes));
+    assert.strictEqual(most, 1, "one write at a time");
+    const { sent, received } = run.outcome;
+    assert.deepEqual([sent, received], [bytes.byteLength, bytes.byteLength]);
+  });
+
+  QUnit.test(
+    "half, the default: the answer to the end is awaited, and the peer's end is not ours",
+    async (assert) => {
+      const after = await connectTo("tls?do=reply-after-end", [], { stdin: ["all of it"] });
+      assert.strictEqual(await after.ended, 0, after.text);
+      assert.strictEqual(after.out, "all of it");
+
+      const peer = "tls?do=end-first&id=cli-half";
+      const first = await connectTo(peer, [], { stdin: [150, "late"] });
+      assert.strictEqual(await first.ended, 0, first.text);
+      assert.strictEqual(first.out, "hello\n");
+      const read = `read 4 ${sha256(new TextEncoder().encode("late"))}`;
+      assert.true((await eventsOf(peer, /read/)).includes(read), "it was read");
+    },
+  );
+
+  QUnit.test("at a terminal the peer's end is ours", async (assert) => {
+    const run = await connectTo("tls?do=end-first", [], { open: true, terminal: true, words: true });
+    assert.strictEqual(await run.ended, 0, run.text);
+    assert.true(/complete/.test(run.text), run.text);
+  });
+
+  QUnit.test("--close says what the end of standard input means", async (assert) => {
+    for (const [close, how, event] of [
+      ["half", "complete", "end"],
+      ["shutdown", "complete", "end"],
+      ["close", "closed-without-waiting", "end"],
+      ["abort", "aborted", "transport error"],
+    ] as const) {
+      // It does not end by itself after a line.
+      const peer = `tls?do=${close === "abort" ? "mute" : "echo"}&id=cli-close-${close}`;
+      const run = await connectTo(peer, ["--close", close], { stdin: ["x\n"] });
+      assert.strictEqual(await run.ended, 0, close + run.text);
+      assert.strictEqual(run.outcome.how, how);
+      const events = await eventsOf(peer, /^(end|transport error)/);
+      assert.true(
+        events.some((each) => each.startsWith(event)),
+        `${close}: ${events}`,
+      );
+    }
+  });
+
+  QUnit.test("--close shutdown tells what followed in the clear", async (assert) => {
+    const run = await connectTo("tls?do=plaintext-after", ["--close", "shutdown"], { stdin: ["x\n"] });
+    assert.strictEqual(await run.ended, 0, run.text);
+    assert.strictEqual(run.outcome.how, "complete");
+  });
+
+  QUnit.test("exit codes", async (assert) => {
+    const cases: [code: number, peer: string, args: string[], message: RegExp][] = [
+      [1, "tls?version=1.2", ["--min", "1.3"], /protocol_version/],
+      [1, "raw?do=http-400", [], /not speak TLS/],
+      [1, "tls?do=reset", [], /ECONNRESET/],
+      [1, "raw?do=nothing", [], /handshake/],
+      [2, "tls", ["--ciphersuites", "TLS_NO_SUCH"], /TLS_NO_SUCH/],
+      [2, "tls", ["--ca", "/no/such/file"], /--ca: .*\/no\/such\/file/],
+      [3, "tls?cert=untrusted", [], /not accepted/],
+      [3, "tls?cert=expired", [], /expired/],
+      [3, "tls?cert=wrongHost", [], /hostname mismatch/],
+      [4, "tls?do=no-close-notify", [], /close_notify/],
+      [5, "raw?do=nothing&then=wait", ["--timeout", "0.2"], /within 0.2 s/],
+      [5, "tls?do=mute", ["--timeout", "0.2"], /after our end/],
+      [5, "tls?do=mute", ["--timeout", "0.2", "--close", "shutdown"], /close_notify/],
+    ];
+    for (const [code, peer, args, message] of cases) {
+      // The reset and the missing close_notify come by themselves.
+      const run = await connectTo(peer, args, /reset|no-close/.test(peer) ? { open: true } : {});
+      const what = `${peer} ${args.join(" ")}: ${run.text}`;
+      assert.strictEqual(await run.ended, code, what);
+      assert.strictEqual(run.outcome.exitCode, code);
+      assert.true(message.test(run.outcome.error?.message ?? ""), `${what}${run.text}`);
+    }
+    const { port } = await env.peer(viaFault("hold=fin"));
+    const closed = new Run(["connect", `127.0.0.1:${port === 1 ? 2 : 1}`]);
+    assert.strictEqual(await closed.ended, 1);
+    assert.true(/ECONNREFUSED/.test(closed.outcome.error!.message), closed.text);
+  });
+
+  QUnit.test("the command line is wrong: it says what", async (assert) => {
+    const cases: [string[], RegExp][] = [
+      [["frobnicate"], /no command "frobnicate"/],
+      [["connect"], /HOST:PORT is missing/],
+      [["connect", "localhost"], /"localhost" is not HOST:PORT/],
+      [["connect", "localhost:66000"], /not HOST:PORT/],
+      [["connect", "localhost:0"], /not HOST:PORT/],
+      [["connect", "a:1", "b:2"], /"b:2"/],
+      [["connect", "a:1", "--frobnicate"], /--frobnicate/],
+      [["connect", "a:1", "--www"], /--www/],
+      [["connect", "a:1", "--ca"], /--ca/],
+      [["connect", "a:1", "--json=yes"], /--json/],
+      [["connect", "a:1", "--min", "1.1"], /--min is 1.2, 1.3; not "1.1"/],
+      [["connect", "a:1", "--max", "2"], /--max/],
+      [["connect", "a:1", "--close", "slam"], /--close is half, shutdown, close, abort; not "slam"/],
+      [["connect", "a:1", "--timeout", "-1"], /--timeout/],
+      [["connect", "a:1", "--timeout=soon"], /--timeout is a number of seconds/],
+      [["connect", "a:1", "--seclevel", "high"], /--seclevel/],
+      [["connect", "a:1", "--bio-pair-size", "0"], /--bio-pair-size/],
+      [["connect", "a:1", "--eof-policy", "lax"], /--eof-policy/],
+      [["connect", "a:1", "--starttls", "http"], /--starttls is smtp, .*ldap; not "http"/],
+      [["connect", "a:1", "--via", "https://relay"], /--via/],
+      [["connect", "a:1", "--pass", "secret"], /--pass is env:NAME/],
+      [["connect", "a:1", "--pass", "env:NO_SUCH"], /--pass: .*NO_SUCH/],
+      [["connect", "a:1", "--psk", "pass:identity"], /--psk is IDENTITY:HEX/],
+      [["connect", "a:1", "--psk", "pass:a:00", "--psk-hash", "md5"], /--psk-hash/],
+      [["connect", "a:1", "--key", "x"], /--key needs --cert/],
+      [["connect", "a:1", "--p12", "x", "--cert", "y"], /--p12/],
+      [["serve"], /\[HOST:\]PORT is missing/],
+      [["serve", "0"], /a server needs --cert/],
+      [["serve", "0", "--echo", "--rev"], /--echo or --rev/],
+      [["serve", "0", "--naccept", "3"], /--naccept needs/],
+      [["serve", "0", "--echo", "--naccept", "0"], /--naccept/],
+      [["serve", "0", "--client-auth", "maybe"], /--client-auth/],
+      [["serve", "0", "--starttls", "smtp"], /--starttls/],
+    ];
+    for (const [args, message] of cases) {
+      const run = new Run(args);
+      assert.strictEqual(await run.ended, 2, args.join(" "));
+      assert.true(message.test(run.outcome.error!.message), `${args.join(" ")}: ${run.text}`);
+      const words = new Run(args, { words: true });
+      assert.strictEqual(await words.ended, 2);
+      assert.true(/^wassl: .*\n$/.test(words.text) && message.test(words.text), words.text);
+    }
+  });
+
+  QUnit.test("--help", async (assert) => {
+    for (const [args, pattern] of [
+      [["--help"], /wassl connect HOST:PORT[\s\S]*wassl serve[\s\S]*Exit codes/],
+      [["connect", "--help"], /--starttls PROTOCOL[\s\S]*Exit codes/],
+      [["serve", "--help"], /--naccept N[\s\S]*Exit codes/],
+    ] as const) {
+      const run = new Run([...args], { words: true });
+      assert.strictEqual(await run.ended, 0);
+      assert.true(pattern.test(run.out), run.out);
+    }
+    const none = new Run([], { words: true });
+    assert.strictEqual(await none.ended, 2, "without a command");
+  });
+
+  QUnit.test("interrupted: 130", async (assert) => {
+    const run = await connectTo("tls?do=mute", [], { open: true });
+    await run.line("connected");
+    run.interrupt();
+    assert.strictEqual(await run.ended, 130, run.text);
+    const early = await connectTo("raw?do=nothing&then=wait", []);
+    await early.line("transport");
+    early.interrupt();
+    assert.strictEqual(await early.ended, 130, early.text);
+  });
+
+  QUnit.test("nobody reads its output: it ends, and says so", async (assert) => {
+    const peer = "tls?do=source&id=cli-epipe";
+    const run = await connectTo(peer, [], {
+      open: true,
+      stdout: () => Promise.reject(new Error("EPIPE")),
+    });
+    assert.strictEqual(await run.ended, 1);
+    assert.strictEqual(run.outcome.error?.message, "standard output: EPIPE");
+    assert.true((await eventsOf(peer, /end/)).includes("end"), "with close_notify");
+  });
+
+  QUnit.test("long transfers have a line at a terminal, and only there", async (assert) => {
+    const text = async (options: RunOptions) => {
+      const stdin = ["a", 2_050, "b", 20, "c"];
+      const run = await connectTo("tls", [], { stdin, words: true, ...options });
+      assert.strictEqual(await run.ended, 0, run.text);
+      return run.text;
+    };
+    const [shown, hidden] = await Promise.all([text({ terminal: true }), text({})]);
+    assert.true(/\r\S+\d bytes sent, \d bytes received, \d+ bytes\/s/.test(shown), shown);
+    assert.true(shown.includes("\r\x1b[Kwassl: complete"), "and it is gone in the end");
+    assert.false(hidden.includes("\r"), hidden);
+  });
+
+  QUnit.test("--trace tells what happens", async (assert) => {
+    const run = await connectTo("tls", ["--trace"], { words: true });
+    assert.strictEqual(await run.ended, 0);
+    assert.true(
+      /handshake-start\n.*handshake-done\n[\s\S]*alert sent warning close_notify/.test(run.text),
+      run.text,
+    );
+    const without = await connectTo("tls", [], { words: true });
+    assert.strictEqual(await without.ended, 0);
+    assert.false(/handshake/.test(without.text), without.text);
+  });
+
+  QUnit.test("what the peer sends cannot command the terminal", async (assert) => {
+    const run = await connectTo("tls?alpn=a%1bb", ["--alpn", "a\x1bb"], { words: true });
+    assert.strictEqual(await run.ended, 0, run.text);
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what is meant
+    assert.false(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/.test(run.text), run.text);
+  });
+});
+
+QUnit.module("wassl connect: options", () => {
+  /** What node:tls says of the handshake. */
+  const hello = async (peer: string, args: string[], options?: RunOptions) => {
+    const run = await connectTo(peer, args, options);
+    if ((await run.ended) !== 0) throw new Error(run.text);
+    const connected = await run.line("connected");
+    const said: Record<string, unknown> = JSON.parse(run.out);
+    return {
+      alpn: said.alpn,
+      protocol: said.protocol,
+      cipher: said.cipher,
+      servername: said.servername,
+      peer: said.peer,
+      connected,
+    };
+  };
+
+  QUnit.test("--alpn, --min, --max, --ciphers, --ciphersuites", async (assert) => {
+    const { alpn, connected } = await hello("tls?do=hello&alpn=h2,http/1.1", ["--alpn", "http/1.1,x"]);
+    assert.strictEqual(alpn, "http/1.1");
+    assert.strictEqual(connected.alpnProtocol, "http/1.1");
+    assert.strictEqual((await hello("tls?do=hello", ["--max", "1.2"])).protocol, "TLSv1.2");
+    assert.strictEqual((await hello("tls?do=hello", ["--min=TLSv1.3"])).protocol, "TLSv1.3");
+    for (const args of [
+      ["--max", "1.2", "--ciphers", "ECDHE-ECDSA-CHACHA20-POLY1305"],
+      ["--ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"],
+    ]) {
+      assert.strictEqual((await hello("tls?do=hello", args)).cipher, args.at(-1));
+    }
+  });
+
+  QUnit.test("--groups, --sigalgs, --seclevel, --bio-pair-size", async (assert) => {
+    const { connected } = await hello("tls?do=hello", ["--groups", "secp384r1", "--bio-pair-size", "1"]);
+    assert.strictEqual(connected.group, "secp384r1");
+    const signed = await hello("tls?do=hello", ["--sigalgs", "ECDSA+SHA256:rsa_pss_rsae_sha256"]);
+    assert.strictEqual(signed.connected.signatureAlgorithm, "ecdsa_secp256r1_sha256");
+    const weak = await connectTo("tls?cert=rsa", ["--seclevel", "3"]);
+    assert.strictEqual(await weak.ended, 3, weak.text);
+    assert.strictEqual(weak.outcome.error?.verifyError, "X509_V_ERR_EE_KEY_TOO_SMALL");
+  });
+
+  QUnit.test("--servername is sent and checked", async (assert) => {
+    const named = await hello("tls?do=hello&cert=wildcard", ["--servername", "a.wassl.test"]);
+    assert.strictEqual(named.servername, "a.wassl.test");
+    const wrong = await connectTo("tls?do=hello", ["--servername", "a.wassl.test"]);
+    assert.strictEqual(await wrong.ended, 3, wrong.text);
+  });
+
+  QUnit.test(
+    "--ca may be repeated; without any nobody is believed; --no-verify believes all",
+    async (assert) => {
+      const several = await connectTo("tls?do=hello", ["--ca", certFile("otherCa")]);
+      assert.strictEqual(await several.ended, 0, several.text);
+      assert.true((await several.line("connected")).verified, "verified");
+      const { port } = await env.peer("tls?do=hello");
+      for (const [args, code] of [
+        [["--ca", certFile("otherCa")], 3],
+        [["--no-verify"], 0],
+      ] as const) {
+        const run = new Run(["connect", `localhost:${port}`, ...args]);
+        assert.strictEqual(await run.ended, code, run.text);
+        if (code === 0) assert.false((await run.line("connected")).verified, "not verified");
+      }
+    },
+  );
+
+  QUnit.test("--cert, --key, --p12, --pass", async (assert) => {
+    const both = join(process.cwd(), "cli-certs", "both.pem");
+    writeFileSync(
+      both,
+      readFileSync(certFile("clientKey"), "utf8") + readFileSync(certFile("client"), "utf8"),
+    );
+    const passFile = join(process.cwd(), "cli-certs", "passphrase");
+    writeFileSync(passFile, "secret\nand more\n");
+    const p12 = ["--p12", certFile("clientP12"), "--pass"];
+    for (const args of [
+      ["--cert", certFile("client"), "--key", certFile("clientKey")],
+      ["--cert", both],
+      [...p12, "pass:secret"],
+      [...p12, "env:P12_PASS"],
+      [...p12, `file:${passFile}`],
+    ]) {
+      const options = { env: { P12_PASS: "secret" } };
+      const { peer } = await hello("tls?do=hello&ask=require", args, options);
+      assert.strictEqual(peer, "client", args.join(" "));
+    }
+    const wrong = await connectTo("tls", [...p12, "pass:wrong"]);
+    assert.strictEqual(await wrong.ended, 2, wrong.text);
+  });
+
+  QUnit.test("--psk, --psk-hash", async (assert) => {
+    const key = "00112233445566778899aabbccddeeff";
+    const server = `openssl?arg=-nocert&arg=-psk&arg=${key}&arg=-psk_identity&arg=a:b`;
+    const args = ["--psk", "env:KEY", "--close", "half"];
+    const run = await connectTo(server, args, { stdin: ["hello\n"], env: { KEY: `a:b:${key}` } });
+    assert.strictEqual(await run.ended, 0, run.text);
+    assert.strictEqual(run.out, "olleh\n");
+    const connected = await run.line("connected");
+    assert.deepEqual(connected.peerCertificates, []);
+  });
+
+  QUnit.test("--eof-policy", async (assert) => {
+    for (const policy of ["record-boundary", "ignore"]) {
+      const run = await connectTo("tls?do=no-close-notify", ["--eof-policy", policy]);
+      assert.strictEqual(await run.ended, 0, run.text);
+      assert.strictEqual(run.outcome.how, "truncated");
+      assert.strictEqual(run.out, "cut off\n");
+    }
+  });
+
+  QUnit.test("--via", async (assert) => {
+    const run = await connectTo("tls", ["--via", env.ws("/relay?port={port}")], { stdin: ["hello\n"] });
+    assert.strictEqual(await run.ended, 0, run.text);
+    assert.strictEqual(run.out, "hello\n");
+    const refused = await connectTo("tls", ["--via", env.ws("/ws/refuse")]);
+    assert.strictEqual(await refused.ended, 1);
+    assert.true(/No WebSocket to ws:.*host=localhost&port=\d+/.test(refused.text), refused.text);
+    const hangs = await connectTo("tls", ["--via", env.ws("/ws/hang"), "--timeout", "0.2"]);
+    assert.strictEqual(await hangs.ended, 5, hangs.text);
+  });
+});

@@ -1,0 +1,126 @@
+/** `wassl` as a program of its own, as npm and Deno start it. */
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { chmodSync, mkdirSync, symlinkSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import QUnit from "qunit";
+import { afterTest, env } from "../contract/env.ts";
+import { certFile, cliFolder } from "../fakes/cli.ts";
+import { randomBytes } from "../fakes/random.ts";
+
+const ours = createRequire(join(process.env.WASSL_REPOSITORY ?? "", "package.json"));
+const file = join(cliFolder, "bin.js");
+
+/** A link to the executable file, as `npm install` makes it. */
+let link: string | undefined;
+function installed(): string {
+  if (link === undefined) {
+    link = join(process.cwd(), "node_modules/.bin/wassl");
+    mkdirSync(dirname(link), { recursive: true });
+    chmodSync(file, 0o755);
+    symlinkSync(file, link);
+  }
+  return link;
+}
+
+const programs = {
+  "Node.js": () => [installed()],
+  Deno: () => [
+    // The program itself: signals do not get through npm's wrapper around it.
+    (ours("deno/install_api.cjs") as { runInstall(): string }).runInstall(),
+    ...["run", "--no-prompt", "--allow-net", "--allow-read", "--allow-env=SECRET"],
+    // For what is there, and not in a registry.
+    ...["--no-remote", "--cached-only", "--node-modules-dir=manual", "npm:wassl"],
+  ],
+};
+
+function start(program: keyof typeof programs, args: string[], environment = {}): Program {
+  const [command = "", ...before] = programs[program]();
+  return new Program(
+    spawn(command, [...before, ...args], { env: { ...process.env, ...environment }, stdio: "pipe" }),
+  );
+}
+
+class Program {
+  readonly out: Buffer[] = [];
+  text = "";
+  readonly ended: Promise<number | null>;
+
+  constructor(readonly child: ChildProcessWithoutNullStreams) {
+    afterTest(() => child.kill("SIGKILL"));
+    child.stdin.on("error", () => {});
+    child.stdout.on("data", (chunk: Buffer) => this.out.push(chunk));
+    child.stderr.on("data", (chunk) => {
+      this.text += chunk;
+    });
+    this.ended = once(child, "close").then(([code]) => code as number | null);
+  }
+
+  /** The port it says that it listens on. */
+  async port(): Promise<string> {
+    for (;;) {
+      const [, port] = this.text.match(/listening on 127\.0\.0\.1:(\d+)/) ?? [];
+      if (port !== undefined) return port;
+      if (this.child.exitCode !== null) throw new Error(this.text);
+      await once(this.child.stderr, "data");
+    }
+  }
+}
+
+const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+QUnit.module("wassl as a program", () => {
+  for (const [client, server] of [
+    ["Node.js", "Deno"],
+    ["Deno", "Node.js"],
+  ] as const) {
+    QUnit.test(`${client} connects, ${server} serves`, async (assert) => {
+      const identity = ["--cert", certFile("ecdsa"), "--key", certFile("ecdsaKey")];
+      const far = start(server, ["serve", "0", "--echo", "--naccept", "1", ...identity]);
+      const near = start(client, ["connect", `localhost:${await far.port()}`, "--ca", certFile("ca")]);
+      const bytes = randomBytes(1 << 20, env.seed);
+      near.child.stdin.end(bytes);
+      assert.strictEqual(await near.ended, 0, near.text);
+      assert.strictEqual(await far.ended, 0, far.text);
+      assert.strictEqual(sha256(Buffer.concat(near.out)), sha256(bytes));
+      for (const { text } of [near, far])
+        assert.true(/complete: close_notify went both ways/.test(text), text);
+    });
+
+    QUnit.test(`${server}: exit codes, secrets, Ctrl-C`, async (assert) => {
+      const wrong = start(server, ["connect", "localhost:1", "--frobnicate"]);
+      assert.strictEqual(await wrong.ended, 2);
+      assert.strictEqual(wrong.text.split("\n").length, 2, wrong.text);
+      assert.true(wrong.text.includes("--frobnicate"), wrong.text);
+      const { port } = await env.peer("tls?cert=wrongHost");
+      const misled = start(server, ["connect", `localhost:${port}`, "--ca", certFile("ca")]);
+      const waiting = start(server, ["serve", "0", "--www", "--psk", "env:SECRET"], { SECRET: "me:00" });
+      assert.strictEqual(await misled.ended, 3, misled.text);
+      await waiting.port();
+      waiting.child.kill("SIGINT");
+      assert.strictEqual(await waiting.ended, 0, waiting.text);
+    });
+  }
+
+  QUnit.test("--via: Node.js with the WebSocket that it hides, and Deno", async (assert) => {
+    const { port } = await env.peer("tls");
+    for (const program of ["Node.js", "Deno"] as const) {
+      const via = ["--via", env.ws("/relay?port={port}"), "--ca", certFile("ca")];
+      const run = start(program, ["connect", `localhost:${port}`, ...via]);
+      run.child.stdin.end("hello\n");
+      assert.strictEqual(await run.ended, 0, run.text);
+      assert.strictEqual(String(Buffer.concat(run.out)), "hello\n", program);
+    }
+  });
+
+  QUnit.test("a reader that has enough ends it", async (assert) => {
+    const { port } = await env.peer("tls?do=source");
+    const run = start("Node.js", ["connect", `localhost:${port}`, "--ca", certFile("ca")]);
+    await once(run.child.stdout, "data");
+    run.child.stdout.destroy();
+    assert.strictEqual(await run.ended, 1, run.text);
+    assert.true(/standard output: /.test(run.text), run.text);
+  });
+});

@@ -118,7 +118,8 @@ export function configure(context: SslContext, options: ContextOptions): void {
 
 const SUITES_BY_HASH = {
   "SHA-256": "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384",
-  "SHA-384": "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256",
+  // Alone: a server of OpenSSL's that has no certificate would prefer those of SHA-256, and find no key.
+  "SHA-384": "TLS_AES_256_GCM_SHA384",
 } as const;
 
 function versionNumber(version: TlsVersion): number {

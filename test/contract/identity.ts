@@ -149,17 +149,20 @@ QUnit.module("identity: what is used", () => {
 
   QUnit.test("a pre-shared key instead of a certificate", async (assert) => {
     const psk = { identity: "sensor 7", key: crypto.getRandomValues(new Uint8Array(32)) };
-    const [near, far] = pair();
-    const [client, server] = await Promise.all([
-      startTls(near, { hostname: "localhost", psk }),
-      acceptTls(far, { psk }),
-    ]);
-    afterTest(() => client.abort());
-    afterTest(() => server.abort());
-    assert.deepEqual(client.info.peerCertificates, []);
-    assert.false(client.info.verified, "no certificate was verified");
-    await write(client.writable, utf8("hello"));
-    assert.strictEqual(text(await readAtLeast(server.readable, 5)), "hello");
+    for (const hash of ["SHA-256", "SHA-384"] as const) {
+      const [near, far] = pair();
+      const [client, server] = await Promise.all([
+        startTls(near, { hostname: "localhost", psk: { ...psk, hash } }),
+        acceptTls(far, { psk: { ...psk, hash } }),
+      ]);
+      afterTest(() => client.abort());
+      afterTest(() => server.abort());
+      assert.true(client.info.cipher.endsWith(hash.replace("-", "")), client.info.cipher);
+      assert.deepEqual(client.info.peerCertificates, []);
+      assert.false(client.info.verified, "no certificate was verified");
+      await write(client.writable, utf8("hello"));
+      assert.strictEqual(text(await readAtLeast(server.readable, 5)), "hello");
+    }
 
     const other = { ...psk, key: new Uint8Array(32) };
     const [, refused] = await handshake({ psk: other }, { psk });

@@ -9,11 +9,23 @@ import {
 } from "./openssl/constants.js";
 import type { SslContext } from "./openssl/context.js";
 import type { Ssl } from "./openssl/ssl.js";
-import type { X509 } from "./openssl/x509.js";
+import type { TrustAnchors } from "./openssl/trust-anchors.js";
+import type { X509Store } from "./openssl/verify.js";
+import { X509 } from "./openssl/x509.js";
 import { applyVerifyOptions, type VerifyOptions } from "./verify-options.js";
 
 /** PEM, which may hold several certificates, or one certificate in DER. */
 export type CertificateData = string | Uint8Array;
+
+/**
+ * Trust anchors: certificates, and sets of them as `wassl/roots` has one. None of a set is sent where a server names the
+ * authorities that it takes.
+ */
+export type CaCerts =
+  | CertificateData
+  | X509
+  | TrustAnchors
+  | readonly (CertificateData | X509 | TrustAnchors)[];
 
 /** A certificate and its private key, with which an end proves who it is. Either `cert` and `key`, or `pkcs12`. */
 export interface Identity {
@@ -70,7 +82,7 @@ export interface ClientIdentity extends Identity, Verification {
    */
   hostname: string;
   /** The trust anchors: these are all, there is no hidden store. */
-  caCerts?: CertificateData | readonly CertificateData[];
+  caCerts?: CaCerts;
   /**
    * What becomes of an OCSP response that the server staples (RFC 6066 §8): "require" = there must be one, and it must be good;
    * "soft" = one that is there must be good; "off" = none is asked for. It is judged once, in the full handshake that a session
@@ -94,7 +106,7 @@ export interface ServerIdentity extends Identity, Verification {
    */
   clientAuth?: "none" | "request" | "require";
   /** The trust anchors for certificates of clients: these are all. Their names are sent to the client. */
-  caCerts?: CertificateData | readonly CertificateData[];
+  caCerts?: CaCerts;
   /** An OCSP response for our certificate, in DER, which clients that ask for it get (RFC 6066 §8). */
   ocspResponse?: Uint8Array;
   /** How many tickets a TLS 1.3 client gets for later connections; 0 = none, in TLS 1.2 either. Default 2. */
@@ -166,8 +178,12 @@ const CLIENT_AUTH = {
   require: SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
 } as const;
 
-function addCaCerts(ctx: SslContext, caCerts: ClientIdentity["caCerts"] = []): void {
-  for (const ca of isList(caCerts) ? caCerts : [caCerts]) ctx.addCaCert(ca);
+export function addCaCerts(to: SslContext | X509Store, caCerts: CaCerts = []): void {
+  for (const ca of isList(caCerts) ? caCerts : [caCerts]) {
+    if (ca instanceof X509) to.addCaCert(ca.der);
+    else if (typeof ca === "object" && ca !== null && "table" in ca) to.addTrustAnchors(ca);
+    else to.addCaCert(ca);
+  }
 }
 
 function hasIdentity({ cert, key, pkcs12 }: Identity): boolean {
@@ -222,6 +238,6 @@ function noHostname(hostname: string, options?: { cause: unknown }): TlsError {
   return new TlsError("invalid-argument", `"${hostname}" is no host name and no IP address`, options);
 }
 
-function isList(value: CertificateData | readonly CertificateData[]): value is readonly CertificateData[] {
+function isList<T>(value: T | readonly T[]): value is readonly T[] {
   return Array.isArray(value);
 }

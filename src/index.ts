@@ -36,6 +36,7 @@ export type {
   Verification,
 } from "./identity.js";
 export { type LoadOptions, OpenSsl } from "./openssl/openssl.js";
+export type { TrustAnchors } from "./openssl/trust-anchors.js";
 export type { ChainFailure, Purpose, VerifyFlag, VerifyResult } from "./openssl/verify.js";
 export { X509 } from "./openssl/x509.js";
 export type { TlsEvent } from "./pump.js";

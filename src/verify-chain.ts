@@ -1,5 +1,5 @@
 import { TlsError } from "./errors.js";
-import { type CertificateData, canonicalName } from "./identity.js";
+import { addCaCerts, type CaCerts, type CertificateData, canonicalName } from "./identity.js";
 import { OpenSsl } from "./openssl/openssl.js";
 import type { VerifyResult } from "./openssl/verify.js";
 import { X509 } from "./openssl/x509.js";
@@ -14,7 +14,7 @@ export interface VerifyChainOptions extends VerifyOptions {
   /** Certificates that may help to build the chain, in any order. None of them is trusted for being here. */
   intermediates?: Certificates | readonly Certificates[] | undefined;
   /** The trust anchors: these are all, there is no hidden store. */
-  roots: Certificates | readonly Certificates[];
+  roots: CaCerts;
   /**
    * Whom the certificate must be for: a DNS name or an IP literal, as in `startTls`. Without any of `hostname`, `ip` and
    * `email` a good chain says who it is, not that it is whom you mean. Where there are several, all must fit.
@@ -39,18 +39,16 @@ export interface VerifyChainOptions extends VerifyOptions {
  */
 export async function verifyChain(options: VerifyChainOptions): Promise<VerifyResult> {
   const identity = identityOf(options);
+  if (options.roots === undefined) throw new TlsError("invalid-argument", "there are no roots");
   const openssl = options.openssl ?? (await OpenSsl.shared());
   using store = openssl.newX509Store();
-  for (const root of listOf(options.roots, "roots")) store.addCaCert(dataOf(root));
+  addCaCerts(store, options.roots);
   applyVerifyOptions(store, options, {
     purpose: options.purpose ?? "sslserver",
     securityLevel: options.securityLevel ?? 2,
     ...identity,
   });
-  return store.verify([
-    dataOf(options.leaf),
-    ...listOf(options.intermediates ?? [], "intermediates").map(dataOf),
-  ]);
+  return store.verify([dataOf(options.leaf), ...listOf(options.intermediates ?? []).map(dataOf)]);
 }
 
 /** An identity that was meant to be checked, and is undefined by mistake, must not pass for one that is not asked for. */
@@ -69,8 +67,7 @@ function identityOf(options: VerifyChainOptions) {
   return { ip: name, email };
 }
 
-function listOf<T extends Certificates>(value: T | readonly T[], what: string): readonly T[] {
-  if (value === undefined) throw new TlsError("invalid-argument", `there are no ${what}`);
+function listOf<T extends Certificates>(value: T | readonly T[]): readonly T[] {
   return Array.isArray(value) ? (value as readonly T[]) : [value as T];
 }
 

@@ -11,7 +11,7 @@ EXPORT int tls_init(void)
 {
     /* No configuration file (there is no file system), no atexit (the module never exits). */
     return OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL) == 1
-        && tls_ssl_init() && tls_context_init() && tls_psk_init() && tls_ocsp_init() && tls_suspend_init()
+        && tls_ssl_init() && tls_context_init() && tls_psk_init() && tls_ocsp_init() && tls_suspend_init() && tls_anchors_init()
         && tls_tickets_init() && tls_session_init();
 }
 

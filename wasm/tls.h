@@ -396,6 +396,19 @@ int tls_verification_error(tls_verification *, int i);      /* X509_V_ERR_*; 0 i
 int tls_verification_depth(tls_verification *, int i);
 X509 *tls_verification_certificate(tls_verification *, int i); /* borrows; 0 = OpenSSL names none */
 
+/* ---- anchors.c -------------------------------------------------------------------------------------------------- */
+
+/*
+ * Many trust anchors in one block, which are parsed when a chain leads to them. From base64 (a C string) of words,
+ * little-endian: how many; for each, in the order of the hashes, X509_NAME_hash_ex of its subject and where its DER ends;
+ * then the DER of all. The block is never freed: stores refer to it, as long as the instance lives. 0 when it is not so
+ * built, or memory is exhausted (fills the queue).
+ */
+uint8_t *tls_anchors_new(const char *base64);
+uint32_t tls_anchors_count(const uint8_t *);
+X509 *tls_anchors_certificate(const uint8_t *, uint32_t i);        /* owns: tls_X509_free. Fills the queue. */
+int tls_X509_STORE_add_anchors(X509_STORE *, const uint8_t *);     /* Fills the queue. */
+
 /* ---- shared among the .c files, not exported -------------------------------------------------------------- */
 
 extern int tls_ssl_state_index; /* ex_data of SSL: what is recorded about a connection */
@@ -406,6 +419,8 @@ int tls_psk_init(void);
 int tls_ocsp_init(void);
 int tls_verify_is_asked_anyway(SSL *);
 int tls_suspend_init(void);
+int tls_anchors_init(void);
+int tls_anchors_load(X509_STORE *, const X509_NAME *); /* all anchors of that subject become certificates of the store */
 int tls_tickets_init(void);
 int tls_session_init(void);
 void tls_record_event(SSL *, int kind, int sent, const void *payload, size_t length);

@@ -204,6 +204,10 @@ export interface Abi {
   tls_X509_STORE_get0_param(store: number): number;
   tls_X509_STORE_add_ca(store: number, ptr: number, length: number): number;
   tls_X509_STORE_add_crl(store: number, ptr: number, length: number): number;
+  tls_anchors_new(base64: number): number;
+  tls_anchors_count(table: number): number;
+  tls_anchors_certificate(table: number, index: number): number;
+  tls_X509_STORE_add_anchors(store: number, table: number): number;
   tls_X509_VERIFY_PARAM_set_time(param: number, seconds: number): void;
   tls_X509_VERIFY_PARAM_set_depth(param: number, value: number): void;
   tls_X509_VERIFY_PARAM_set_flags(param: number, value: number): void;

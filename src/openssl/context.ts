@@ -2,7 +2,8 @@ import { TlsError } from "../errors.js";
 import type { BioPair } from "./bio-pair.js";
 import { bytesOf, type Library, Owned, requireBytes } from "./library.js";
 import { Ssl } from "./ssl.js";
-import { addCaCert, addCrl, setVerifyParam, type VerifyParam } from "./verify.js";
+import type { TrustAnchors } from "./trust-anchors.js";
+import { addCaCert, addCrl, addTrustAnchors, setVerifyParam, type VerifyParam } from "./verify.js";
 
 /** `TLS_client_method()` and its siblings. */
 export type Role = "client" | "server" | "dtls-client" | "dtls-server";
@@ -178,6 +179,11 @@ export class SslContext extends Owned {
   /** A server that asks for certificates tells clients the names of the trust anchors that it has by now. */
   sendCaNames(): void {
     this.#set("names of CAs", (c) => this.library.abi.tls_SSL_CTX_send_ca_names(c));
+  }
+
+  /** Many trust anchors at the price of one: they are parsed when a chain leads to them. */
+  addTrustAnchors(anchors: TrustAnchors): void {
+    addTrustAnchors(this.library, this.#store, anchors);
   }
 
   /** Revocation lists: PEM, one or several, or one DER. They count once `setVerifyFlags` asks for them. */

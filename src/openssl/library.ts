@@ -2,6 +2,7 @@ import type { Abi } from "../binding/abi.js";
 import { Memory } from "../binding/memory.js";
 import { type OpenSslError, TlsError } from "../errors.js";
 import { ERR_R_MALLOC_FAILURE } from "./constants.js";
+import type { TrustAnchors } from "./trust-anchors.js";
 
 /** One instance of the module, as the classes of this folder share it. Not public. */
 export class Library {
@@ -42,6 +43,22 @@ export class Library {
     const last = errors.at(-1);
     const why = last && (last.data ? `${last.reason} (${last.data})` : last.reason);
     return new TlsError(code, why ? `${what}: ${why}` : what, { errors });
+  }
+
+  readonly #anchors = new Map<string, number>();
+
+  /** Where a block of trust anchors lies (see tls.h), for as long as this instance lives: all its stores share it. */
+  anchors({ table }: TrustAnchors): number {
+    let ptr = this.#anchors.get(table);
+    if (ptr === undefined) {
+      if (typeof table !== "string")
+        throw new TlsError("invalid-argument", "trust anchors must have a table");
+      this.abi.tls_ERR_clear_error();
+      ptr = this.memory.withText(table, (text) => this.abi.tls_anchors_new(text));
+      this.check(ptr, "these are no trust anchors", "invalid-argument");
+      this.#anchors.set(table, ptr);
+    }
+    return ptr;
   }
 
   /** Runs a call that answers 1, or something else of truth, when it succeeded. */

@@ -5,6 +5,7 @@ import { BioPair } from "./bio-pair.js";
 import { type Role, SslContext } from "./context.js";
 import { Library } from "./library.js";
 import { SslSession } from "./session.js";
+import type { TrustAnchors } from "./trust-anchors.js";
 import { X509Store } from "./verify.js";
 import { X509 } from "./x509.js";
 
@@ -81,6 +82,11 @@ export class OpenSsl {
   /** Reads all certificates of a PEM text, of which there must be one at least, or the one of a DER block. */
   parseCertificates(data: string | Uint8Array): X509[] {
     return X509.parseAll(this.#library, data);
+  }
+
+  /** All of them, to look at: to trust them, there is {@link X509Store.addTrustAnchors}. */
+  parseTrustAnchors(anchors: TrustAnchors): X509[] {
+    return X509.ofAnchors(this.#library, anchors);
   }
 
   /** Whom to trust, and how to verify, for certificates outside of a handshake. */

@@ -1,6 +1,7 @@
 import { TlsError } from "../errors.js";
 import { X509_V_ERR } from "./constants.js";
 import { bytesOf, type Library, Owned } from "./library.js";
+import type { TrustAnchors } from "./trust-anchors.js";
 import { CertificateList, X509 } from "./x509.js";
 
 /**
@@ -118,6 +119,11 @@ export class X509Store extends Owned {
     return addCaCert(this.library, this.ptr, data);
   }
 
+  /** Many trust anchors at the price of one: they are parsed when a chain leads to them. */
+  addTrustAnchors(anchors: TrustAnchors): void {
+    addTrustAnchors(this.library, this.ptr, anchors);
+  }
+
   /** Revocation lists: PEM, one or several, or one DER. They count once flags ask for them. */
   addCrl(data: string | Uint8Array): number {
     return addCrl(this.library, this.ptr, data);
@@ -181,6 +187,12 @@ export class X509Store extends Owned {
 /** Adds to a store, which may be a context's. */
 export function addCaCert(library: Library, store: number, data: string | Uint8Array): number {
   return add(library, "CA certificate", data, (at, n) => library.abi.tls_X509_STORE_add_ca(store, at, n));
+}
+
+export function addTrustAnchors(library: Library, store: number, anchors: TrustAnchors): void {
+  const table = library.anchors(anchors);
+  library.abi.tls_ERR_clear_error();
+  library.check(library.abi.tls_X509_STORE_add_anchors(store, table), "the trust anchors cannot be used");
 }
 
 export function addCrl(library: Library, store: number, data: string | Uint8Array): number {

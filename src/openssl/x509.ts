@@ -1,4 +1,5 @@
 import { bytesOf, type Library, Owned } from "./library.js";
+import type { TrustAnchors } from "./trust-anchors.js";
 
 interface Fields {
   subject: string;
@@ -61,6 +62,21 @@ export class X509 {
     return Array.from({ length: abi.tls_sk_X509_num(stack) }, (_, i) =>
       X509.copy(library, abi.tls_sk_X509_value(stack, i)),
     );
+  }
+
+  /** @internal */
+  static ofAnchors(library: Library, anchors: TrustAnchors): X509[] {
+    const { abi } = library;
+    const table = library.anchors(anchors);
+    return Array.from({ length: abi.tls_anchors_count(table) }, (_, i) => {
+      abi.tls_ERR_clear_error();
+      const ptr = library.check(abi.tls_anchors_certificate(table, i), "a trust anchor cannot be read");
+      try {
+        return X509.copy(library, ptr);
+      } finally {
+        abi.tls_X509_free(ptr);
+      }
+    });
   }
 
   /** From a pointer that stays its owner's. @internal */

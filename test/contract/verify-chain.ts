@@ -22,13 +22,13 @@ function openssl(): Promise<OpenSsl> {
   return loaded;
 }
 
-const pem = (name: string) => {
+export const pem = (name: string) => {
   const found = env.chains.pem[name];
   if (found === undefined) throw new Error(`there is no certificate "${name}"`);
   return found;
 };
 
-async function optionsOf(each: ChainCase): Promise<VerifyChainOptions> {
+export async function optionsOf(each: ChainCase): Promise<VerifyChainOptions> {
   const { leaf, intermediates = [], roots, crls, time, purpose, flags, ...rest } = each;
   return {
     ...rest,
@@ -43,13 +43,18 @@ async function optionsOf(each: ChainCase): Promise<VerifyChainOptions> {
   };
 }
 
+/** What is in a PEM block. */
+export const derOf = (pemText: string) =>
+  Uint8Array.from(atob(pemText.replace(/-----.*?-----|\s/g, "")), (character) => character.charCodeAt(0));
+
 /** A good chain, which a test changes. */
 const good = async (change: Partial<VerifyChainOptions> = {}): Promise<VerifyChainOptions> => ({
   ...(await optionsOf({ leaf: "leaf", intermediates: ["inter"], roots: ["root"] })),
   ...change,
 });
 
-const verdict = (result: VerifyResult) => (result.ok ? "ok" : (result.failures[0]?.error ?? "nothing"));
+export const verdict = (result: VerifyResult) =>
+  result.ok ? "ok" : (result.failures[0]?.error ?? "nothing");
 
 QUnit.module("verifyChain", () => {
   QUnit.test("every verdict and every error is that of openssl verify", async (assert) => {
@@ -218,7 +223,9 @@ QUnit.module("verifyChain", () => {
     const options = await good();
     const together = pem("interCrl") + pem("rootCrl");
     assert.true((await verifyChain({ ...options, crls: together })).ok);
-    assert.true((await verifyChain({ ...options, crls: [der(pem("interCrl")), der(pem("rootCrl"))] })).ok);
+    assert.true(
+      (await verifyChain({ ...options, crls: [derOf(pem("interCrl")), derOf(pem("rootCrl"))] })).ok,
+    );
     assert.strictEqual(verdict(await verifyChain({ ...options, crls: [] })), "X509_V_ERR_UNABLE_TO_GET_CRL");
     // OpenSSL looks at no list when told so without X509_V_FLAG_CRL_CHECK.
     const all = await verifyChain({
@@ -243,7 +250,7 @@ QUnit.module("verifyChain", () => {
       "roots that are missing": { roots: undefined },
       "a root that is a CRL": { roots: pem("rootCrl") },
       "a CRL that is a root": { crls: pem("root") },
-      "something behind a CRL": { crls: concat([der(pem("rootCrl")), new Uint8Array(1)]) },
+      "something behind a CRL": { crls: concat([derOf(pem("rootCrl")), new Uint8Array(1)]) },
       "a name that is undefined": { hostname: undefined },
       "an empty name": { hostname: "" },
       "a name with a NUL": { hostname: "host.wassl.test\0.evil.test" },
@@ -294,9 +301,6 @@ QUnit.module("verifyChain", () => {
   });
 });
 
-const der = (pemText: string) =>
-  Uint8Array.from(atob(pemText.replace(/-----.*?-----|\s/g, "")), (character) => character.charCodeAt(0));
-
 QUnit.module("malformed certificates", () => {
   /** Verified by itself and as intermediate, and each field read: an answer or a typed error, and never "ok". */
   const swallow = (
@@ -329,7 +333,7 @@ QUnit.module("malformed certificates", () => {
       store.addCaCert(pem(name === "leaf" ? "inter" : "root"));
       store.setVerifyParam({ purpose: "sslserver", hostname: "host.wassl.test", securityLevel: 2 });
       store.setVerifyParam({ flags: ["X509_V_FLAG_PARTIAL_CHAIN"] });
-      const whole = der(pem(name));
+      const whole = derOf(pem(name));
       assert.strictEqual(swallow(instance, store, name, whole), "ok", "as it is");
       const bits = randomBytes(whole.length, env.seed);
       const before = instance.memory.used;
@@ -380,11 +384,11 @@ QUnit.module("X509", () => {
     assert.strictEqual(days, 30);
     assert.true(Math.abs(leaf.notBefore.getTime() - Date.now()) < 3_600_000, leaf.notBefore.toISOString());
     assert.strictEqual(leaf.publicKey, "EC prime256v1 256");
-    assert.deepEqual(leaf.der, der(pem("leaf")));
+    assert.deepEqual(leaf.der, derOf(pem("leaf")));
     assert.strictEqual(leaf.pem, pem("leaf"));
     const hex = (fingerprint: string) => fingerprint.replaceAll(":", "").toLowerCase();
-    assert.strictEqual(hex(leaf.sha256Fingerprint), await sha256(der(pem("leaf"))));
-    const sha1 = new Uint8Array(await crypto.subtle.digest("SHA-1", der(pem("leaf"))));
+    assert.strictEqual(hex(leaf.sha256Fingerprint), await sha256(derOf(pem("leaf"))));
+    const sha1 = new Uint8Array(await crypto.subtle.digest("SHA-1", derOf(pem("leaf"))));
     assert.strictEqual(
       hex(leaf.sha1Fingerprint),
       Array.from(sha1, (b) => b.toString(16).padStart(2, "0")).join(""),
@@ -420,7 +424,7 @@ QUnit.module("X509", () => {
       [pem("leaf")],
     );
     assert.deepEqual(
-      instance.parseCertificates(der(pem("leaf"))).map((each) => each.pem),
+      instance.parseCertificates(derOf(pem("leaf"))).map((each) => each.pem),
       [pem("leaf")],
     );
     for (const bad of [

@@ -16,6 +16,7 @@ const allowed: Record<string, readonly string[]> = {
   "pump.ts": ["errors.ts", "record-edges.ts", "failure.ts", "openssl/bio-pair.ts", "openssl/ssl.ts"],
   "wire.ts": ["errors.ts", "transport.ts", "pump.ts", "openssl/library.ts"],
   "verify-options.ts": ["openssl/verify.ts"],
+  "roots.ts": ["openssl/trust-anchors.ts"],
   "client-hello.ts": [],
   "external-key.ts": ["errors.ts"],
   "identity.ts": ["errors.ts", "external-key.ts", "verify-options.ts", "openssl/"],
@@ -84,6 +85,12 @@ QUnit.module("layers", () => {
       }
     });
   }
+
+  QUnit.test("the trust anchors of wassl/roots come with nothing else", (assert) => {
+    for (const file of files.filter((each) => each !== "roots.ts")) {
+      assert.false(/roots\.js"/.test(readFileSync(join(source, file), "utf8")), file);
+    }
+  });
 
   QUnit.test(
     "nothing below the pump knows a promise or a timer, nothing above openssl/ a pointer",

@@ -18,6 +18,8 @@ export interface CliVerdict {
 export interface Chains {
   /** Certificates and CRLs by name, PEM. */
   pem: Record<string, string>;
+  /** Of the certificates that are trusted in some case: the hash of the subject. */
+  hashes: Record<string, string>;
   cases: Record<string, ChainCase & { cli: CliVerdict }>;
 }
 
@@ -130,7 +132,13 @@ export async function makeChains(
     }
     return [name, { ...each, cli: { ok, failures } }];
   });
-  return { pem, cases: Object.fromEntries(answered) };
+
+  const trusted = [...new Set(Object.values(cases).flatMap((each) => each.roots))];
+  const hashed = await openssls(
+    trusted.map((name) => ["x509", "-in", `${name}.pem`, "-noout", "-subject_hash"]),
+  );
+  const hashes = Object.fromEntries(trusted.map((name, i) => [name, hashed[i]!.output.trim()]));
+  return { pem, hashes, cases: Object.fromEntries(answered) };
 }
 
 function newKey(kind: Recipe["key"] = "p256"): string {

@@ -1,0 +1,8 @@
+/**
+ * A set of trust anchors, however many, that costs little: only those to which a chain leads are parsed, and the set lies
+ * in linear memory once, however many connections use it. `wassl/roots` has one.
+ */
+export interface TrustAnchors {
+  /** Base64 of certificates, behind a table of where each begins; `wasm/tls.h` has the layout. */
+  readonly table: string;
+}

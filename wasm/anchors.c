@@ -1,0 +1,190 @@
+/*
+ * Many trust anchors in one block that all stores share (layout in tls.h), as an X509_LOOKUP: OpenSSL asks for a subject
+ * when it looks for an issuer, and only the anchors of that subject are parsed. They stay in the store, as with by_dir.
+ */
+#include "tls.h"
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/x509_vfy.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct set {
+    const uint8_t *table;
+    struct set *next;
+} set;
+
+static int sets_index = -1; /* ex_data of X509_STORE: a list of sets */
+static X509_LOOKUP_METHOD *method;
+
+static uint32_t word(const uint8_t *table, uint32_t i)
+{
+    const uint8_t *p = table + (size_t)i * 4;
+
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static const uint8_t *certificate(const uint8_t *table, uint32_t i, uint32_t *length)
+{
+    uint32_t begin = i == 0 ? 0 : word(table, i * 2);
+
+    *length = word(table, i * 2 + 2) - begin;
+    return table + 4 + (size_t)word(table, 0) * 8 + begin;
+}
+
+/* Nothing else looks at the bounds. */
+static int is_sound(const uint8_t *table, size_t length)
+{
+    uint32_t count, i, end = 0, hash = 0;
+
+    if (length < 4 || (count = word(table, 0)) > (length - 4) / 8)
+        return 0;
+    length -= 4 + (size_t)count * 8;
+    for (i = 0; i < count; i++) {
+        if (word(table, i * 2 + 1) < hash || word(table, i * 2 + 2) <= end || word(table, i * 2 + 2) > length)
+            return 0;
+        hash = word(table, i * 2 + 1);
+        end = word(table, i * 2 + 2);
+    }
+    return end == length;
+}
+
+EXPORT uint8_t *tls_anchors_new(const char *base64)
+{
+    int length = (int)strlen(base64), first = 0, last = 0;
+    uint8_t *table = malloc((size_t)length / 4 * 3 + 3);
+    EVP_ENCODE_CTX *ctx = EVP_ENCODE_CTX_new();
+
+    if (table == NULL || ctx == NULL) {
+        ERR_raise(ERR_LIB_X509, ERR_R_MALLOC_FAILURE);
+    } else {
+        EVP_DecodeInit(ctx);
+        if (EVP_DecodeUpdate(ctx, table, &first, (const unsigned char *)base64, length) >= 0
+            && EVP_DecodeFinal(ctx, table + first, &last) == 1 && is_sound(table, (size_t)(first + last))) {
+            uint8_t *exact = realloc(table, (size_t)(first + last)); /* there were line breaks */
+
+            EVP_ENCODE_CTX_free(ctx);
+            return exact == NULL ? table : exact;
+        }
+    }
+    EVP_ENCODE_CTX_free(ctx);
+    free(table);
+    return NULL;
+}
+
+EXPORT uint32_t tls_anchors_count(const uint8_t *table) { return word(table, 0); }
+
+EXPORT X509 *tls_anchors_certificate(const uint8_t *table, uint32_t i)
+{
+    uint32_t length;
+    const unsigned char *p = certificate(table, i, &length);
+
+    return d2i_X509(NULL, &p, (long)length);
+}
+
+/* Of the entries that are ordered by hash, the first with this one or a greater one. */
+static uint32_t first_with(const uint8_t *table, uint32_t hash)
+{
+    uint32_t low = 0, high = word(table, 0);
+
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+
+        if (word(table, 1 + middle * 2) < hash)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static int add_entry(X509_STORE *store, const uint8_t *table, uint32_t i, const X509_NAME *subject)
+{
+    X509 *x = tls_anchors_certificate(table, i);
+    int ok = 0;
+
+    /* Two names may have one hash. */
+    if (x != NULL)
+        ok = X509_NAME_cmp(X509_get_subject_name(x), subject) != 0 || X509_STORE_add_cert(store, x);
+    X509_free(x);
+    return ok;
+}
+
+int tls_anchors_load(X509_STORE *store, const X509_NAME *subject)
+{
+    const set *s = X509_STORE_get_ex_data(store, sets_index);
+    uint32_t hash, i;
+    int hashed = 1;
+
+    if (s == NULL)
+        return 1;
+    hash = (uint32_t)X509_NAME_hash_ex(subject, NULL, NULL, &hashed);
+    if (!hashed)
+        return 0;
+    for (; s != NULL; s = s->next)
+        for (i = first_with(s->table, hash); i < word(s->table, 0) && word(s->table, 1 + i * 2) == hash; i++)
+            if (!add_entry(store, s->table, i, subject))
+                return 0;
+    return 1;
+}
+
+/* Asked when the store has nothing of this subject. All anchors that have it are put there; *found borrows the first. */
+static int by_subject(X509_LOOKUP *lookup, X509_LOOKUP_TYPE type, const X509_NAME *subject, X509_OBJECT *found)
+{
+    X509_STORE *store = X509_LOOKUP_get_store(lookup);
+    X509_OBJECT *object;
+    X509 *x;
+
+    if (type != X509_LU_X509 || !tls_anchors_load(store, subject))
+        return 0;
+    object = X509_OBJECT_retrieve_by_subject(X509_STORE_get0_objects(store), type, subject);
+    if (object == NULL || (x = X509_OBJECT_get0_X509(object)) == NULL || !X509_OBJECT_set1_X509(found, x))
+        return 0;
+    X509_free(x); /* whoever asked takes a reference of its own */
+    return 1;
+}
+
+static void free_sets(void *parent, void *p, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
+{
+    set *s = p;
+
+    while (s != NULL) {
+        set *next = s->next;
+
+        OPENSSL_free(s);
+        s = next;
+    }
+}
+
+int tls_anchors_init(void)
+{
+    sets_index = CRYPTO_get_ex_new_index(CRYPTO_EX_INDEX_X509_STORE, 0, NULL, NULL, NULL, free_sets);
+    method = X509_LOOKUP_meth_new("anchors");
+    return sets_index >= 0 && method != NULL && X509_LOOKUP_meth_set_get_by_subject(method, by_subject);
+}
+
+EXPORT int tls_X509_STORE_add_anchors(X509_STORE *store, const uint8_t *table)
+{
+    set *first = X509_STORE_get_ex_data(store, sets_index), *s;
+    STACK_OF(X509) *others;
+    int i, ok = 1;
+
+    for (s = first; s != NULL; s = s->next)
+        if (s->table == table)
+            return 1;
+    if (X509_STORE_add_lookup(store, method) == NULL || (s = OPENSSL_malloc(sizeof *s)) == NULL)
+        return 0;
+    *s = (set){ table, first };
+    if (!X509_STORE_set_ex_data(store, sets_index, s)) {
+        OPENSSL_free(s);
+        return 0;
+    }
+    /* OpenSSL asks for no subject of which it has a certificate: those come now. */
+    if ((others = X509_STORE_get1_all_certs(store)) == NULL)
+        return 0;
+    for (i = 0; ok && i < sk_X509_num(others); i++)
+        ok = tls_anchors_load(store, X509_get_subject_name(sk_X509_value(others, i)));
+    OSSL_STACK_OF_X509_free(others);
+    return ok;
+}

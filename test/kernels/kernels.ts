@@ -1,7 +1,7 @@
 /**
  * The kernels against published vectors, and in random cases, each from a seed, against node:crypto and OpenSSL's own C.
  *
- *     npm run kernels -- [--cases N] [--seed SEED] [--first N]
+ *     npm run kernels -- [--cases N] [--seed SEED] [--first N] | --speed
  *
  * A failure prints what replays it alone.
  */
@@ -11,6 +11,7 @@ import { parseArgs } from "node:util";
 import { tryLong } from "./edges.ts";
 import { folderOf, Kernels } from "./module.ts";
 import { randomTests } from "./random-tests.ts";
+import { printSpeed } from "./speed.ts";
 import { tryVectors, vectorFiles } from "./vectors.ts";
 
 const { values } = parseArgs({
@@ -18,6 +19,7 @@ const { values } = parseArgs({
     cases: { type: "string", default: "100000" },
     seed: { type: "string", default: String(Date.now() % 1_000_000_000) },
     first: { type: "string", default: "0" },
+    speed: { type: "boolean", default: false },
   },
 });
 const seed = Number(values.seed);
@@ -25,6 +27,10 @@ const first = Number(values.first);
 const cases = Number(values.cases);
 
 const folder = folderOf(join(dirname(fileURLToPath(import.meta.url)), "..", ".."));
+if (values.speed) {
+  printSpeed(folder);
+  process.exit();
+}
 let failed = 0;
 for (const file of vectorFiles) {
   const { tried, wrong } = tryVectors(new Kernels(folder), folder, file);

@@ -13,6 +13,9 @@
 
 #define AES_MAX_ROUNDS 14
 
+/* The 16 * (rounds + 1) bytes of round keys in the order of FIPS 197, for a key of 128, 192 or 256 bits. Returns `rounds`. */
+int aes_expand_key(uint8_t *round_keys, const uint8_t *key, int bits);
+
 /* Round keys, each bit of a byte widened to a byte: made anew for each message, since they are eight times as long. */
 typedef struct {
     v128_t k[AES_MAX_ROUNDS + 1][8];

@@ -24,15 +24,14 @@ static void counter_add(uint8_t counter[16], uint32_t n)
     memcpy(counter + 12, &c, 4);
 }
 
-void aes_gcm_init(aes_gcm_key *key, const uint8_t *round_keys, int rounds)
+void aes_gcm_init(aes_gcm_key *key, const uint8_t *user_key, int bits)
 {
     aes_planes planes;
     v128_t q[8];
     uint8_t h[16];
 
-    memcpy(key->round_keys, round_keys, 16 * ((size_t)rounds + 1));
-    key->rounds = rounds;
-    aes_widen(&planes, key->round_keys, rounds);
+    key->rounds = aes_expand_key(key->round_keys, user_key, bits);
+    aes_widen(&planes, key->round_keys, key->rounds);
     for (int i = 0; i < 8; i++)
         q[i] = wasm_i8x16_splat(0);
     aes_encrypt8(&planes, q);

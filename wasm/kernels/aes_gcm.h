@@ -31,7 +31,7 @@ typedef struct {
     unsigned filled;
 } aes_gcm_message;
 
-void aes_gcm_init(aes_gcm_key *key, const uint8_t *round_keys, int rounds);
+void aes_gcm_init(aes_gcm_key *key, const uint8_t *user_key, int bits);
 void aes_gcm_start(const aes_gcm_key *key, aes_gcm_message *m, const uint8_t *iv, size_t length);
 /* All of it comes before the data. */
 void aes_gcm_aad(const aes_gcm_key *key, aes_gcm_message *m, const uint8_t *aad, size_t length);

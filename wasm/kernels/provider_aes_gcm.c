@@ -2,9 +2,6 @@
  * AES-GCM for OpenSSL's default provider, from aes_gcm.c. Stands in for providers/implementations/ciphers/cipher_aes_gcm.c
  * and cipher_aes_gcm_hw.c: what is ours is the context and the six operations; all else is OpenSSL's still.
  */
-#include "internal/deprecated.h"
-
-#include <openssl/aes.h>
 #include <openssl/crypto.h>
 
 #include "prov/ciphercommon.h"
@@ -23,13 +20,8 @@ typedef struct {
 static int set_key(PROV_GCM_CTX *base, const unsigned char *key, size_t length)
 {
     context *ctx = (context *)base;
-    AES_KEY schedule;
 
-    if (AES_set_encrypt_key(key, (int)length * 8, &schedule) != 0)
-        return 0;
-    /* OpenSSL's schedule without tables (OPENSSL_AES_CONST_TIME) has the bytes in the order of FIPS 197. */
-    aes_gcm_init(&ctx->key, (const uint8_t *)schedule.rd_key, schedule.rounds);
-    OPENSSL_cleanse(&schedule, sizeof(schedule));
+    aes_gcm_init(&ctx->key, key, (int)length * 8);
     base->key_set = 1;
     /* A message that was begun is not continued with another key. */
     if (base->iv_state == IV_STATE_COPIED)

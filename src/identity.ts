@@ -81,6 +81,11 @@ export interface ClientIdentity extends Identity, Verification {
    * SNI. Internationalised names are converted (IDNA).
    */
   hostname: string;
+  /**
+   * What is sent as SNI (RFC 6066 §3) where it is not `hostname`: a DNS name, or `false` for none. What the certificate must
+   * be for stays `hostname`.
+   */
+  serverName?: string | false;
   /** The trust anchors: these are all, there is no hidden store. */
   caCerts?: CaCerts;
   /**
@@ -120,7 +125,7 @@ let lastKey = 0;
 /** Makes `ctx` a client's: whom it believes, and who it is. */
 export function configureClient(
   ctx: SslContext,
-  options: Omit<ClientIdentity, "hostname">,
+  options: Omit<ClientIdentity, keyof Peer>,
   keys: Keys,
 ): void {
   addCaCerts(ctx, options.caCerts);
@@ -140,14 +145,21 @@ export function configureClient(
 }
 
 /** Whom a client's connection is to. */
-export function setPeer(ssl: Ssl, hostname: string): void {
+export function setPeer(ssl: Ssl, { hostname, serverName }: Peer): void {
   const name = canonicalName(hostname);
-  if (ssl.setIp(name)) return;
+  const isIp = ssl.setIp(name);
   // With a colon it would have to be an IPv6 address: "name:443" and URLs are none.
-  if (name.includes(":")) throw noHostname(hostname);
-  ssl.setHost(name);
-  ssl.setServerName(name);
+  if (!isIp && name.includes(":")) throw noHostname(hostname);
+  if (!isIp) ssl.setHost(name);
+  if (serverName === false || (serverName === undefined && isIp)) return;
+  const sent = serverName === undefined ? name : canonicalName(serverName);
+  if (/^[\d.]+$|:/.test(sent)) {
+    throw new TlsError("invalid-argument", `serverName is a DNS name, and "${serverName}" is none`);
+  }
+  ssl.setServerName(sent);
 }
+
+export type Peer = Pick<ClientIdentity, "hostname" | "serverName">;
 
 /** Makes `ctx` a server's: who it is, and whom it believes. */
 export function configureServer(ctx: SslContext, options: ServerIdentity, keys: Keys): void {

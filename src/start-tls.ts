@@ -1,7 +1,7 @@
 import { Answers } from "./answers.js";
 import { infoOf, type TlsOptions } from "./configure.js";
 import { TlsError } from "./errors.js";
-import type { ClientIdentity } from "./identity.js";
+import type { ClientIdentity, Peer } from "./identity.js";
 import { OpenSsl } from "./openssl/openssl.js";
 import { Pump } from "./pump.js";
 import { farewell, TlsStream } from "./stream.js";
@@ -43,7 +43,7 @@ const DEFAULT_HANDSHAKE_TIMEOUT = 30_000;
  * @throws TlsCertificateError | TlsAlertError | TlsTruncationError | TlsError, or the reason of `signal`
  */
 export async function startTls(transport: Transport, options: ClientOptions): Promise<TlsStream> {
-  return await establish("client", await begin(options), transport, options, options?.hostname);
+  return await establish("client", await begin(options), transport, options, options);
 }
 
 /**
@@ -66,7 +66,7 @@ async function establish(
   openssl: OpenSsl,
   transport: Transport,
   options: CommonOptions,
-  hostname?: string,
+  peer?: Peer,
 ): Promise<TlsStream> {
   const { signal, handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT } = options;
   if (typeof handshakeTimeout !== "number" || !(handshakeTimeout > 0)) {
@@ -76,7 +76,7 @@ async function establish(
   let connection: Connection | undefined;
   let wire: TransportWire;
   try {
-    connection = newConnection(context, options, hostname);
+    connection = newConnection(context, options, peer);
     // Last, since from here on the transport's streams are locked.
     wire = new TransportWire(transport);
   } catch (error) {
@@ -88,7 +88,7 @@ async function establish(
     free();
   }
   const { ssl, pair } = connection;
-  const peerName = role === "client" ? `"${hostname}"` : "the client";
+  const peerName = role === "client" ? `"${peer?.hostname}"` : "the client";
   const answers = new Answers(ssl, context, peerName);
   let stream: TlsStream | undefined;
   const pump = new Pump({

@@ -6,6 +6,7 @@ import {
   configureClient,
   configureServer,
   type Keys,
+  type Peer,
   type ServerIdentity,
   setPeer,
   type Verification,
@@ -16,7 +17,7 @@ import { OpenSsl } from "./openssl/openssl.js";
 import type { Ssl } from "./openssl/ssl.js";
 
 /** What a client's connections have in common. */
-export interface ClientContextOptions extends ContextOptions, Omit<ClientIdentity, "hostname"> {
+export interface ClientContextOptions extends ContextOptions, Omit<ClientIdentity, keyof Peer> {
   /** The OpenSSL to use. By default one that all connections share, loaded at the first. */
   openssl?: OpenSsl;
 }
@@ -152,12 +153,8 @@ export interface Connection {
   readonly pair: BioPair;
 }
 
-/** Makes a connection of `context`; both parts are the caller's to free. `hostname`: whom a client means to talk to. */
-export function newConnection(
-  context: TlsContext,
-  options: ConnectionOptions,
-  hostname?: string,
-): Connection {
+/** Makes a connection of `context`; both parts are the caller's to free. `peer`: whom a client means to talk to. */
+export function newConnection(context: TlsContext, options: ConnectionOptions, peer?: Peer): Connection {
   const { eofPolicy = "strict", bioPairSize } = options;
   if (!["strict", "record-boundary", "ignore"].includes(eofPolicy)) {
     throw new TlsError("invalid-argument", `there is no eofPolicy "${eofPolicy}"`);
@@ -169,7 +166,7 @@ export function newConnection(
     ssl = context.sslContext.newSsl(pair);
     ssl.setQuietShutdown(options.quietShutdown ?? false);
     if (context.role === "client") {
-      setPeer(ssl, hostname ?? "");
+      setPeer(ssl, peer ?? { hostname: "" });
       ssl.setConnectState();
     } else {
       ssl.setAcceptState();

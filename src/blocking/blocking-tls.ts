@@ -16,7 +16,7 @@
 import { infoOf, type TlsInfo, type TlsOptions } from "../configure.js";
 import { type Alert, type CloseInfo, TlsError, TlsTruncationError, type TruncationPoint } from "../errors.js";
 import { crashProof, explain, howItFailed, passesAsEnd, settleSession } from "../failure.js";
-import type { ClientIdentity, ServerIdentity } from "../identity.js";
+import type { ClientIdentity, Peer, ServerIdentity } from "../identity.js";
 import type { BioPair } from "../openssl/bio-pair.js";
 import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "../openssl/constants.js";
 import { requireBytes } from "../openssl/library.js";
@@ -58,7 +58,7 @@ const WRITE_STEP = 16_384;
  * @throws TlsCertificateError | TlsAlertError | TlsTruncationError | TlsError
  */
 export function connect(transport: BlockingTransport, options: ConnectOptions): BlockingTls {
-  return BlockingTls.establish("client", transport, options, options?.hostname);
+  return BlockingTls.establish("client", transport, options, options);
 }
 
 /** Makes a TLS connection over `transport`, as a server. Returns when the handshake is done. See {@link connect}. */
@@ -136,7 +136,7 @@ export class BlockingTls implements Disposable {
     role: "client" | "server",
     transport: BlockingTransport,
     options: BlockingOptions,
-    hostname?: string,
+    peer?: Peer,
   ): BlockingTls {
     const { openssl, handshakeTimeout } = options;
     if (!(openssl instanceof OpenSsl)) {
@@ -152,7 +152,7 @@ export class BlockingTls implements Disposable {
         "verify, selectContext and CryptoKeys need an event loop; nothing here has one",
       );
     }
-    const parts = newConnection(context, options, hostname);
+    const parts = newConnection(context, options, peer);
     try {
       transport.lock();
     } catch (error) {
@@ -160,7 +160,7 @@ export class BlockingTls implements Disposable {
       parts.pair.free();
       throw error;
     }
-    const name = role === "client" ? `"${hostname}"` : "the client";
+    const name = role === "client" ? `"${peer?.hostname}"` : "the client";
     return new BlockingTls(transport, options, { name, verified: context.verifies }, parts);
   }
 

@@ -1,4 +1,5 @@
 /** `wassl connect HOST:PORT` */
+import { isIP } from "node:net";
 import { type ClientOptions, startTls, TlsError, type TlsStream } from "wassl";
 import { connectWebSocket } from "wassl/transports/websocket";
 import type { Io, WebSocketClass } from "./io.js";
@@ -7,7 +8,7 @@ import { Interrupted, infoFields, inWords, type Outcome, type Report, UsageError
 import { protocols, startTlsIn } from "./starttls.js";
 import { closings, talk } from "./talk.js";
 import { connectTcp, format, type Link, settle } from "./tcp.js";
-import { commonOptions, defined, filesOf } from "./tls-options.js";
+import { connectionOptions, contextOptions, defined, trustAnchors } from "./tls-options.js";
 
 /** In milliseconds, for all that comes before the first byte of data. */
 const CONNECT_TIMEOUT = 30_000;
@@ -24,13 +25,17 @@ export async function connect(
   const close = choice("close", values.close, closings) ?? "half";
   const timeout = duration("timeout", values.timeout);
   const starttls = choice("starttls", values.starttls, protocols);
-  const hostname = values.servername ?? to.host;
+  const name = values.servername ?? to.host;
   const via = values.via === undefined ? undefined : relayUrl(values.via, to);
+  report.trace = values.trace ?? false;
   const control = new AbortController();
   const options: ClientOptions = {
-    ...(await commonOptions(values, io)),
-    ...defined({ caCerts: await filesOf("ca", values.ca) }),
-    hostname,
+    ...(await contextOptions(values, io)),
+    ...connectionOptions(values),
+    ...defined({ ocsp: choice("ocsp", values.ocsp, ["off", "soft", "require"]) }),
+    caCerts: await trustAnchors(values.ca),
+    hostname: values["verify-host"] ?? name,
+    serverName: isIP(name) ? false : name,
     unsafelyDisableVerification: values["no-verify"] ?? false,
     onEvent: report.listener(),
     signal: control.signal,
@@ -51,7 +56,7 @@ export async function connect(
     report.tell("transport", { peer: link.peer });
     const { transport } = link;
     if (starttls) {
-      await startTlsIn(starttls, transport, hostname, control.signal);
+      await startTlsIn(starttls, transport, name, control.signal);
       report.tell("starttls", { protocol: starttls });
     }
     stream = await startTls(transport, options);

@@ -1,11 +1,10 @@
 /** The commands, and what their ends come to as an exit code. */
 import { connect } from "./connect.js";
 import type { Io } from "./io.js";
-import { commandHelp, generalHelp, isCommand, parse } from "./options.js";
-import { exitCode, Report, UsageError } from "./report.js";
+import { type Command, commandHelp, generalHelp, isCommand, parse, type Values } from "./options.js";
+import { exitCode, type Outcome, Report, UsageError } from "./report.js";
 import { serve } from "./serve.js";
-
-const commands = { connect, serve };
+import { verify } from "./verify.js";
 
 /** Runs `wassl ARGS…`, and resolves to its exit code. It never rejects. */
 export async function main(args: readonly string[], io: Io): Promise<number> {
@@ -22,9 +21,29 @@ export async function main(args: readonly string[], io: Io): Promise<number> {
       await io.stdout(new TextEncoder().encode(commandHelp(name)));
       return 0;
     }
-    report.trace = values.trace ?? false;
-    return report.outcome(await commands[name](values, positionals, io, report));
+    return report.outcome(await run(name, values, positionals, io, report));
   } catch (error) {
+    report.toStdout(false);
     return report.outcome({ exitCode: exitCode(error), error });
+  } finally {
+    await report.written;
+  }
+}
+
+/** Each command has its own options, which is too much for TypeScript to see in a table of functions. */
+function run<C extends Command>(
+  command: C,
+  values: Values<C>,
+  positionals: string[],
+  io: Io,
+  report: Report,
+): Promise<Outcome> {
+  switch (command) {
+    case "connect":
+      return connect(values as Values<"connect">, positionals, io, report);
+    case "serve":
+      return serve(values as Values<"serve">, positionals, io, report);
+    default:
+      return verify(values as Values<"verify">, positionals, report);
   }
 }

@@ -11,7 +11,12 @@ interface Option {
 }
 
 const both = {
-  ca: { type: "string", multiple: true, value: "FILE", help: "trust anchors, PEM or DER" },
+  ca: {
+    type: "string",
+    multiple: true,
+    value: "FILE",
+    help: "trust anchors, PEM or DER; by default Mozilla's",
+  },
   cert: { type: "string", value: "FILE", help: "our certificate and its chain, PEM or DER" },
   key: { type: "string", value: "FILE", help: "its private key; by default in the file of --cert" },
   p12: { type: "string", value: "FILE", help: "certificate, key and chain as PKCS #12" },
@@ -26,6 +31,12 @@ const both = {
   groups: { type: "string", value: "LIST", help: "groups of the key exchange, best first" },
   sigalgs: { type: "string", value: "LIST", help: "signature algorithms, best first" },
   seclevel: { type: "string", value: "N", help: "what is too weak, 0 to 5; default 2" },
+  crl: {
+    type: "string",
+    multiple: true,
+    value: "FILE",
+    help: "revocation lists, PEM or DER; then all are checked",
+  },
   "eof-policy": {
     type: "string",
     value: "POLICY",
@@ -42,7 +53,13 @@ const both = {
 const tables = {
   connect: {
     ...both,
-    servername: { type: "string", value: "NAME", help: "whom we mean to talk to, if it is not HOST" },
+    servername: { type: "string", value: "NAME", help: "whom we mean to talk to, if it is not HOST (SNI)" },
+    "verify-host": {
+      type: "string",
+      value: "NAME",
+      help: "whom the certificate must be for, if it is neither",
+    },
+    ocsp: { type: "string", value: "HOW", help: "a stapled OCSP response: off (default), soft, require" },
     "no-verify": { type: "boolean", help: "accept any certificate from anybody" },
     via: { type: "string", value: "URL", help: "through a relay, ws:// or wss://, instead of TCP" },
     starttls: {
@@ -53,12 +70,39 @@ const tables = {
   },
   serve: {
     ...both,
+    ca: { ...both.ca, help: "trust anchors for certificates of clients, PEM or DER" },
     "client-auth": { type: "string", value: "HOW", help: "certificates of clients: none, request, require" },
+    ocsp: { type: "string", value: "FILE", help: "an OCSP response for our certificate, to be stapled; DER" },
     "no-tickets": { type: "boolean", help: "no tickets for later connections" },
     www: { type: "boolean", help: "answer HTTP GET with a page that tells of the connection" },
     echo: { type: "boolean", help: "send back what comes" },
     rev: { type: "boolean", help: "send back every line reversed" },
     naccept: { type: "string", value: "N", help: "end after N connections" },
+  },
+  verify: {
+    ca: both.ca,
+    untrusted: { type: "string", multiple: true, value: "FILE", help: "certificates that may be in between" },
+    crl: both.crl,
+    "verify-host": { type: "string", value: "NAME", help: "a DNS name or an IP address it must be for" },
+    "verify-ip": { type: "string", value: "ADDRESS", help: "an IP address it must be for" },
+    "verify-email": { type: "string", value: "ADDRESS", help: "a mail address it must be for" },
+    purpose: {
+      type: "string",
+      value: "NAME",
+      help: "what it must be good for: sslserver (default), sslclient, any, …",
+    },
+    time: { type: "string", value: "TIME", help: "as of then: 2026-11-25T12:00:00Z" },
+    depth: { type: "string", value: "N", help: "how many there may be in between" },
+    "partial-chain": { type: "boolean", help: "any certificate of --ca ends the chain" },
+    seclevel: both.seclevel,
+    flag: {
+      type: "string",
+      multiple: true,
+      value: "NAME",
+      help: "an X509_V_FLAG_ or X509_CHECK_FLAG_ of OpenSSL's",
+    },
+    json: both.json,
+    help: both.help,
   },
 } as const satisfies Record<string, Record<string, Option>>;
 
@@ -147,13 +191,14 @@ export function address(text: string | undefined, defaultHost?: string): Address
 const usage = {
   connect: "wassl connect HOST:PORT   standard input goes to the server, what it sends to standard output",
   serve: "wassl serve [HOST:]PORT   on 127.0.0.1 unless told otherwise; port 0 takes a free one",
+  verify: "wassl verify FILE…        whether a certificate is good, and if not, why",
 } satisfies Record<Command, string>;
 
 const exitCodes = `Exit codes:
   0  complete: the connection ended as it should
   1  it could not be made, or it failed
   2  the command line, or a file it names, is wrong
-  3  the peer's certificate was not accepted
+  3  a certificate was not accepted
   4  truncated: it ended without close_notify
   5  timeout
   130  interrupted
@@ -176,7 +221,9 @@ export function commandHelp(command: Command): string {
 
 ${lines.join("\n")}
 
-A SECRET is env:NAME, file:PATH or pass:TEXT, where the last one can be seen in the list of processes.
-
-${exitCodes}`;
+${"pass" in tables[command] ? secrets : ""}${exitCodes}`;
 }
+
+const secrets = `A SECRET is env:NAME, file:PATH or pass:TEXT, where the last one can be seen in the list of processes.
+
+`;

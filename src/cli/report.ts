@@ -6,6 +6,7 @@ import {
   type TlsEvent,
   type TlsInfo,
   TlsTruncationError,
+  type X509,
 } from "wassl";
 import type { Io } from "./io.js";
 
@@ -51,6 +52,8 @@ export class Report {
   readonly #begun = performance.now();
   #progressShown = false;
   #progressAt = 0;
+  #toStdout = false;
+  #written = Promise.resolve();
 
   constructor(io: Io, command: string, json: boolean) {
     this.#io = io;
@@ -63,6 +66,21 @@ export class Report {
     const time = Math.round(performance.now() - this.#begun) / 1000;
     if (this.json) this.#line(JSON.stringify({ type, time, ...fields }));
     else if (words !== undefined) this.#line(`wassl: ${printable(words)}`);
+  }
+
+  /** A line for people. */
+  say(words: string): void {
+    if (!this.json) this.#line(printable(words));
+  }
+
+  /** Whether what is told goes to standard output. Where there is a connection, that is its own. */
+  toStdout(really: boolean): void {
+    this.#toStdout = really;
+  }
+
+  /** Settles when all that was told has been taken. */
+  get written(): Promise<void> {
+    return this.#written;
   }
 
   /** What the library tells, of connection number `connection` where there are several. */
@@ -116,8 +134,11 @@ export class Report {
   }
 
   #line(text: string): void {
-    this.#io.stderr(`${this.#progressShown ? "\r\x1b[K" : ""}${text}\n`);
+    const line = `${this.#progressShown ? "\r\x1b[K" : ""}${text}\n`;
     this.#progressShown = false;
+    if (!this.#toStdout) this.#io.stderr(line);
+    // Nobody may want to know.
+    else this.#written = this.#io.stdout(new TextEncoder().encode(line)).catch(() => {});
   }
 }
 
@@ -159,17 +180,13 @@ export function inWords(info: TlsInfo): string {
 
 /** The same for programs. */
 export function infoFields({ peerCertificates, ...info }: TlsInfo): object {
-  const certificates = peerCertificates.map((each) => ({
-    subject: each.subject,
-    issuer: each.issuer,
-    subjectAltName: each.subjectAltName,
-    notBefore: each.notBefore,
-    notAfter: each.notAfter,
-    serialNumber: each.serialNumber,
-    sha256Fingerprint: each.sha256Fingerprint,
-    publicKey: each.publicKey,
-  }));
-  return { ...info, peerCertificates: certificates };
+  return { ...info, peerCertificates: peerCertificates.map(certificateFields) };
+}
+
+export function certificateFields(certificate: X509): object {
+  const { subject, issuer, subjectAltName, notBefore, notAfter, serialNumber } = certificate;
+  const { sha256Fingerprint, publicKey } = certificate;
+  return { subject, issuer, subjectAltName, notBefore, notAfter, serialNumber, sha256Fingerprint, publicKey };
 }
 
 function howItEnded({ how, truncatedAt }: CloseInfo): string {

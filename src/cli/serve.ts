@@ -1,5 +1,5 @@
 /** `wassl serve [HOST:]PORT` */
-import { acceptTls, type ServerOptions, TlsError, type TlsStream } from "wassl";
+import { acceptTls, type ServerOptions, TlsContext, type TlsStream } from "wassl";
 import { type Answer, answers } from "./answers.js";
 import type { Io } from "./io.js";
 import { address, choice, duration, integer, type Values } from "./options.js";
@@ -14,7 +14,7 @@ import {
 } from "./report.js";
 import { closings, end, ending, type TalkOptions, talk } from "./talk.js";
 import { format, type Link, listenTcp, settle } from "./tcp.js";
-import { commonOptions, defined, filesOf } from "./tls-options.js";
+import { connectionOptions, contextOptions, defined, fileOf, filesOf } from "./tls-options.js";
 
 /** In milliseconds. */
 const HANDSHAKE_TIMEOUT = 30_000;
@@ -36,23 +36,30 @@ export async function serve(
   const most = answer === undefined ? 1 : (integer("naccept", values.naccept, 1) ?? Number.POSITIVE_INFINITY);
   const close = choice("close", values.close, closings) ?? "half";
   const timeout = duration("timeout", values.timeout);
+  report.trace = values.trace ?? false;
   const control = new AbortController();
-  const options: ServerOptions = {
-    // HTTP says itself where a message ends, and browsers do not always say that they are done.
-    ...(answer === "www" && { eofPolicy: "ignore" }),
-    ...(await commonOptions(values, io)),
+  const identity = await contextOptions(values, io);
+  if ((identity.cert ?? identity.pkcs12 ?? identity.psk) === undefined) {
+    throw new UsageError("a server needs --cert, --p12 or --psk");
+  }
+  // Read once: its tickets are good for all connections.
+  const context = await TlsContext.server({
+    ...identity,
     ...defined({
       caCerts: await filesOf("ca", values.ca),
       clientAuth: choice("client-auth", values["client-auth"], ["none", "request", "require"]),
+      ocspResponse: await fileOf("ocsp", values.ocsp),
       tickets: values["no-tickets"] ? 0 : undefined,
     }),
+  });
+  const options: ServerOptions = {
+    // HTTP says itself where a message ends, and browsers do not always say that they are done.
+    ...(answer === "www" && { eofPolicy: "ignore" }),
+    ...connectionOptions(values),
+    context,
     signal: control.signal,
     handshakeTimeout: timeout ?? HANDSHAKE_TIMEOUT,
   };
-  if ((options.cert ?? options.pkcs12 ?? options.psk) === undefined) {
-    throw new UsageError("a server needs --cert, --p12 or --psk");
-  }
-  await check(options);
 
   const one = async (link: Link, connection: number): Promise<Outcome> => {
     const fields = answer === undefined ? {} : { connection };
@@ -99,20 +106,13 @@ export async function serve(
   if (io.interrupted.aborted) interrupt();
   await listener.closed;
   await Promise.all(running);
+  context.free();
   io.interrupted.removeEventListener("abort", interrupt);
   if (answer === undefined) {
     return accepted === 0 ? { exitCode: 130, error: control.signal.reason } : first;
   }
   // Without --naccept there is no other way to end it.
   return { exitCode: io.interrupted.aborted ? 0 : first.exitCode, connections: accepted };
-}
-
-/** What is wrong with the options is said at the start, and not to the first client. */
-async function check(options: ServerOptions): Promise<void> {
-  const silent = new ReadableStream<Uint8Array>({ start: (controller) => controller.close() });
-  await acceptTls({ readable: silent, writable: new WritableStream() }, options).catch((error) => {
-    if (error instanceof TlsError && error.code === "invalid-argument") throw error;
-  });
 }
 
 async function respond(stream: TlsStream, answer: Answer, { close, timeout }: TalkOptions): Promise<Outcome> {

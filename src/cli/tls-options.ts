@@ -1,18 +1,29 @@
 /** From the command line to the library's options. */
 import { readFile } from "node:fs/promises";
-import type { CommonOptions, Identity, PreSharedKey, TlsVersion } from "wassl";
+import type {
+  ConnectionOptions,
+  ContextOptions,
+  Identity,
+  PreSharedKey,
+  ServerIdentity,
+  TlsVersion,
+  TrustAnchors,
+} from "wassl";
 import type { Io } from "./io.js";
 import { type CommonValues, choice, integer } from "./options.js";
 import { UsageError } from "./report.js";
 
-export async function commonOptions(values: CommonValues, io: Io): Promise<CommonOptions & Identity> {
+/** What many connections may have in common. */
+export async function contextOptions(values: CommonValues, io: Io): Promise<ContextOptions & Shared> {
   const versions = { "1.2": "TLSv1.2", "1.3": "TLSv1.3" } as const satisfies Record<string, TlsVersion>;
   const version = (name: "min" | "max") => {
     const value = choice(name, values[name]?.replace(/^TLSv?/i, ""), ["1.2", "1.3"]);
     return value && versions[value];
   };
+  const crls = await filesOf("crl", values.crl);
   return defined({
     ...(await identity(values, io)),
+    verifyOptions: crls && { crls },
     psk: await preSharedKey(values, io),
     alpnProtocols: values.alpn?.split(","),
     minVersion: version("min"),
@@ -22,6 +33,14 @@ export async function commonOptions(values: CommonValues, io: Io): Promise<Commo
     groups: values.groups,
     signatureAlgorithms: values.sigalgs,
     securityLevel: integer("seclevel", values.seclevel),
+  });
+}
+
+type Shared = Pick<ServerIdentity, keyof Identity | "verifyOptions">;
+
+/** What is a connection's own. */
+export function connectionOptions(values: CommonValues): ConnectionOptions {
+  return defined({
     eofPolicy: choice("eof-policy", values["eof-policy"], ["strict", "record-boundary", "ignore"]),
     bioPairSize: integer("bio-pair-size", values["bio-pair-size"], 1),
   });
@@ -66,6 +85,11 @@ async function secret(name: string, value: string | undefined, io: Io): Promise<
     throw new UsageError(`--${name} is env:NAME, file:PATH or pass:TEXT`);
   }
   return kind === undefined ? undefined : rest;
+}
+
+/** Whom to believe: the files of --ca alone, or Mozilla's. */
+export async function trustAnchors(paths: string[] | undefined): Promise<Uint8Array[] | TrustAnchors> {
+  return (await filesOf("ca", paths)) ?? (await import("wassl/roots")).mozillaRoots;
 }
 
 export async function filesOf(name: string, paths: string[] | undefined): Promise<Uint8Array[] | undefined> {

@@ -114,6 +114,23 @@ QUnit.module("connect: what is agreed", () => {
     }
   });
 
+  QUnit.test("serverName is sent instead of hostname, and checks nothing", async (assert) => {
+    for (const [hostname, serverName, servername] of [
+      ["localhost", "other.wassl.test", "other.wassl.test"],
+      ["127.0.0.1", "other.wassl.test.", "other.wassl.test"],
+      ["localhost", false, false],
+    ] as const) {
+      const stream = await connectTls("tls?do=hello", { hostname, serverName });
+      assert.true(stream.info.verified, "verified");
+      const hello = JSON.parse(text(await readAll(stream.readable))) as { servername: string | false };
+      assert.strictEqual(hello.servername, servername, String(serverName));
+      await stream.close();
+    }
+    const other = { hostname: "elsewhere.wassl.test", serverName: "localhost" };
+    const error = await tlsError(connectTls("tls", other));
+    assert.strictEqual(error.code, "certificate", error.message);
+  });
+
   QUnit.test("minVersion and maxVersion", async (assert) => {
     const old = await connectTls("tls", { maxVersion: "TLSv1.2" });
     assert.strictEqual(old.info.protocol, "TLSv1.2");
@@ -275,6 +292,10 @@ QUnit.module("connect: who is believed", () => {
       { alpnProtocols: [""] },
       { alpnProtocols: ["x".repeat(256)] },
       { bioPairSize: 0 },
+      { serverName: "127.0.0.1" },
+      { serverName: "::1" },
+      { serverName: "" },
+      { serverName: "a b" },
       { handshakeTimeout: -1 },
       { handshakeTimeout: Number.NaN },
     ] satisfies Partial<ClientOptions>[]) {

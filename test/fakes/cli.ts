@@ -129,26 +129,34 @@ export async function serveWith(
 
 let written: string | undefined;
 
-/** The run's certificates in files. */
-export function certFile(
-  name: "ca" | "otherCa" | "ecdsa" | "ecdsaKey" | "rsa" | "rsaKey" | "client" | "clientKey" | "clientP12",
-): string {
+/** The path of one of {@link files}, which are the run's certificates and keys. */
+export function certFile(name: keyof ReturnType<typeof files>): string {
   if (written === undefined) {
     written = join(process.cwd(), "cli-certs");
     mkdirSync(written, { recursive: true, mode: 0o700 });
-    const { caPem, otherCaPem, chains, keys, clientP12 } = env.certs;
-    const files = {
-      ca: caPem,
-      otherCa: otherCaPem,
-      ecdsa: chains.ecdsa,
-      ecdsaKey: keys.ecdsa,
-      rsa: chains.rsa,
-      rsaKey: keys.rsa,
-      client: chains.client,
-      clientKey: keys.client,
-      clientP12: Buffer.from(clientP12, "base64"),
-    };
-    for (const [file, content] of Object.entries(files)) writeFileSync(join(written, file), content);
+    for (const [file, content] of Object.entries(files())) writeFileSync(join(written, file), content);
   }
   return join(written, name);
+}
+
+function files() {
+  const { caPem, otherCaPem, intermediatePem, chains, keys, clientP12, crls, ocsp } = env.certs;
+  return {
+    ca: caPem,
+    otherCa: otherCaPem,
+    intermediate: intermediatePem,
+    ecdsa: chains.ecdsa,
+    ecdsaKey: keys.ecdsa,
+    expired: chains.expired,
+    rsaKey: keys.rsa,
+    client: chains.client,
+    clientKey: keys.client,
+    clientBoth: keys.client + chains.client,
+    clientP12: Buffer.from(clientP12, "base64"),
+    caCrl: crls.ca,
+    intermediateCrl: crls.intermediate,
+    revokesEcdsa: crls.revokesEcdsa,
+    ocspGood: Buffer.from(ocsp.good, "base64"),
+    ocspRevoked: Buffer.from(ocsp.revoked, "base64"),
+  };
 }

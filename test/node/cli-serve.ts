@@ -242,6 +242,20 @@ QUnit.module("wassl serve", () => {
     }
   });
 
+  QUnit.test("--ocsp is stapled; --crl is for certificates of clients", async (assert) => {
+    const stapled = await serveWith(["--echo", "--ocsp", certFile("ocspGood")]);
+    const args = ["s_client", "-connect", `127.0.0.1:${stapled.port}`, "-status"];
+    const said = await program("openssl", args, ["</html>\n"]);
+    assert.true(/OCSP Response Status: successful/.test(said), said);
+
+    const auth = ["--client-auth", "require", "--ca", certFile("ca"), "--crl", certFile("intermediateCrl")];
+    const { server, port } = await serveWith(["--www", "--naccept", "1", ...auth]);
+    const { chains, keys } = env.certs;
+    await node(port, request, { cert: chains.client, key: keys.client }).catch(() => {});
+    assert.strictEqual(await server.ended, 3, server.text);
+    assert.true(/X509_V_ERR_UNABLE_TO_GET_CRL/.test(server.text), server.text);
+  });
+
   QUnit.test("--no-tickets", async (assert) => {
     for (const args of [[], ["--no-tickets"]]) {
       const { port } = await serveWith(["--echo", ...args]);

@@ -66,6 +66,8 @@ export interface Certs {
   pkcs8: Record<"ecdsa" | "rsa" | "p384" | "ed25519" | "client" | "clientRsa", string>;
   /** OCSP responses, DER in base64: each is about `ecdsa` unless its name says otherwise. */
   ocsp: Record<OcspName, string>;
+  /** Revocation lists, PEM: of the two issuers, and of the intermediate another one. */
+  crls: Record<"ca" | "intermediate" | "revokesEcdsa", string>;
   /** `client`, its key and chain as PKCS #12, base64; the passphrase is "secret". */
   clientP12: string;
 }
@@ -97,6 +99,9 @@ default_md = sha256
 default_days = 30
 policy = policy
 copy_extensions = copy
+[revoked]
+database = revoked.txt
+default_md = sha256
 [policy]
 commonName = supplied
 organizationName = optional
@@ -190,6 +195,12 @@ prompt = no
   );
   writeFileSync(path("empty.txt"), "");
 
+  const crl = (issuer: string, section = "default") =>
+    run(
+      ...["ca", "-gencrl", "-config", "ca.cnf", "-name", section, "-crldays", "30"],
+      ...["-cert", `${issuer}.pem`, "-keyfile", `${issuer}.key`],
+    ).toString();
+
   const endings = { chain: ".chain.pem", cert: ".pem", key: ".key" };
   return {
     caPem: read("ca.pem"),
@@ -222,6 +233,11 @@ prompt = no
       ofAnother: ocsp("ofAnother", undefined, undefined, "rsa"),
       byAnother: ocsp("byAnother", "otherCa"),
       byLeaf: ocsp("byLeaf", "ecdsa"),
+    },
+    crls: {
+      ca: crl("ca"),
+      intermediate: crl("intermediate"),
+      revokesEcdsa: crl("intermediate", "revoked"),
     },
     clientP12: readFileSync(path("client.p12")).toString("base64"),
     file: (leaf, what) => path(leaf + endings[what]),

@@ -20,7 +20,7 @@ export function randomTests(folder: string): RandomTest[] {
   return [
     {
       what: "messages of AEADs, as node:crypto has them",
-      ...{ oneIn: 1, few: 1500, tryCase: (n, seed) => tryAead(kernels, n, seed) },
+      ...{ oneIn: 1, few: 1000, tryCase: (n, seed) => tryAead(kernels, n, seed) },
     },
     {
       what: "messages of ciphers without a tag, as node:crypto has them",
@@ -28,7 +28,7 @@ export function randomTests(folder: string): RandomTest[] {
     },
     {
       what: "sequences of calls, as with OpenSSL's own C",
-      ...{ oneIn: 10, few: 200, tryCase: (n, seed) => trySequence(twins, n, seed) },
+      ...{ oneIn: 10, few: 120, tryCase: (n, seed) => trySequence(twins, n, seed) },
     },
     {
       what: "Poly1305 where carries run through, as with OpenSSL's own C",

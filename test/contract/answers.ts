@@ -353,6 +353,43 @@ for (const version of versions) {
   });
 }
 
+QUnit.module("answers: ECDSA signatures in DER", () => {
+  // WebCrypto pads r and s with zeros, DER wants none, but one before a first bit that is set.
+  const shapes: [string, (half: Uint8Array) => boolean][] = [
+    ["a first byte of zero", (half) => half[0] === 0 && half[1]! < 128],
+    ["a first byte of zero before one with its first bit set", (half) => half[0] === 0 && half[1]! >= 128],
+    ["a first bit that is set", (half) => half[0]! >= 128],
+    ["a first bit that is not", (half) => half[0]! > 0 && half[0]! < 128],
+  ];
+  for (const [name, fits] of shapes) {
+    QUnit.test(`r and s with ${name}`, async (assert) => {
+      const key = await cryptoKey("ecdsa", P256);
+      const sign = crypto.subtle.sign;
+      afterTest(() => {
+        crypto.subtle.sign = sign;
+      });
+      let shapesLeft = [0, 32];
+      while (shapesLeft.length > 0) {
+        let wanted = -1;
+        // Signs until r or s looks as wanted.
+        crypto.subtle.sign = async (...args) => {
+          for (;;) {
+            const signature = await sign.apply(crypto.subtle, args);
+            const at = shapesLeft.find((half) => fits(new Uint8Array(signature, half, 32)));
+            if (at !== undefined) {
+              wanted = at;
+              return signature;
+            }
+          }
+        };
+        const both = await connected({}, { key });
+        assert.true(both.client.info.verified);
+        shapesLeft = shapesLeft.filter((half) => half !== wanted);
+      }
+    });
+  }
+});
+
 QUnit.module("answers: a context for many connections", () => {
   QUnit.test("both ends use one, also after it is freed", async (assert) => {
     const serverContext = await TlsContext.server({ ...server(), alpnProtocols: ["x"] });

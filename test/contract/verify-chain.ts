@@ -379,6 +379,7 @@ QUnit.module("X509", () => {
       "email:user@wassl.test",
     ]);
     assert.deepEqual(instance.parseX509(pem("root")).subjectAltName, []);
+    assert.deepEqual(instance.parseX509(pem("lineBreak")).subjectAltName, ["DNS:a.test\nDNS:"], "one name");
     assert.true(/^10[0-9A-F]{2}$/.test(leaf.serialNumber), leaf.serialNumber);
     const days = (leaf.notAfter.getTime() - leaf.notBefore.getTime()) / 86_400_000;
     assert.strictEqual(days, 30);

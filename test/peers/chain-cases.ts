@@ -28,6 +28,7 @@ export interface ChainCase {
 const ca = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"];
 const server = ["basicConstraints=critical,CA:FALSE", "extendedKeyUsage=serverAuth"];
 const san = (names: string) => `subjectAltName=${names}`;
+const hex = (text: string) => Array.from(text, (c) => c.charCodeAt(0).toString(16).padStart(2, "0")).join("");
 const host = [...server, san("DNS:host.wassl.test")];
 
 export interface Recipe {
@@ -92,6 +93,11 @@ export const recipes: Record<string, Recipe>[] = [
       ],
     },
     revoked: { issuer: "inter", extensions: host },
+    // One alternative name of 11 bytes, "a.test", a line break, and what would read as another name.
+    lineBreak: {
+      issuer: "inter",
+      extensions: [...server, `subjectAltName=DER:300d820b${hex("a.test\nDNS:")}`],
+    },
     cnOnly: { issuer: "inter", cn: "cn.wassl.test", extensions: server },
     cnBesides: { issuer: "inter", cn: "cn.wassl.test", extensions: host },
     mailOnly: {

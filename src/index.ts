@@ -28,6 +28,7 @@ export {
 } from "./errors.js";
 export type { EofPolicy } from "./failure.js";
 export type {
+  CaCerts,
   CertificateData,
   ClientIdentity,
   Identity,

@@ -67,12 +67,13 @@ async function main(): Promise<void> {
   console.log(`seed ${seed}`);
   const certs = makeCerts(tools.openssl, join(folder, "certs"));
   const peers = new Peers({ tools, certs, folder });
-  const chains = makeChains(tools.openssl, join(folder, "chains"), {
+  const given = {
     givenRoot: certs.caPem,
     givenInter: certs.intermediatePem,
     expired: readFileSync(certs.file("expired", "cert"), "utf8"),
     notYetValid: readFileSync(certs.file("notYetValid", "cert"), "utf8"),
-  });
+  };
+  const chains = makeChains(tools.openssl, join(folder, "chains"), given, seed);
   // It is told below, where it is waited for.
   chains.catch(() => {});
   const {

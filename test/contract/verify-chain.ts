@@ -47,6 +47,10 @@ export async function optionsOf(each: ChainCase): Promise<VerifyChainOptions> {
 export const derOf = (pemText: string) =>
   Uint8Array.from(atob(pemText.replace(/-----.*?-----|\s/g, "")), (character) => character.charCodeAt(0));
 
+/** How to find it again. */
+export const nameOf = (name: string, each: ChainCase) =>
+  name.startsWith("random") ? `seed ${env.seed}, ${name}: ${JSON.stringify(each)}` : name;
+
 /** A good chain, which a test changes. */
 const good = async (change: Partial<VerifyChainOptions> = {}): Promise<VerifyChainOptions> => ({
   ...(await optionsOf({ leaf: "leaf", intermediates: ["inter"], roots: ["root"] })),
@@ -60,7 +64,8 @@ QUnit.module("verifyChain", () => {
   QUnit.test("every verdict and every error is that of openssl verify", async (assert) => {
     const entries = Object.entries(env.chains.cases);
     assert.true(entries.length > 100, `${entries.length} cases`);
-    for (const [name, { cli, ...each }] of entries) {
+    for (const [given, { cli, ...each }] of entries) {
+      const name = nameOf(given, each);
       const result = await verifyChain(await optionsOf(each));
       assert.strictEqual(result.ok, cli.ok, `${name}: ${verdict(result)}`);
       const failures = result.ok ? [] : result.failures;
@@ -360,6 +365,46 @@ QUnit.module("malformed certificates", () => {
       assert.strictEqual(swallow(instance, store, name, whole), "ok", "and as it is, afterwards");
     });
   }
+});
+
+QUnit.module("malformed revocation lists", () => {
+  QUnit.test("changed in any byte, none lets a revoked certificate pass", async (assert) => {
+    const instance = await openssl();
+    const whole = derOf(pem("interCrl"));
+    const check = (crl: Uint8Array | undefined, leaf: string) => {
+      using store = instance.newX509Store();
+      store.addCaCert(pem("inter"));
+      store.setVerifyParam({ flags: ["X509_V_FLAG_PARTIAL_CHAIN", "X509_V_FLAG_CRL_CHECK"] });
+      try {
+        if (crl) store.addCrl(crl);
+      } catch (error) {
+        if (error instanceof TlsError && error.code === "invalid-argument") return error.code;
+        throw error;
+      }
+      return verdict(store.verify([pem(leaf)]));
+    };
+    assert.strictEqual(check(whole, "leaf"), "ok");
+    assert.strictEqual(check(whole, "revoked"), "X509_V_ERR_CERT_REVOKED");
+    assert.strictEqual(check(undefined, "revoked"), "X509_V_ERR_UNABLE_TO_GET_CRL");
+    const bits = randomBytes(whole.length, env.seed);
+    const before = instance.memory.used;
+    const verdicts = new Set<string>();
+    for (let at = 0; at < whole.length; at++) {
+      const changed = whole.slice();
+      changed[at]! ^= 1 << (bits[at]! & 7);
+      for (const crl of [changed, whole.subarray(0, at)]) {
+        const said = check(crl, "revoked");
+        verdicts.add(said);
+        if (!/^(X509_V_ERR_\w+|invalid-argument)$/.test(said))
+          assert.true(false, `seed ${env.seed}, byte ${at}: ${said}`);
+      }
+    }
+    assert.true(verdicts.has("X509_V_ERR_CRL_SIGNATURE_FAILURE"), [...verdicts].join());
+    assert.true(
+      instance.memory.used - before <= 4096,
+      `${before} bytes before, ${instance.memory.used} after`,
+    );
+  });
 });
 
 QUnit.module("X509", () => {

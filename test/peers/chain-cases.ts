@@ -7,6 +7,8 @@
  *          └─ constrained ── within · outside · excluded · …
  */
 
+import { random } from "../fakes/random.ts";
+
 /** What `verifyChain` is asked, with names for certificates, and seconds for a time. */
 export interface ChainCase {
   leaf: string;
@@ -398,3 +400,60 @@ export const cases: Record<string, ChainCase> = {
     flags: ["X509_V_FLAG_SUITEB_192_LOS"],
   },
 };
+
+/** Of two lists that are equally new, it depends on their order which one counts. */
+function ofDifferentIssuers(names: string[]): string[] {
+  return names.filter(
+    (name, i) => !names.slice(0, i).some((other) => crls[other]?.issuer === crls[name]?.issuer),
+  );
+}
+
+/** What `openssl verify` calls them. */
+export const cliFlags: Record<string, string> = {
+  X509_V_FLAG_CRL_CHECK: "-crl_check",
+  X509_V_FLAG_IGNORE_CRITICAL: "-ignore_critical",
+  X509_V_FLAG_X509_STRICT: "-x509_strict",
+  X509_V_FLAG_EXPLICIT_POLICY: "-explicit_policy",
+  X509_V_FLAG_CHECK_SS_SIGNATURE: "-check_ss_sig",
+  X509_V_FLAG_SUITEB_128_LOS: "-suiteB_128",
+  X509_V_FLAG_SUITEB_192_LOS: "-suiteB_192",
+  X509_V_FLAG_NO_CHECK_TIME: "-no_check_time",
+};
+
+/** Cases that nobody thought of: any of the certificates, trusted, sent along and in question, and any options. */
+export function randomCases(seed: number, count: number): Record<string, ChainCase> {
+  const next = random(seed);
+  const chance = (probability: number) => next() < probability;
+  const one = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)]!;
+  const some = <T>(list: readonly T[], most: number) => {
+    const picked = Array.from({ length: Math.floor(next() * (most + 1)) }, () => one(list));
+    return [...new Set(picked)];
+  };
+  const made = recipes.flatMap((level) => Object.entries(level));
+  const all = made.map(([name]) => name);
+  const issuers = [...new Set(made.map(([name, { issuer }]) => issuer ?? name))];
+  const make = (): ChainCase => {
+    const [leaf, recipe] = one(made);
+    // Most chains would lead nowhere: so what leads on is there more often than not.
+    const above: string[] = [];
+    for (let at = recipe.issuer; at; at = Object.fromEntries(made)[at]?.issuer) above.push(at);
+    const intermediates = [...above.filter(() => chance(0.85)), ...some(issuers, 3)];
+    const roots = [...above.slice(-1).filter(() => chance(0.8)), ...some(chance(0.7) ? issuers : all, 2)];
+    return {
+      leaf,
+      intermediates: [...new Set(intermediates)],
+      roots: [...new Set(roots)],
+      ...(chance(0.4) ? { hostname: one(["host.wassl.test", "a.wild.wassl.test", "cn.wassl.test"]) } : {}),
+      ...(chance(0.1) ? { ip: one(["192.0.2.7", "192.0.2.8"]) } : {}),
+      ...(chance(0.1) ? { email: one(["user@wassl.test", "old@wassl.test"]) } : {}),
+      ...(chance(0.2) ? { time: now + one([-day, day, 60 * day, 20 * 365 * day]) } : {}),
+      ...(chance(0.5) ? { purpose: one(["sslclient", "smimesign", "any", "crlsign"]) } : {}),
+      ...(chance(0.2) ? { depth: one([0, 1, 2, 3]) } : {}),
+      ...(chance(0.3) ? { partialChain: true } : {}),
+      ...(chance(0.3) ? { crls: ofDifferentIssuers(some(Object.keys(crls), 3)) } : {}),
+      ...(chance(0.3) ? { flags: some(Object.keys(cliFlags), 2) } : {}),
+      ...(chance(0.5) ? { securityLevel: one([0, 1, 2, 3]) } : {}),
+    };
+  };
+  return Object.fromEntries(Array.from({ length: count }, (_, i) => [`random case ${i}`, make()]));
+}

@@ -7,7 +7,15 @@ import { generateKeyPairSync } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { killAtEnd } from "../processes.ts";
-import { type ChainCase, cases, crls, type Recipe, recipes } from "./chain-cases.ts";
+import {
+  type ChainCase,
+  cliFlags,
+  crls,
+  cases as fixedCases,
+  type Recipe,
+  randomCases,
+  recipes,
+} from "./chain-cases.ts";
 
 /** What `openssl verify` said: the failures in its order, up to the one with which it stopped, if it did. */
 export interface CliVerdict {
@@ -23,23 +31,15 @@ export interface Chains {
   cases: Record<string, ChainCase & { cli: CliVerdict }>;
 }
 
-const cliFlags: Record<string, string> = {
-  X509_V_FLAG_CRL_CHECK: "-crl_check",
-  X509_V_FLAG_IGNORE_CRITICAL: "-ignore_critical",
-  X509_V_FLAG_X509_STRICT: "-x509_strict",
-  X509_V_FLAG_EXPLICIT_POLICY: "-explicit_policy",
-  X509_V_FLAG_CHECK_SS_SIGNATURE: "-check_ss_sig",
-  X509_V_FLAG_SUITEB_128_LOS: "-suiteB_128",
-  X509_V_FLAG_SUITEB_192_LOS: "-suiteB_192",
-  X509_V_FLAG_NO_CHECK_TIME: "-no_check_time",
-};
-
-/** Makes all, and asks the CLI. `given` are certificates that exist: an expired one cannot be made by all versions of it. */
+/** Makes all, and asks the CLI, of `count` random cases too. `given` are certificates that exist: an expired one cannot be made by all versions of it. */
 export async function makeChains(
   openssl: string,
   folder: string,
   given: Record<string, string>,
+  seed: number,
+  count = 60,
 ): Promise<Chains> {
+  const cases = { ...fixedCases, ...randomCases(seed, count) };
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const path = (name: string) => join(folder, name);
   const read = (name: string) => readFileSync(path(name), "utf8");

@@ -1,9 +1,6 @@
 /** How certificates are verified: the same for a handshake and for `verifyChain`. */
 import type { Purpose, VerifyFlag, VerifyParam } from "./openssl/verify.js";
 
-/** PEM, which may hold several, or one in DER. */
-type Data = string | Uint8Array;
-
 /** How to verify a chain of certificates (`openssl-verification-options(1)`). */
 export interface VerifyOptions {
   /** Verify as of this moment instead of now; years 0 to 9999. */
@@ -15,17 +12,18 @@ export interface VerifyOptions {
   /** A trust anchor need not be self-signed: an intermediate certificate may be one, or the leaf. Default false. */
   partialChain?: boolean | undefined;
   /**
-   * Revocation lists. With them every certificate of the chain is checked, and one for which there is no current list
-   * fails; the flag `X509_V_FLAG_CRL_CHECK` checks the leaf alone. An empty list checks too, and accepts nothing.
+   * Revocation lists: PEM, which may hold several, or one in DER. With them every certificate of the chain is checked, and
+   * one for which there is no current list fails; the flag `X509_V_FLAG_CRL_CHECK` checks the leaf alone. `[]` checks too,
+   * and accepts nothing.
    */
-  crls?: Data | readonly Data[] | undefined;
+  crls?: string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
   /** OpenSSL's flags by name, `X509_VERIFY_PARAM_set_flags(3)` and `X509_check_host(3)`. Some of them make it laxer. */
   flags?: readonly VerifyFlag[] | undefined;
 }
 
 /** What an `SslContext` and an `X509Store` have in common. */
 interface Verifier {
-  addCrl(data: Data): number;
+  addCrl(data: string | Uint8Array): number;
   setVerifyParam(param: VerifyParam): void;
 }
 
@@ -40,6 +38,6 @@ export function applyVerifyOptions(to: Verifier, options: VerifyOptions, more: V
   // The second flag without the first does nothing in OpenSSL, which nobody means who sets it.
   if (all || crls !== undefined) to.setVerifyParam({ flags: ["X509_V_FLAG_CRL_CHECK"] });
   if (crls === undefined) return;
-  for (const crl of Array.isArray(crls) ? (crls as readonly Data[]) : [crls as Data]) to.addCrl(crl);
+  for (const crl of Array.isArray(crls) ? crls : [crls]) to.addCrl(crl);
   if (!leafAlone) to.setVerifyParam({ flags: ["X509_V_FLAG_CRL_CHECK_ALL"] });
 }

@@ -254,6 +254,7 @@ QUnit.module("verifyChain", () => {
       "a number for a root": { roots: [7] },
       "roots that are missing": { roots: undefined },
       "a root that is a CRL": { roots: pem("rootCrl") },
+      "a CRL that is a number": { crls: 7 },
       "a CRL that is a root": { crls: pem("root") },
       "something behind a CRL": { crls: concat([derOf(pem("rootCrl")), new Uint8Array(1)]) },
       "a name that is undefined": { hostname: undefined },

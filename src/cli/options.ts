@@ -70,6 +70,12 @@ const tables = {
   },
   serve: {
     ...both,
+    cert: { ...both.cert, multiple: true, help: "our certificate and its chain; one for each kind of key" },
+    key: {
+      ...both.key,
+      multiple: true,
+      help: "their private keys, in the same order; by default in the file of --cert",
+    },
     ca: { ...both.ca, help: "trust anchors for certificates of clients, PEM or DER" },
     "client-auth": { type: "string", value: "HOW", help: "certificates of clients: none, request, require" },
     ocsp: { type: "string", value: "FILE", help: "an OCSP response for our certificate, to be stapled; DER" },
@@ -117,7 +123,9 @@ export type Values<C extends Command> = {
   [Name in keyof Tables[C]]?: Tables[C][Name] extends Option ? ValueOf<Tables[C][Name]> : never;
 };
 /** The options that all commands with a connection have. */
-export type CommonValues = { [Name in keyof typeof both]?: ValueOf<(typeof both)[Name]> };
+export type CommonValues = {
+  [Name in Exclude<keyof typeof both, "cert" | "key">]?: ValueOf<(typeof both)[Name]>;
+} & { cert?: string | string[]; key?: string | string[] };
 
 export function isCommand(name: string): name is Command {
   return Object.hasOwn(tables, name);

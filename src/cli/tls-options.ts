@@ -36,7 +36,7 @@ export async function contextOptions(values: CommonValues, io: Io): Promise<Cont
   });
 }
 
-type Shared = Pick<ServerIdentity, keyof Identity | "verifyOptions">;
+type Shared = Pick<ServerIdentity, IdentityName | "verifyOptions">;
 
 /** What is a connection's own. */
 export function connectionOptions(values: CommonValues): ConnectionOptions {
@@ -46,18 +46,27 @@ export function connectionOptions(values: CommonValues): ConnectionOptions {
   });
 }
 
-async function identity({ cert, key, p12, pass }: CommonValues, io: Io): Promise<Identity> {
-  if (p12 !== undefined && (cert ?? key) !== undefined) {
+/** A client has one of them; the library takes the same names for the first and the list of the others. */
+async function identity(values: CommonValues, io: Io): Promise<Pick<ServerIdentity, IdentityName>> {
+  const certs = [values.cert ?? []].flat();
+  const keys = [values.key ?? []].flat();
+  const { p12 } = values;
+  if (p12 !== undefined && (certs.length > 0 || keys.length > 0)) {
     throw new UsageError("--p12 stands for --cert and --key; give either");
   }
-  if (key !== undefined && cert === undefined) throw new UsageError("--key needs --cert");
-  return defined({
-    cert: await fileOf("cert", cert),
-    key: await fileOf("key", key ?? cert),
-    pkcs12: await fileOf("p12", p12),
-    passphrase: await secret("pass", pass, io),
-  });
+  if (keys.length > certs.length) throw new UsageError("--key needs --cert");
+  const passphrase = await secret("pass", values.pass, io);
+  const all = await Promise.all(
+    certs.map(async (cert, i) =>
+      defined({ cert: await fileOf("cert", cert), key: await fileOf("key", keys[i] ?? cert), passphrase }),
+    ),
+  );
+  const [first, ...identities] = all;
+  if (first) return identities.length > 0 ? { ...first, identities } : first;
+  return defined({ pkcs12: await fileOf("p12", p12), passphrase });
 }
+
+type IdentityName = keyof Identity | "identities";
 
 async function preSharedKey(values: CommonValues, io: Io): Promise<PreSharedKey | undefined> {
   const hash = choice("psk-hash", values["psk-hash"], ["sha256", "sha384"]);

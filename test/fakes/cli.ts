@@ -148,6 +148,7 @@ function files() {
     ecdsa: chains.ecdsa,
     ecdsaKey: keys.ecdsa,
     expired: chains.expired,
+    rsa: chains.rsa,
     rsaKey: keys.rsa,
     client: chains.client,
     clientKey: keys.client,

@@ -89,15 +89,11 @@ QUnit.module("wassl as a program", () => {
         assert.true(/complete: close_notify went both ways/.test(text), text);
     });
 
-    QUnit.test(`${server}: exit codes, secrets, Ctrl-C`, async (assert) => {
+    QUnit.test(`${server}: an exit code, a secret, Ctrl-C`, async (assert) => {
+      const waiting = start(server, ["serve", "0", "--www", "--psk", "env:SECRET"], { SECRET: "me:00" });
       const wrong = start(server, ["connect", "localhost:1", "--frobnicate"]);
       assert.strictEqual(await wrong.ended, 2);
-      assert.strictEqual(wrong.text.split("\n").length, 2, wrong.text);
-      assert.true(wrong.text.includes("--frobnicate"), wrong.text);
-      const { port } = await env.peer("tls?cert=wrongHost");
-      const misled = start(server, ["connect", `localhost:${port}`, "--ca", certFile("ca")]);
-      const waiting = start(server, ["serve", "0", "--www", "--psk", "env:SECRET"], { SECRET: "me:00" });
-      assert.strictEqual(await misled.ended, 3, misled.text);
+      assert.true(/^wassl: .*--frobnicate.*\n$/.test(wrong.text), wrong.text);
       await waiting.port();
       waiting.child.kill("SIGINT");
       assert.strictEqual(await waiting.ended, 0, waiting.text);

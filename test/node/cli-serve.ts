@@ -256,6 +256,27 @@ QUnit.module("wassl serve", () => {
     assert.true(/X509_V_ERR_UNABLE_TO_GET_CRL/.test(server.text), server.text);
   });
 
+  QUnit.test("--cert and --key again: a certificate for each kind of key", async (assert) => {
+    const rsa = ["--cert", certFile("rsa"), "--key", certFile("rsaKey")];
+    const { port } = await serveWith(["--www", ...rsa]);
+    for (const [sigalgs, type] of [
+      ["ecdsa_secp256r1_sha256", "ec"],
+      ["rsa_pss_rsae_sha256:ecdsa_secp256r1_sha256", "rsa"],
+    ] as const) {
+      const options = { sigalgs, minVersion: "TLSv1.3" } as const;
+      const tls = connect({
+        port,
+        host: "127.0.0.1",
+        servername: "localhost",
+        ca: env.certs.caPem,
+        ...options,
+      });
+      await once(tls, "secureConnect");
+      assert.strictEqual(tls.getPeerX509Certificate()?.publicKey.asymmetricKeyType, type, sigalgs);
+      tls.destroy();
+    }
+  });
+
   QUnit.test("--no-tickets", async (assert) => {
     for (const args of [[], ["--no-tickets"]]) {
       const { port } = await serveWith(["--echo", ...args]);

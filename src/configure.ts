@@ -38,6 +38,11 @@ export interface ContextOptions {
   securityLevel?: number;
   /** A key that both ends know beforehand (RFC 8446 §2.2); no certificate is needed then. */
   psk?: PreSharedKey;
+  /**
+   * Told the lines of a key log (NSS format, which Wireshark reads; without the newline). With them anybody can read the
+   * connections. It must not throw.
+   */
+  keylog?: (line: string) => void;
 }
 
 /** What is each connection's own. */
@@ -54,6 +59,8 @@ export interface ConnectionOptions {
   eofPolicy?: EofPolicy;
   /** Told of what happens, as it happens. It must not throw. */
   onEvent?: (event: TlsEvent) => void;
+  /** Whether `onEvent` is told of each record and handshake message too. Default false. */
+  trace?: boolean;
 }
 
 export interface TlsOptions extends ContextOptions, ConnectionOptions {}
@@ -84,7 +91,10 @@ export interface TlsInfo {
   readonly peerCertificates: readonly X509[];
   /** The peer showed a certificate, and it was checked: chain, dates, and, by a client, the name. */
   readonly verified: boolean;
+  /** The handshake was short, by a session of an earlier connection: `peerCertificates` are that one's. */
   readonly sessionReused: boolean;
+  /** The OCSP response (DER) that the server stapled to its certificate. */
+  readonly ocspResponse: Uint8Array | undefined;
 }
 
 /** What is the same for clients and servers. */
@@ -97,6 +107,10 @@ export function configure(context: SslContext, options: ContextOptions): void {
   // A large write streams; an idle connection gives its record buffers back; a peer cannot renegotiate (RFC 9325 §3.5).
   context.setMode(SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_RELEASE_BUFFERS);
   context.setOptions(SSL_OP_NO_RENEGOTIATION);
+  if (options.keylog !== undefined && typeof options.keylog !== "function") {
+    throw new TlsError("invalid-argument", "keylog must be a function");
+  }
+  if (options.keylog) context.setKeylog(true);
   if (options.alpnProtocols) context.setAlpnProtocols(options.alpnProtocols);
   const { securityLevel, ciphers, cipherSuites, groups, signatureAlgorithms, psk } = options;
   if (securityLevel !== undefined) {
@@ -142,5 +156,6 @@ export function infoOf(ssl: Ssl, verifies: boolean): TlsInfo {
     // X509_V_OK is also what an unchecked or absent certificate gives.
     verified: verifies && peerCertificates.length > 0 && ssl.getVerifyResult() === 0,
     sessionReused: ssl.sessionReused(),
+    ocspResponse: ssl.getOcspResponse(),
   };
 }

@@ -116,6 +116,20 @@ export interface ServerIdentity extends Identity, Verification {
   ocspResponse?: Uint8Array;
   /** How many tickets a TLS 1.3 client gets for later connections; 0 = none, in TLS 1.2 either. Default 2. */
   tickets?: number;
+  /**
+   * The keys of tickets, 80 bytes each, as random as keys: 16 name, 32 HMAC-SHA-256, 32 AES-256. The first encrypts, all
+   * decrypt: put a new one in front every few hours, and drop old ones. Processes and contexts that share them resume each
+   * other's sessions. By default random ones, of this context alone.
+   */
+  ticketKeys?: readonly Uint8Array[];
+  /**
+   * Only servers with the same accept each other's sessions, up to 32 bytes, a text in UTF-8 (`SSL_CTX_set_session_id_context(3)`).
+   * By default a hash over certificates, `clientAuth`, `caCerts` and `verifyOptions`, so that a session never gets a client
+   * where it would have been asked for more.
+   */
+  sessionIdContext?: Uint8Array | string;
+  /** For how long sessions and tickets are good, in whole seconds, 1 at least, a week at most. Default 7,200. */
+  sessionTimeout?: number;
 }
 
 /** CryptoKeys by the number under which OpenSSL knows them. */
@@ -181,8 +195,25 @@ export function configureServer(ctx: SslContext, options: ServerIdentity, keys: 
   if (options.verifyOptions) applyVerifyOptions(ctx, options.verifyOptions);
   if (options.ocspResponse) ctx.setOcspResponse(options.ocspResponse);
   if (tickets !== undefined) ctx.setNumTickets(tickets);
+  if (options.ticketKeys) setTicketKeys(ctx, options.ticketKeys);
+  const { sessionTimeout = DEFAULT_SESSION_TIMEOUT } = options;
+  if (!Number.isInteger(sessionTimeout) || sessionTimeout < 1 || sessionTimeout > LONGEST_SESSION) {
+    throw new TlsError("invalid-argument", `sessionTimeout must be whole seconds, 1 to ${LONGEST_SESSION}`);
+  }
+  ctx.setSessionTimeout(sessionTimeout);
   if (tickets === 0) ctx.setOptions(SSL_OP_NO_TICKET);
 }
+
+function setTicketKeys(ctx: SslContext, keys: readonly Uint8Array[]): void {
+  if (!Array.isArray(keys) || keys.length === 0) {
+    throw new TlsError("invalid-argument", "ticketKeys must be a list of keys, one at least");
+  }
+  ctx.setTicketKeys(keys);
+}
+
+const DEFAULT_SESSION_TIMEOUT = 7_200;
+/** RFC 8446 §4.6.1: a week. */
+const LONGEST_SESSION = 604_800;
 
 const CLIENT_AUTH = {
   none: SSL_VERIFY_NONE,

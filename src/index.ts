@@ -26,6 +26,7 @@ export {
   TlsTruncationError,
   type TruncationPoint,
 } from "./errors.js";
+export type { ChannelBinding } from "./exporters.js";
 export type { EofPolicy } from "./failure.js";
 export type {
   CaCerts,
@@ -36,11 +37,20 @@ export type {
   ServerIdentity,
   Verification,
 } from "./identity.js";
+export type {
+  ContentEvent,
+  Direction,
+  HandshakeEvent,
+  RecordEvent,
+  SslEvent,
+  TraceEvent,
+} from "./openssl/events.js";
 export { type LoadOptions, OpenSsl } from "./openssl/openssl.js";
 export type { TrustAnchors } from "./openssl/trust-anchors.js";
 export type { ChainFailure, Purpose, VerifyFlag, VerifyResult } from "./openssl/verify.js";
 export { X509 } from "./openssl/x509.js";
-export type { TlsEvent } from "./pump.js";
+export type { Statistics, TlsEvent, Traffic } from "./pump.js";
+export type { ResumptionOptions } from "./resumption.js";
 export { MemorySessionStore, type MemorySessionStoreOptions } from "./sessions/memory.js";
 export type { Awaitable, SessionStore } from "./sessions/store.js";
 export {

@@ -41,6 +41,7 @@
 import { type Alert, TlsError, TlsTruncationError, type TruncationPoint } from "./errors.js";
 import { type EofPolicy, explain, passesAsEnd, transportError } from "./failure.js";
 import type { BioPair } from "./openssl/bio-pair.js";
+import type { SslEvent } from "./openssl/events.js";
 import {
   FAILED_SYSCALL,
   type Ssl,
@@ -64,7 +65,10 @@ export interface Wire {
 /** What happens, as it happens; `time` is `performance.now()`. */
 export type TlsEvent = { readonly time: number } & (
   | { readonly type: "handshake-start" | "handshake-done" | "transport-end" }
-  | ({ readonly type: "alert" } & Alert)
+  /** The store of sessions failed; the connection goes on without it. */
+  | { readonly type: "session-store-error"; readonly error: unknown }
+  /** Alerts, new sessions, and, with `trace`, records and handshake messages. */
+  | Exclude<SslEvent, { type: "keylog" }>
 );
 
 /** An event that is about to be told. */
@@ -89,6 +93,10 @@ export interface PumpOptions {
   /** End without close_notify: our side says nothing. */
   quiet: boolean;
   onEvent?: ((event: TlsEvent) => void) | undefined;
+  /** Told the lines of the key log. */
+  keylog?: ((line: string) => void) | undefined;
+  /** Told that OpenSSL has new sessions, from within a turn. */
+  onNewSession?: (() => void) | undefined;
   /**
    * Finds the answer to what the handshake waits for and gives it to OpenSSL, also where it is a refusal. A rejection, with
    * a `TlsError`, says why, and is what the connection fails with.
@@ -111,6 +119,29 @@ const RECORD_OVERHEAD = 30;
  * failed send is what is reported.
  */
 const LAST_WORDS = 1_000;
+
+/** What went over a connection until now, and what is on its way. */
+export interface Statistics {
+  readonly sent: Traffic;
+  readonly received: Traffic;
+  /** In bytes. */
+  readonly waiting: {
+    /** Encrypted, and not taken by the transport yet. */
+    readonly toTransport: number;
+    /** Brought by the transport, and not decrypted yet. */
+    readonly fromTransport: number;
+    /** Decrypted, and not read yet. */
+    readonly decrypted: number;
+  };
+}
+
+export interface Traffic {
+  /** Of the transport. */
+  readonly bytes: number;
+  readonly records: number;
+  /** Bytes of application data. */
+  readonly data: number;
+}
 
 interface Deferred {
   readonly promise: Promise<void>;
@@ -141,6 +172,10 @@ export class Pump {
   readonly #wire: Wire;
   readonly #options: PumpOptions;
   readonly #edges = new RecordEdges();
+  readonly #sentEdges = new RecordEdges();
+  #received = 0;
+  #dataRead = 0;
+  #dataWritten = 0;
 
   // Wishes
   #handshake: Deferred | undefined;
@@ -154,6 +189,8 @@ export class Pump {
   #truncatedAt: TruncationPoint | undefined;
   #writingClosed = false;
   #closeNotifyReceived = false;
+  /** A ticket should come, and nobody needs to read for that. */
+  #awaitsTicket = false;
   #fatalAlert: Alert | undefined;
   #failure: TlsError | undefined;
   /** An answer is being looked for. */
@@ -196,7 +233,7 @@ export class Pump {
   handshake(): Promise<void> {
     const done = deferred();
     this.#handshake = done;
-    this.#emit({ type: "handshake-start" });
+    this.emit({ type: "handshake-start" });
     this.#turn();
     return done.promise;
   }
@@ -270,6 +307,7 @@ export class Pump {
     } catch (error) {
       this.#failWith(error as TlsError);
     }
+    this.#dataRead += done;
     this.#turn();
     // A failure behind what was read is the next call's.
     if (done === 0 && this.#failure && !this.#ended) throw this.#failure;
@@ -281,6 +319,15 @@ export class Pump {
     if (this.#released || this.#failure) return 0;
     const input = this.#in ? this.#in.length - this.#inOffset : 0;
     return this.#ssl.pending() + this.#pair.wpending() + input + (this.#ssl.hasPending() ? WRITE_STEP : 0);
+  }
+
+  /**
+   * A TLS 1.3 client that only writes would never see its tickets. So one chunk after the other is fetched until a ticket
+   * has come, or data, which waits for whoever reads: no more is fetched ahead than that.
+   */
+  awaitTicket(): void {
+    this.#awaitsTicket = true;
+    this.#turn();
   }
 
   /** Settles when everything that OpenSSL has written so far was accepted by the transport. */
@@ -320,6 +367,19 @@ export class Pump {
   /** The fatal alert, sent or received, if there was one. */
   get fatalAlert(): Alert | undefined {
     return this.#fatalAlert;
+  }
+
+  get statistics(): Statistics {
+    const ask = (what: () => number) => (this.#released ? 0 : what());
+    return {
+      sent: { bytes: this.#accepted, records: this.#sentEdges.records, data: this.#dataWritten },
+      received: { bytes: this.#received, records: this.#edges.records, data: this.#dataRead },
+      waiting: {
+        toTransport: ask(() => this.#everything - this.#accepted),
+        fromTransport: ask(() => this.#pair.wpending() + (this.#in ? this.#in.length - this.#inOffset : 0)),
+        decrypted: ask(() => this.#ssl.pending()),
+      },
+    };
   }
 
   /** The bytes that followed the peer's close_notify and were received already. */
@@ -379,6 +439,7 @@ export class Pump {
     if (this.#write) moved = this.#stepWrite(this.#write);
     else if (this.#closeNotify) moved = this.#stepCloseNotify(this.#closeNotify);
     if (this.#readers.length > 0 && !this.#failure) moved = this.#stepRead() || moved;
+    else if (this.#awaitsTicket && !this.#failure && !this.#ended) moved = this.#stepTicket() || moved;
     return moved;
   }
 
@@ -394,7 +455,7 @@ export class Pump {
     const r = this.#ssl.tryHandshake();
     if (r === 1) {
       this.#open = true;
-      this.#emit({ type: "handshake-done" });
+      this.emit({ type: "handshake-done" });
       this.#handshake?.resolve();
       this.#handshake = undefined;
       return true;
@@ -413,6 +474,7 @@ export class Pump {
     const r = this.#ssl.tryWrite(write.bytes.subarray(write.offset, write.offset + WRITE_STEP));
     if (r <= 0) return this.#lacks(r, () => this.#fail(r));
     write.offset += r;
+    this.#dataWritten += r;
     if (write.offset === write.length) {
       this.#write = undefined;
       this.#flush(write);
@@ -445,6 +507,13 @@ export class Pump {
     return true;
   }
 
+  #stepTicket(): boolean {
+    const r = this.#ssl.tryPeek();
+    if (r > 0) this.#awaitsTicket = false;
+    else if (r === WANT_READ) this.#noteEvents();
+    return this.#awaitsTicket && this.#lacks(r, () => this.#readStopped(r));
+  }
+
   /** Neither want moves anything by itself: bytes in or bytes out will. All else is final. */
   #lacks(r: number, final: () => void): boolean {
     if (r === WANT_READ) {
@@ -465,7 +534,7 @@ export class Pump {
   #ask(question: Question, answer: (question: Question) => Promise<void>): void {
     if (this.#asking) return;
     this.#asking = true;
-    // Not from within a turn, see #emit.
+    // Not from within a turn, see emit.
     Promise.resolve(question)
       .then(answer)
       .catch((error) => {
@@ -502,6 +571,7 @@ export class Pump {
         this.#outFill = 0;
       }
       const n = this.#pair.read(this.#out.subarray(this.#outFill));
+      this.#sentEdges.observe(this.#out.subarray(this.#outFill, this.#outFill + n));
       this.#outFill += n;
       this.#produced += n;
       moved = true;
@@ -550,9 +620,10 @@ export class Pump {
         if (this.#released) return;
         if (bytes === null) {
           this.#eof = "seen";
-          this.#emit({ type: "transport-end" });
+          this.emit({ type: "transport-end" });
         } else {
           this.#edges.observe(bytes);
+          this.#received += bytes.length;
           this.#in = bytes;
           this.#inOffset = 0;
         }
@@ -639,7 +710,7 @@ export class Pump {
     this.#failure = error;
     clearTimeout(this.#lastWords);
     this.#rejectAll(error, false);
-    // Not from within a turn, see #emit.
+    // Not from within a turn, see emit.
     queueMicrotask(() => this.#options.onFailure(error));
   }
 
@@ -685,16 +756,30 @@ export class Pump {
 
   #noteEvents(): void {
     for (const event of this.#ssl.takeEvents()) {
-      if (event.type !== "alert") continue;
-      const { type: _type, ...alert } = event;
-      if (alert.level === "fatal") this.#fatalAlert ??= alert;
-      else if (alert.direction === "received" && alert.description === "close_notify")
-        this.#closeNotifyReceived = true;
-      this.#emit(event);
+      switch (event.type) {
+        case "alert":
+          this.#noteAlert(event);
+          break;
+        case "new-session":
+          this.#awaitsTicket = false;
+          this.#options.onNewSession?.();
+          break;
+        case "keylog": {
+          const { keylog } = this.#options;
+          if (keylog) queueMicrotask(() => keylog(event.line));
+          continue;
+        }
+      }
+      this.emit(event);
     }
   }
 
-  #emit(event: Untimed<TlsEvent>): void {
+  #noteAlert({ direction, level, description, code }: Alert): void {
+    if (level === "fatal") this.#fatalAlert ??= { direction, level, description, code };
+    else if (direction === "received" && description === "close_notify") this.#closeNotifyReceived = true;
+  }
+
+  emit(event: Untimed<TlsEvent>): void {
     const { onEvent } = this.#options;
     if (!onEvent) return;
     const whole = { time: performance.now(), ...event } as TlsEvent;

@@ -15,6 +15,7 @@ export class RecordEdges {
   #header = 0;
   #length = 0;
   #preview: number[] = [];
+  #records = 0;
 
   observe(bytes: Uint8Array): void {
     for (let i = 0; this.#preview.length < PREVIEW && i < bytes.length; i++) this.#preview.push(bytes[i]!);
@@ -24,6 +25,7 @@ export class RecordEdges {
         const n = Math.min(this.#body, bytes.length - at);
         this.#body -= n;
         at += n;
+        if (this.#body === 0) this.#records++;
         continue;
       }
       const byte = bytes[at++]!;
@@ -40,6 +42,11 @@ export class RecordEdges {
   /** True when the last record is complete, or none has begun. */
   get atEdge(): boolean {
     return this.#body === 0 && this.#header === 0;
+  }
+
+  /** How many records are complete, empty ones aside. */
+  get records(): number {
+    return this.#records;
   }
 
   /** True when nothing arrived. */

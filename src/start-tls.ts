@@ -4,6 +4,7 @@ import { TlsError } from "./errors.js";
 import type { ClientIdentity, Peer } from "./identity.js";
 import { OpenSsl } from "./openssl/openssl.js";
 import { Pump } from "./pump.js";
+import { Resumption, type ResumptionOptions } from "./resumption.js";
 import { farewell, TlsStream } from "./stream.js";
 import {
   type Connection,
@@ -28,7 +29,7 @@ export interface CommonOptions extends TlsOptions {
   context?: TlsContext;
 }
 
-export interface ClientOptions extends CommonOptions, ClientIdentity {}
+export interface ClientOptions extends CommonOptions, ClientIdentity, ResumptionOptions {}
 
 export interface ServerOptions extends CommonOptions, Omit<ServerContextOptions, "openssl"> {}
 
@@ -65,7 +66,7 @@ async function establish(
   role: "client" | "server",
   openssl: OpenSsl,
   transport: Transport,
-  options: CommonOptions,
+  options: CommonOptions & ResumptionOptions,
   peer?: Peer,
 ): Promise<TlsStream> {
   const { signal, handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT } = options;
@@ -74,9 +75,20 @@ async function establish(
   }
   const { context, free } = contextFor(openssl, role, options);
   let connection: Connection | undefined;
+  let resumption: Resumption | undefined;
   let wire: TransportWire;
   try {
     connection = newConnection(context, options, peer);
+    if (role === "client") {
+      resumption = new Resumption({
+        openssl,
+        ssl: connection.ssl,
+        key: context.sessionKey(peer!, options.sessionPartition ?? ""),
+        verifies: context.verifies,
+        options,
+        onError: (error) => pump.emit({ type: "session-store-error", error }),
+      });
+    }
     // Last, since from here on the transport's streams are locked.
     wire = new TransportWire(transport);
   } catch (error) {
@@ -99,6 +111,8 @@ async function establish(
     eofPolicy: options.eofPolicy ?? "strict",
     quiet: options.quietShutdown ?? false,
     onEvent: options.onEvent,
+    keylog: context.keylog,
+    onNewSession: () => resumption?.collect(),
     answer: answers.answer,
     onFailure: (error) => stream?.failed(error),
   });
@@ -125,21 +139,27 @@ async function establish(
           handshakeTimeout,
         );
   try {
+    if (resumption) await Promise.race([resumption.find(), stopped]);
     await pump.handshake();
     await Promise.race([answers.afterHandshake(), stopped]);
+    const info = infoOf(ssl, answers.context.verifies);
+    resumption?.opened(info.verified);
     stream = new TlsStream({
       ssl,
       pump,
       wire,
-      info: infoOf(ssl, answers.context.verifies),
+      resumption,
+      info,
       quiet: options.quietShutdown ?? false,
       preventClose: options.preventClose ?? false,
       signal,
     });
     // Between the handshake and here it may have failed, before there was anybody to tell.
     if (pump.failure) stream.failed(pump.failure);
+    else if (resumption && info.protocol === "TLSv1.3") pump.awaitTicket();
     return stream;
   } catch (error) {
+    resumption?.discard();
     // The alert that tells the peer why is on its way; nobody needs to wait for it.
     void farewell(pump, wire, error);
     throw error;

@@ -1,10 +1,12 @@
 import type { TlsInfo } from "./configure.js";
 import { type CloseInfo, TlsError, TlsTruncationError } from "./errors.js";
+import { type ChannelBinding, channelBinding } from "./exporters.js";
 import { crashProof, howItFailed, settleSession } from "./failure.js";
 import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "./openssl/constants.js";
 import { requireBytes } from "./openssl/library.js";
 import type { Ssl } from "./openssl/ssl.js";
-import type { Pump } from "./pump.js";
+import type { Pump, Statistics } from "./pump.js";
+import type { Resumption } from "./resumption.js";
 import type { Transport } from "./transport.js";
 import type { TransportWire } from "./wire.js";
 
@@ -34,6 +36,8 @@ export interface StreamParts {
   pump: Pump;
   wire: TransportWire;
   info: TlsInfo;
+  /** Of a client. */
+  resumption: Resumption | undefined;
   quiet: boolean;
   preventClose: boolean;
   signal: AbortSignal | undefined;
@@ -167,6 +171,37 @@ export class TlsStream implements Transport, AsyncDisposable {
   get shutdownFlags(): { readonly sent: boolean; readonly received: boolean } {
     const flags = this.#shutdownFlags ?? this.#parts.ssl.getShutdown();
     return { sent: (flags & SSL_SENT_SHUTDOWN) !== 0, received: (flags & SSL_RECEIVED_SHUTDOWN) !== 0 };
+  }
+
+  /**
+   * A client's newest session, to be given to a later connection as `session`: one of TLS 1.3 comes after the handshake, at
+   * once from most servers. Undefined while there is none, and once it must not be resumed. Keep it as you keep a key.
+   */
+  getSession(): Uint8Array | undefined {
+    return this.#parts.resumption?.latest;
+  }
+
+  /**
+   * `length` bytes, 1 to 16,384, that only the two ends know (RFC 5705, RFC 8446 §7.5): the same on both for the same
+   * `label` and `context`. While the connection is open.
+   */
+  exportKeyingMaterial(label: string, length: number, context?: Uint8Array): Uint8Array {
+    if (this.#over) throw this.#over.reason;
+    return this.#parts.ssl.exportKeyingMaterial(label, length, context);
+  }
+
+  /**
+   * What binds an authentication within the connection to it. "tls-exporter" is RFC 9266's; undefined in TLS 1.2 where there is
+   * no extended master secret. "tls-server-end-point" (RFC 5929 §4) is the hash of the server's certificate; undefined where
+   * there is none, where its signature has no hash (Ed25519), and on a server of several certificates that resumed a session.
+   */
+  channelBinding(type: ChannelBinding): Uint8Array | undefined {
+    if (this.#over) throw this.#over.reason;
+    return channelBinding(this.#parts.ssl, type);
+  }
+
+  get statistics(): Statistics {
+    return this.#parts.pump.statistics;
   }
 
   /**
@@ -414,6 +449,7 @@ export class TlsStream implements Transport, AsyncDisposable {
       resumable: settleSession(ssl, pump.closeNotifySent || (quiet && reason === undefined)),
       discarded: this.#discarded,
     };
+    if (!info.resumable) this.#parts.resumption?.discard();
     this.#stopListening();
     this.#shutdownFlags = crashProof(() => ssl.getShutdown(), 0);
     if (reason === undefined) {

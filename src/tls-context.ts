@@ -3,6 +3,7 @@ import { type ConnectionOptions, type ContextOptions, configure } from "./config
 import { TlsError } from "./errors.js";
 import {
   type ClientIdentity,
+  canonicalName,
   configureClient,
   configureServer,
   type Keys,
@@ -12,9 +13,11 @@ import {
   type Verification,
 } from "./identity.js";
 import type { BioPair } from "./openssl/bio-pair.js";
+import { SSL_SESS_CACHE_CLIENT, SSL_SESS_CACHE_NO_INTERNAL } from "./openssl/constants.js";
 import type { SslContext } from "./openssl/context.js";
 import { OpenSsl } from "./openssl/openssl.js";
 import type { Ssl } from "./openssl/ssl.js";
+import { sessionKey } from "./sessions/key.js";
 
 /** What a client's connections have in common. */
 export interface ClientContextOptions extends ContextOptions, Omit<ClientIdentity, keyof Peer> {
@@ -55,6 +58,10 @@ export class TlsContext implements Disposable {
   readonly verification: Verification;
   /** @internal */
   readonly selectContext: ServerContextOptions["selectContext"];
+  /** @internal */
+  readonly keylog: ContextOptions["keylog"];
+  readonly #options: object;
+  #settings: string | undefined;
 
   private constructor(
     openssl: OpenSsl,
@@ -71,19 +78,63 @@ export class TlsContext implements Disposable {
     this.openssl = openssl;
     this.verification = { ...(verify && { verify, unsafelyLetVerifyOverride }) } as Verification;
     this.selectContext = selectContext;
+    this.keylog = options.keylog;
+    this.#options = options;
     this.verifies =
       role === "client" ? !options.unsafelyDisableVerification : (options.clientAuth ?? "none") !== "none";
     this.keys = new Map();
     this.sslContext = openssl.newContext(role);
     try {
       configure(this.sslContext, options);
-      if (role === "client") configureClient(this.sslContext, options, this.keys);
-      else configureServer(this.sslContext, options, this.keys);
+      if (role === "client") {
+        configureClient(this.sslContext, options, this.keys);
+        this.sslContext.setSessionCacheMode(SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        this.sslContext.keepNewSessions(true);
+      } else {
+        configureServer(this.sslContext, options, this.keys);
+        this.sslContext.setSessionIdContext(this.#sessionIdContext(options));
+      }
       if (selectContext) this.sslContext.suspendClientHello();
     } catch (error) {
       this.sslContext.free();
       throw error;
     }
+  }
+
+  /** @internal The key for sessions with that peer: a hash of all that must match. */
+  sessionKey({ hostname, serverName }: Peer, partition: string): string {
+    this.#settings ??= this.#hash(
+      Object.entries(this.#options).filter(
+        ([name]) => Object.hasOwn(OF_A_CONTEXT, name) && !NOT_OF_A_SESSION.has(name),
+      ),
+    );
+    return this.#hash([this.#settings, canonicalName(hostname).toLowerCase(), serverName ?? null, partition]);
+  }
+
+  #sessionIdContext(options: ServerIdentity): Uint8Array {
+    const {
+      sessionIdContext: given,
+      cert,
+      pkcs12,
+      identities = [],
+      clientAuth,
+      caCerts,
+      verifyOptions,
+    } = options;
+    if (given === undefined) {
+      const certs = identities.map((identity) => [identity.cert, identity.pkcs12]);
+      const hash = this.#hash([cert, pkcs12, certs, clientAuth ?? "none", caCerts, verifyOptions]);
+      return this.openssl.sha256(new TextEncoder().encode(hash));
+    }
+    const bytes = typeof given === "string" ? new TextEncoder().encode(given) : given;
+    if (!(bytes instanceof Uint8Array) || bytes.length < 1 || bytes.length > 32) {
+      throw new TlsError("invalid-argument", "sessionIdContext must be 1 to 32 bytes");
+    }
+    return bytes;
+  }
+
+  #hash(parts: unknown): string {
+    return sessionKey((bytes) => this.openssl.sha256(bytes), parts);
   }
 
   /** @internal */
@@ -110,19 +161,42 @@ export class TlsContext implements Disposable {
   }
 }
 
-/** Options that a context is made of; beside a `context` they would count for nothing. */
-const OF_A_CONTEXT: ReadonlySet<string> = new Set<keyof ClientContextOptions | keyof ServerContextOptions>([
-  ...(["alpnProtocols", "minVersion", "maxVersion", "ciphers", "cipherSuites", "groups"] as const),
-  ...(["signatureAlgorithms", "securityLevel", "psk", "cert", "key", "pkcs12", "passphrase"] as const),
-  ...([
-    "verify",
-    "unsafelyLetVerifyOverride",
-    "verifyOptions",
-    "caCerts",
-    "unsafelyDisableVerification",
-  ] as const),
-  ...(["identities", "clientAuth", "ocspResponse", "tickets", "selectContext"] as const),
-]);
+type OfAContext = Exclude<keyof ClientContextOptions | keyof ServerContextOptions, "openssl">;
+
+/** All options that a context is made of; beside a `context` they would count for nothing. */
+const OF_A_CONTEXT: Record<OfAContext, true> = {
+  alpnProtocols: true,
+  minVersion: true,
+  maxVersion: true,
+  ciphers: true,
+  cipherSuites: true,
+  groups: true,
+  signatureAlgorithms: true,
+  securityLevel: true,
+  psk: true,
+  keylog: true,
+  cert: true,
+  key: true,
+  pkcs12: true,
+  passphrase: true,
+  verify: true,
+  unsafelyLetVerifyOverride: true,
+  verifyOptions: true,
+  caCerts: true,
+  unsafelyDisableVerification: true,
+  ocsp: true,
+  identities: true,
+  clientAuth: true,
+  ocspResponse: true,
+  tickets: true,
+  ticketKeys: true,
+  sessionIdContext: true,
+  sessionTimeout: true,
+  selectContext: true,
+};
+
+/** Whose sessions they are is said by the certificate. */
+const NOT_OF_A_SESSION: ReadonlySet<string> = new Set<OfAContext>(["key", "passphrase", "keylog"]);
 
 /** The context that was given, or one for this connection alone, which is the caller's to free once it is used. */
 export function contextFor(
@@ -139,7 +213,7 @@ export function contextFor(
     throw new TlsError("invalid-argument", `context must be a TlsContext for a ${role}`);
   }
   for (const [name, value] of Object.entries(options)) {
-    if (value !== undefined && OF_A_CONTEXT.has(name)) {
+    if (value !== undefined && Object.hasOwn(OF_A_CONTEXT, name)) {
       throw new TlsError("invalid-argument", `${name} is the context's, and cannot stand beside it`);
     }
   }
@@ -165,6 +239,7 @@ export function newConnection(context: TlsContext, options: ConnectionOptions, p
   try {
     ssl = context.sslContext.newSsl(pair);
     ssl.setQuietShutdown(options.quietShutdown ?? false);
+    if (options.trace) ssl.setTrace(true);
     if (context.role === "client") {
       setPeer(ssl, peer ?? { hostname: "" });
       ssl.setConnectState();

@@ -15,6 +15,7 @@
 
 import { infoOf, type TlsInfo, type TlsOptions } from "../configure.js";
 import { type Alert, type CloseInfo, TlsError, TlsTruncationError, type TruncationPoint } from "../errors.js";
+import { type ChannelBinding, channelBinding } from "../exporters.js";
 import { crashProof, explain, howItFailed, passesAsEnd, settleSession } from "../failure.js";
 import type { ClientIdentity, Peer, ServerIdentity } from "../identity.js";
 import type { BioPair } from "../openssl/bio-pair.js";
@@ -24,6 +25,7 @@ import { OpenSsl } from "../openssl/openssl.js";
 import { FAILED_SYSCALL, type Ssl, WANT_READ, WANT_WRITE, ZERO_RETURN } from "../openssl/ssl.js";
 import type { TlsEvent, Untimed } from "../pump.js";
 import { RecordEdges } from "../record-edges.js";
+import { Resumption, type ResumptionOptions } from "../resumption.js";
 import { newConnection, TlsContext } from "../tls-context.js";
 import { type BlockingTransport, requireRoom } from "./blocking-transport.js";
 import { Course } from "./channel.js";
@@ -37,7 +39,7 @@ export interface BlockingOptions extends TlsOptions {
 }
 
 /** What has to be waited for otherwise, `verify` and keys in WebCrypto, is refused here. */
-export interface ConnectOptions extends BlockingOptions, ClientIdentity {}
+export interface ConnectOptions extends BlockingOptions, ClientIdentity, Pick<ResumptionOptions, "session"> {}
 
 export interface AcceptOptions extends BlockingOptions, ServerIdentity {}
 
@@ -99,18 +101,21 @@ export class BlockingTls implements Disposable {
   #over: { readonly info: CloseInfo; readonly reason?: unknown } | undefined;
   #flags = 0;
   #events: TlsEvent[] = [];
+  #lines: string[] = [];
+  readonly #resumption: Resumption | undefined;
 
   private constructor(
     transport: BlockingTransport,
     options: BlockingOptions,
     peer: { name: string; verified: boolean },
-    parts: { ssl: Ssl; pair: BioPair },
+    parts: { ssl: Ssl; pair: BioPair; resumption: Resumption | undefined },
   ) {
     this.#transport = transport;
     this.#options = options;
     this.#peerName = peer.name;
     this.#ssl = parts.ssl;
     this.#pair = parts.pair;
+    this.#resumption = parts.resumption;
     const { handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT } = options;
     const deadline = new Deadline(handshakeTimeout);
     this.#emit({ type: "handshake-start" });
@@ -124,6 +129,7 @@ export class BlockingTls implements Disposable {
         this.#flush(deadline);
       });
       this.info = infoOf(this.#ssl, peer.verified);
+      this.#resumption?.opened(this.info.verified);
     } catch (error) {
       // Failures of the connection have closed the transport already. What is left is being out of time, and the like.
       this.#giveUp(error, error instanceof BlockingTimeoutError ? "timeout" : "aborted");
@@ -135,7 +141,7 @@ export class BlockingTls implements Disposable {
   static establish(
     role: "client" | "server",
     transport: BlockingTransport,
-    options: BlockingOptions,
+    options: BlockingOptions & Pick<ResumptionOptions, "session">,
     peer?: Peer,
   ): BlockingTls {
     const { openssl, handshakeTimeout } = options;
@@ -153,7 +159,20 @@ export class BlockingTls implements Disposable {
       );
     }
     const parts = newConnection(context, options, peer);
+    let resumption: Resumption | undefined;
     try {
+      if (role === "client") {
+        const { session } = options;
+        resumption = new Resumption({
+          openssl,
+          ssl: parts.ssl,
+          key: "",
+          verifies: context.verifies,
+          // Stores may answer by promise, and nobody could wait for that here.
+          options: { sessionStore: false, ...(session && { session }) },
+          onError() {},
+        });
+      }
       transport.lock();
     } catch (error) {
       parts.ssl.free();
@@ -161,7 +180,29 @@ export class BlockingTls implements Disposable {
       throw error;
     }
     const name = role === "client" ? `"${peer?.hostname}"` : "the client";
-    return new BlockingTls(transport, options, { name, verified: context.verifies }, parts);
+    return new BlockingTls(
+      transport,
+      options,
+      { name, verified: context.verifies },
+      { ...parts, resumption },
+    );
+  }
+
+  /** As `TlsStream.getSession`. A ticket of TLS 1.3 is seen when something is read. */
+  getSession(): Uint8Array | undefined {
+    return this.#resumption?.latest;
+  }
+
+  /** As `TlsStream.exportKeyingMaterial`. */
+  exportKeyingMaterial(label: string, length: number, context?: Uint8Array): Uint8Array {
+    this.#refuse();
+    return this.#ssl.exportKeyingMaterial(label, length, context);
+  }
+
+  /** As `TlsStream.channelBinding`. */
+  channelBinding(type: ChannelBinding): Uint8Array | undefined {
+    this.#refuse();
+    return channelBinding(this.#ssl, type);
   }
 
   /**
@@ -473,6 +514,7 @@ export class BlockingTls implements Disposable {
       }
       // Last: whoever is told may call us.
       for (const event of this.#events.splice(0)) this.#options.onEvent?.(event);
+      for (const line of this.#lines.splice(0)) this.#options.keylog?.(line);
     }
   }
 
@@ -571,6 +613,7 @@ export class BlockingTls implements Disposable {
       resumable: settleSession(ssl, sent || (quietShutdown && reason === undefined)),
       discarded: 0,
     };
+    if (!info.resumable) this.#resumption?.discard();
     this.#flags = crashProof(() => ssl.getShutdown(), 0);
     this.#over = reason === undefined ? { info } : { info, reason };
     if (reason instanceof TlsError) reason.outcome = info;
@@ -586,7 +629,15 @@ export class BlockingTls implements Disposable {
 
   #noteEvents(): void {
     for (const event of this.#ssl.takeEvents()) {
-      if (event.type !== "alert") continue;
+      if (event.type === "keylog") {
+        this.#lines.push(event.line);
+        continue;
+      }
+      if (event.type === "new-session") this.#resumption?.collect();
+      if (event.type !== "alert") {
+        this.#emit(event);
+        continue;
+      }
       const { type: _type, ...alert } = event;
       if (alert.level === "fatal") this.#fatalAlert ??= alert;
       else if (alert.direction === "received" && alert.description === "close_notify")

@@ -9,8 +9,7 @@ export function sessionKey(sha256: (bytes: Uint8Array) => Uint8Array, parts: unk
 
 /** The same for what means the same, whatever the order of names; secrets and large texts as hashes. */
 function canonical(sha256: (bytes: Uint8Array) => Uint8Array, value: unknown): unknown {
-  if (typeof value === "string")
-    return value.length <= 64 ? `"${value}` : canonical(sha256, encoder.encode(value));
+  if (typeof value === "string") return value.length <= 64 ? `"${value}` : hashOfText(sha256, value);
   if (typeof value === "bigint") return `bigint ${value}`;
   // What a function does cannot be compared. That there is one can.
   if (typeof value === "function") return "function";
@@ -23,6 +22,20 @@ function canonical(sha256: (bytes: Uint8Array) => Uint8Array, value: unknown): u
   const entries = Object.entries(value).filter(([, each]) => each !== undefined);
   entries.sort(([a], [b]) => (a < b ? -1 : 1));
   return ["object", ...entries.map(([name, each]) => [name, canonical(sha256, each)])];
+}
+
+/** Hashes of the last few large texts: a program has one set of trust anchors, and many connections. */
+const large = new Map<string, string>();
+
+function hashOfText(sha256: (bytes: Uint8Array) => Uint8Array, text: string): string {
+  const known = large.get(text);
+  if (known !== undefined) return known;
+  const hash = `sha256 ${hex(sha256(encoder.encode(text)))}`;
+  if (text.length >= 10_000) {
+    if (large.size === 4) large.delete(large.keys().next().value!);
+    large.set(text, hash);
+  }
+  return hash;
 }
 
 const encoder = new TextEncoder();

@@ -5,7 +5,7 @@
  */
 import { TlsError } from "../errors.js";
 import type { Transport } from "../transport.js";
-import { RespConnection } from "./resp.js";
+import { type Reply, RespConnection } from "./resp.js";
 import type { SessionStore } from "./store.js";
 
 export type { SessionStore } from "./store.js";
@@ -33,6 +33,7 @@ export class RedisSessionStore implements SessionStore, AsyncDisposable {
   readonly #prefix: string;
   readonly #timeout: number;
   #connection: Promise<RespConnection> | undefined;
+  readonly #underWay = new Set<Promise<unknown>>();
 
   constructor(options: RedisSessionStoreOptions) {
     this.#options = options;
@@ -56,8 +57,9 @@ export class RedisSessionStore implements SessionStore, AsyncDisposable {
     return bytesOf(await this.#command("GETDEL", this.#prefix + key));
   }
 
-  /** Closes the connection; the next use opens a new one. */
+  /** Closes the connection when what is under way is done; the next use opens a new one. */
   async close(): Promise<void> {
+    await Promise.allSettled(this.#underWay);
     const connection = this.#connection;
     this.#connection = undefined;
     await (await connection?.catch(() => undefined))?.close();
@@ -67,7 +69,15 @@ export class RedisSessionStore implements SessionStore, AsyncDisposable {
     return this.close();
   }
 
-  async #command(...parts: (string | Uint8Array)[]) {
+  #command(...parts: (string | Uint8Array)[]): Promise<Reply> {
+    const answer = this.#answer(parts);
+    this.#underWay.add(answer);
+    const done = () => this.#underWay.delete(answer);
+    answer.then(done, done);
+    return answer;
+  }
+
+  async #answer(parts: (string | Uint8Array)[]): Promise<Reply> {
     const connecting = this.#connection ?? this.#begin();
     let late = false;
     let timer: ReturnType<typeof setTimeout> | undefined;

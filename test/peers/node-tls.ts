@@ -158,7 +158,9 @@ export async function startNodeTls(context: PeerContext, parameters: URLSearchPa
     parameters.get("role") === "client"
       ? { ca: context.certs.caPem }
       : { ...credentials(context, leaf), ca: context.certs.caPem };
-  const secureContext = createSecureContext({ ...identity, ...versions });
+  // As tls.createServer() does: without one, a client that it asks for a certificate cannot resume.
+  const sessionIdContext = "wassl tests";
+  const secureContext = createSecureContext({ ...identity, ...versions, sessionIdContext });
   const alpn = parameters.get("alpn");
   const events: string[] = [];
 

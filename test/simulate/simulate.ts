@@ -229,7 +229,13 @@ async function simulate(
       const options = { ...scene.options[end.role], openssl };
       const starting =
         end.role === "client"
-          ? startTls(network.client, { ...options, hostname: "localhost", caCerts: cert })
+          ? // A session of another scene would make this one another than its seed says.
+            startTls(network.client, {
+              ...options,
+              hostname: "localhost",
+              caCerts: cert,
+              sessionStore: false,
+            })
           : acceptTls(network.server, { ...options, cert, key });
       const result = await watch(end, "handshake", starting);
       if ("error" in result) {

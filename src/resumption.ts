@@ -1,0 +1,206 @@
+/** A client's sessions: the one that is offered, and those that come of it. What is kept where is the store's affair. */
+
+import { TlsError } from "./errors.js";
+import { TLS1_2_VERSION, TLS1_3_VERSION, X509_V_OK } from "./openssl/constants.js";
+import type { OpenSsl } from "./openssl/openssl.js";
+import type { SslSession } from "./openssl/session.js";
+import type { Ssl } from "./openssl/ssl.js";
+import { MemorySessionStore } from "./sessions/memory.js";
+import type { Awaitable, SessionStore } from "./sessions/store.js";
+
+/** How a client comes by the session that it resumes. */
+export interface ResumptionOptions {
+  /**
+   * A session to resume, from `getSession()` of an earlier connection with the same options: who we were then, and that an OCSP
+   * response was good, holds on. It is used if its server's certificate would be accepted now for this `hostname`; otherwise,
+   * and if the server does not want it, the handshake is a full one, which `info.sessionReused` tells. A ticket of TLS 1.3
+   * should be used once.
+   */
+  session?: Uint8Array;
+  /**
+   * Where sessions are kept between connections, found by all that must match: `hostname`, `sessionPartition`, whom we
+   * believe, who we are, and what we offer. By default in memory, for as long as the program runs; `false` = nowhere.
+   */
+  sessionStore?: SessionStore | false;
+  /** Only connections with the same share sessions: the server's port, say, or for whom we connect. Default "". */
+  sessionPartition?: string;
+}
+
+/** RFC 8446 §4.6.1: no ticket is kept for longer. */
+const LONGEST = 7 * 24 * 3600;
+const VERSIONS = [TLS1_3_VERSION, TLS1_2_VERSION] as const;
+
+/** All connections share it that are given no other. */
+const defaultStore = new MemorySessionStore();
+
+export interface ResumptionParts {
+  openssl: OpenSsl;
+  ssl: Ssl;
+  /** The hash of all that must match; without the version. */
+  key: string;
+  /** The peer's certificate is checked. */
+  verifies: boolean;
+  options: ResumptionOptions;
+  /** What went wrong with the store. */
+  onError(error: unknown): void;
+}
+
+export class Resumption {
+  readonly #parts: ResumptionParts;
+  readonly #store: SessionStore | undefined;
+  /** As they were kept last, newest last. */
+  #latest: Uint8Array | undefined;
+  #offered: { bytes: Uint8Array; version: number } | undefined;
+  /** The connection is accepted: what came and comes may be kept. */
+  #open = false;
+  #waiting: Kept[] = [];
+  /** How many of each version this connection has put into the store. */
+  readonly #put = new Map<number, number>();
+
+  constructor(parts: ResumptionParts) {
+    this.#parts = parts;
+    const { session, sessionStore = defaultStore, sessionPartition } = parts.options;
+    if (session !== undefined && !(session instanceof Uint8Array)) {
+      throw new TlsError("invalid-argument", "session must be a Uint8Array, as getSession() gives it");
+    }
+    if (sessionStore !== false && typeof sessionStore?.take !== "function") {
+      throw new TlsError("invalid-argument", "sessionStore must be a SessionStore, or false");
+    }
+    if (sessionPartition !== undefined && typeof sessionPartition !== "string") {
+      throw new TlsError("invalid-argument", "sessionPartition must be a text");
+    }
+    this.#store = sessionStore === false ? undefined : sessionStore;
+    if (session) this.#offer(session, true);
+  }
+
+  /** The newest session, serialised. */
+  get latest(): Uint8Array | undefined {
+    return this.#latest?.slice();
+  }
+
+  /** Before the handshake: looks for a session, and offers it. */
+  async find(): Promise<void> {
+    if (this.#offered || this.#parts.options.session) return;
+    // Of the newer version first. Those of TLS 1.2 stay for others.
+    for (const version of VERSIONS) {
+      const bytes = await this.#ask(
+        (store, key) => (version === TLS1_3_VERSION ? store.take(key) : store.get(key)),
+        version,
+      );
+      if (!(bytes instanceof Uint8Array)) continue;
+      if (this.#offer(bytes, false)) return;
+      if (version === TLS1_2_VERSION) await this.#ask((store, key) => store.take(key), version);
+    }
+  }
+
+  /** Sets the session if it is good for this connection. */
+  #offer(bytes: Uint8Array, given: boolean): boolean {
+    const { openssl, ssl, verifies } = this.#parts;
+    let session: SslSession;
+    try {
+      session = openssl.parseSession(bytes);
+    } catch (error) {
+      // What a store gives back may be anything.
+      if (given) throw error;
+      return false;
+    }
+    try {
+      if (expiry(session) <= Date.now() || !session.isResumable()) return false;
+      if (verifies && ssl.verifySession(session) !== X509_V_OK) return false;
+      ssl.setSession(session);
+      this.#offered = { bytes, version: session.getProtocolVersion() };
+      return true;
+    } finally {
+      session.free();
+    }
+  }
+
+  /** OpenSSL has new sessions. Calls nobody, so that it can be called from within a turn of the pump. */
+  collect(): void {
+    for (const session of this.#parts.ssl.takeSessions()) {
+      this.#collect(session);
+    }
+    if (this.#open) queueMicrotask(() => this.#keep());
+  }
+
+  #collect(session: SslSession): void {
+    try {
+      if (!session.isResumable()) return;
+      const bytes = session.toBytes();
+      this.#latest = bytes;
+      this.#waiting.push({ bytes, version: session.getProtocolVersion(), expires: expiry(session) });
+    } finally {
+      session.free();
+    }
+  }
+
+  /** The handshake is done, and the peer accepted. */
+  opened(verified: boolean): void {
+    const { ssl, verifies } = this.#parts;
+    // A peer whom only the application believed, or who has no certificate, would not be accepted again.
+    this.#open = !verifies || verified;
+    // A ticket that is renewed on resumption is no new session in TLS 1.2.
+    if (ssl.sessionReused() && this.#offered?.version === TLS1_2_VERSION) {
+      const session = ssl.getSession();
+      if (session) this.#collect(session);
+      // The same as before is in the store already.
+      if (equal(this.#latest, this.#offered.bytes)) this.#waiting = [];
+    }
+    this.#keep();
+  }
+
+  /** The connection ended so that its session must not be resumed. */
+  discard(): void {
+    this.#latest = undefined;
+    this.#waiting = [];
+    // That of TLS 1.2 is still there.
+    if (this.#offered?.version === TLS1_2_VERSION) this.#count(TLS1_2_VERSION);
+    for (const [version, count] of this.#put) {
+      for (let i = 0; i < count; i++) void this.#ask((store, key) => store.take(key), version);
+    }
+    this.#put.clear();
+  }
+
+  #keep(): void {
+    if (!this.#open) return;
+    for (const { bytes, version, expires } of this.#waiting.splice(0)) {
+      this.#count(version);
+      void this.#ask((store, key) => store.put(key, bytes, expires), version);
+    }
+  }
+
+  #count(version: number): void {
+    this.#put.set(version, (this.#put.get(version) ?? 0) + 1);
+  }
+
+  async #ask<T>(
+    what: (store: SessionStore, key: string) => Awaitable<T>,
+    version: number,
+  ): Promise<T | undefined> {
+    if (!this.#store) return undefined;
+    try {
+      return await what(this.#store, `${this.#parts.key}-${version === TLS1_3_VERSION ? "1.3" : "1.2"}`);
+    } catch (error) {
+      this.#parts.onError(error);
+      return undefined;
+    }
+  }
+}
+
+interface Kept {
+  bytes: Uint8Array;
+  version: number;
+  expires: number;
+}
+
+function equal(a: Uint8Array | undefined, b: Uint8Array): boolean {
+  return a?.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+/** Until when it is worth a try, in milliseconds since 1970. */
+function expiry(session: SslSession): number {
+  const hint = session.getTicketLifetimeHint();
+  // Without a word from the server: by OpenSSL's own measure. In TLS 1.3 it always says, and 0 means not at all.
+  const unsaid = hint === 0 && session.getProtocolVersion() !== TLS1_3_VERSION;
+  return (session.getTime() + Math.min(unsaid ? session.getTimeout() : hint, LONGEST)) * 1000;
+}

@@ -21,6 +21,8 @@ interface Known {
   name: string;
   encrypt: boolean;
   ivLength: number;
+  /** A message was found not to be genuine: OpenSSL would take more of it, and what comes of it is chance. */
+  over?: boolean;
 }
 
 export function trySequence({ kernels, plain }: Twins, n: number, seed: number): void {
@@ -75,26 +77,27 @@ function stepOf(
     const encrypt = dice.below(2) === 0;
     const key = dice.bytes(keyLength(name));
     const iv = dice.bytes(12);
-    both(`${i} init ${name} ${encrypt}`, (_, own) => own[i]!.init(name, encrypt, key, iv));
+    // The same cipher again keeps the length of the IV.
+    both(`${i} init ${name} ${encrypt}`, (_, own) => own[i]!.init(name, encrypt));
+    both(`${i} iv length 12`, (_, own) => own[i]!.ctrl(ctrl.setIvLength, 12));
+    both(`${i} key and iv`, (_, own) => own[i]!.init(undefined, encrypt, key, iv));
     known[i] = { name, encrypt, ivLength: 12 };
   };
   if (k.name === "") {
     start();
     return;
   }
+  if (k.over) {
+    nextIv();
+    return;
+  }
+  // OpenSSL's calls for TLS write before the IV, or over all that follows it, when it is shorter than TLS has it.
+  const tls = n % 3 > 0;
 
   const steps: [number, () => void][] = [
     [2, start],
     // Another IV, as for each record of TLS 1.3. A key alone is not set: OpenSSL would go on with a message without an IV.
-    [
-      5,
-      () => {
-        const iv = dice.bytes(k.ivLength);
-        const encrypt = dice.below(6) > 0 ? k.encrypt : !k.encrypt;
-        both(`${i} iv ${encrypt}`, (_, own) => own[i]!.init(undefined, encrypt, undefined, iv));
-        k.encrypt = encrypt;
-      },
-    ],
+    [5, () => nextIv()],
     [
       2,
       () => {
@@ -121,7 +124,13 @@ function stepOf(
         );
       },
     ],
-    [4, () => void both(`${i} final`, (m, own) => own[i]!.final(m.arena + at))],
+    [
+      4,
+      () => {
+        const result = both(`${i} final`, (m, own) => own[i]!.final(m.arena + at));
+        k.over = result === -1 && !k.encrypt;
+      },
+    ],
     [3, () => getTag(16)],
     [1, () => getTag(dice.below(20))],
     [
@@ -136,7 +145,7 @@ function stepOf(
     [
       2,
       () => {
-        const wanted = dice.pick([12, 12, 1, 7, 8, 16, 60, 128, 0, 129]);
+        const wanted = dice.pick([12, 12, tls ? 12 : 1, tls ? 12 : 7, 16, 60, 128, 0, 129]);
         const ok = both(`${i} set iv length ${wanted}`, (_, own) => own[i]!.ctrl(ctrl.setIvLength, wanted));
         if (ok === 1) k.ivLength = wanted;
       },
@@ -151,6 +160,8 @@ function stepOf(
         known[i] = { ...known[j]! };
       },
     ],
+  ];
+  const ofTls: typeof steps = [
     [3, () => record()],
     [3, () => exchange()],
     [
@@ -171,14 +182,14 @@ function stepOf(
       },
     ],
   ];
-  if (gcm && k.ivLength >= 12) {
-    steps.push([
-      2,
-      () => void both(`${i} iv gen`, (_, own) => own[i]!.ctrl(ctrl.ivGen, 8, new Uint8Array(8))),
-    ]);
+  if (gcm) {
     const explicit = dice.bytes(8);
-    steps.push([2, () => void both(`${i} iv inv`, (_, own) => own[i]!.ctrl(ctrl.setIvInv, 8, explicit))]);
+    ofTls.push(
+      [2, () => void both(`${i} iv gen`, (_, own) => own[i]!.ctrl(ctrl.ivGen, 8, new Uint8Array(8)))],
+      [2, () => void both(`${i} iv inv`, (_, own) => own[i]!.ctrl(ctrl.setIvInv, 8, explicit))],
+    );
   }
+  if (tls) steps.push(...ofTls);
   const total = steps.reduce((sum, [weight]) => sum + weight, 0);
   let left = dice.below(total);
   for (const [weight, act] of steps) {
@@ -187,6 +198,13 @@ function stepOf(
       act();
       return;
     }
+  }
+
+  function nextIv(): void {
+    const iv = dice.bytes(k.ivLength);
+    const encrypt = dice.below(6) > 0 ? k.encrypt : !k.encrypt;
+    both(`${i} iv ${encrypt}`, (_, own) => own[i]!.init(undefined, encrypt, undefined, iv));
+    Object.assign(k, { encrypt, over: false });
   }
 
   function getTag(length: number): void {
@@ -219,6 +237,7 @@ function stepOf(
       aad[11] = length >> 8;
       aad[12] = length & 0xff;
       both(`${i} init ${name} ${encrypt}`, (_, own) => own[i]!.init(name, encrypt, key));
+      both(`${i} iv length 12`, (_, own) => own[i]!.ctrl(ctrl.setIvLength, 12));
       const count = !gcm ? 12 : encrypt ? -1 : 4;
       both(`${i} fixed iv ${count}`, (_, own) => own[i]!.ctrl(ctrl.setIvFixed, count, iv));
       both(`${i} tls aad`, (_, own) => own[i]!.ctrl(ctrl.tls1Aad, 13, aad));
@@ -231,6 +250,6 @@ function stepOf(
         if (encrypt && flip !== undefined) m.view(m.arena + at + flip, 1)[0]! ^= 4;
       });
     }
-    Object.assign(k, { encrypt: false, ivLength: 12 });
+    Object.assign(k, { encrypt: false, ivLength: 12, over: false });
   }
 }

@@ -6,7 +6,7 @@ import QUnit from "qunit";
 import { env } from "../contract/env.ts";
 import { randomBytes } from "../fakes/random.ts";
 import { tryLong, withContext } from "../kernels/edges.ts";
-import { folderOf, Kernels } from "../kernels/module.ts";
+import { ctrl, folderOf, Kernels } from "../kernels/module.ts";
 import { randomTests } from "../kernels/random-tests.ts";
 import { tryVectors, vectorFiles } from "../kernels/vectors.ts";
 
@@ -84,6 +84,23 @@ QUnit.module("kernels", () => {
       context.init(undefined, true, undefined, randomBytes(12, 5));
       context.init(undefined, true, randomBytes(16, 6));
       assert.strictEqual(update(), 40, "the IV first and then the key is in order");
+    });
+  });
+
+  QUnit.test("a message of AES-GCM is over once its tag was wrong", (assert) => {
+    const kernels = new Kernels(folder);
+    withContext(kernels, (context) => {
+      const update = () => context.update(kernels.arena, kernels.arena, 40);
+      // A tag of one byte would be right by chance soon.
+      context.init("aes-128-gcm", false, randomBytes(16, 1), randomBytes(12, 2));
+      let wrong = 0;
+      for (let byte = 0; byte < 256; byte++) {
+        context.ctrl(ctrl.setTag, 1, Uint8Array.of(byte));
+        if (byte === 0) assert.strictEqual(update(), 40);
+        if (context.final(kernels.arena) < 0) wrong++;
+        assert.strictEqual(update(), -1);
+      }
+      assert.true(wrong >= 255);
     });
   });
 

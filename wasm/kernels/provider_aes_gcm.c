@@ -73,6 +73,9 @@ static int final(PROV_GCM_CTX *base, unsigned char *tag)
     aes_gcm_tag(&ctx->key, &ctx->message, expected);
     good = base->taglen <= sizeof(expected) && CRYPTO_memcmp(tag, expected, base->taglen) == 0;
     OPENSSL_cleanse(expected, sizeof(expected));
+    /* Neither more data nor another tag for a message that is not genuine. */
+    if (!good)
+        base->iv_state = IV_STATE_FINISHED;
     return good;
 }
 

@@ -15,7 +15,7 @@ import type { TlsEvent } from "./pump.js";
 
 export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
-/** What TLS itself is asked for; many connections may share it in a {@link TlsContext}. */
+/** What TLS itself is asked for; many connections may share it in a `TlsContext`. */
 export interface ContextOptions {
   /** ALPN (RFC 7301): what a client offers, or what a server chooses from, best first. */
   alpnProtocols?: readonly string[];

@@ -17,6 +17,7 @@ import {
   SSL_READ_EARLY_DATA_SUCCESS,
   X509_V_ERR,
 } from "./constants.js";
+import type { SslContext } from "./context.js";
 import { parseEvents, type SslEvent } from "./events.js";
 import { type Library, Owned, requireBytes } from "./library.js";
 import { SslSession } from "./session.js";
@@ -42,11 +43,6 @@ export interface VerifyFailure {
   text: string;
   depth: number;
   certificate: X509 | undefined;
-}
-
-/** An `SslContext`, which knows us and cannot be known here. */
-interface SslContextLike {
-  readonly ptr: number;
 }
 
 /** What is known about a `try…` that answered minus `SSL_ERROR_SSL` or minus `SSL_ERROR_SYSCALL`. */
@@ -551,7 +547,7 @@ export class Ssl extends Owned {
   }
 
   /** Goes on, with `context` if one is given; or, with an alert, refuses the client. */
-  answerClientHello(context?: SslContextLike, alert = -1): void {
+  answerClientHello(context?: SslContext, alert = -1): void {
     const { abi } = this.library;
     this.#answer(abi.tls_SSL_answer_client_hello(this.ptr, context?.ptr ?? 0, alert), "ClientHello");
   }

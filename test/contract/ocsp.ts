@@ -111,7 +111,7 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
         ocspResponse: response("good"),
       });
       afterTest(() => stream.abort());
-      const [line] = await eventsOf(peer, /Cert Status|no response/);
+      const line = (await eventsOf(peer, /Cert Status|no response/)).find((event) => /Status|no/.test(event));
       assert.strictEqual(line?.trim(), "Cert Status: good");
     });
   });

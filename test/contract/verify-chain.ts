@@ -294,7 +294,8 @@ QUnit.module("verifyChain", () => {
 
   QUnit.test("nothing leaks", async (assert) => {
     const { openssl } = await good();
-    const all = await Promise.all(Object.values(env.chains.cases).map(optionsOf));
+    const cases = Object.entries(env.chains.cases).filter(([name]) => !name.startsWith("random"));
+    const all = await Promise.all(cases.map(([, each]) => optionsOf(each)));
     const once = async () => {
       for (const options of all) await verifyChain(options);
     };

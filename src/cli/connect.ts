@@ -1,4 +1,5 @@
 /** `wassl connect HOST:PORT` */
+import { writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { type ClientOptions, startTls, TlsError, type TlsStream } from "wassl";
 import { connectWebSocket } from "wassl/transports/websocket";
@@ -8,7 +9,7 @@ import { Interrupted, infoFields, inWords, type Outcome, type Report, UsageError
 import { protocols, startTlsIn } from "./starttls.js";
 import { closings, talk } from "./talk.js";
 import { connectTcp, format, type Link, settle } from "./tcp.js";
-import { connectionOptions, contextOptions, defined, trustAnchors } from "./tls-options.js";
+import { connectionOptions, contextOptions, defined, fileOf, trustAnchors } from "./tls-options.js";
 
 /** In milliseconds, for all that comes before the first byte of data. */
 const CONNECT_TIMEOUT = 30_000;
@@ -32,7 +33,11 @@ export async function connect(
   const options: ClientOptions = {
     ...(await contextOptions(values, io)),
     ...connectionOptions(values),
-    ...defined({ ocsp: choice("ocsp", values.ocsp, ["off", "soft", "require"]) }),
+    ...defined({
+      ocsp: choice("ocsp", values.ocsp, ["off", "soft", "require"]),
+      session: await fileOf("session-in", values["session-in"]),
+    }),
+    sessionStore: false,
     caCerts: await trustAnchors(values.ca),
     hostname: values["verify-host"] ?? name,
     serverName: isIP(name) ? false : name,
@@ -66,12 +71,30 @@ export async function connect(
       { host: to.host, port: to.port, ...infoFields(stream.info) },
       `${format(to)}${link.peer === format(to) ? "" : ` (${link.peer})`}: ${inWords(stream.info)}`,
     );
-    return await talk(stream, io, report, { close, timeout });
+    const outcome = await talk(stream, io, report, { close, timeout });
+    await keepSession(stream, values["session-out"], report);
+    return outcome;
   } finally {
     clearTimeout(timer);
     io.interrupted.removeEventListener("abort", interrupt);
     if (link) await settle(link);
   }
+}
+
+async function keepSession(stream: TlsStream, path: string | undefined, report: Report): Promise<void> {
+  if (path === undefined) return;
+  const session = stream.getSession();
+  if (!session) {
+    report.tell("session", { kept: false }, "there is no session to keep");
+    return;
+  }
+  try {
+    // Whoever has it can go on in our name.
+    await writeFile(path, session, { mode: 0o600 });
+  } catch (error) {
+    throw new UsageError(`--session-out: ${(error as Error).message}`);
+  }
+  report.tell("session", { kept: true });
 }
 
 /** Where a relay is told whom to connect to: in place of {host} and {port}, or as parameters of these names. */

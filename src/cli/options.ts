@@ -45,7 +45,12 @@ const both = {
   "bio-pair-size": { type: "string", value: "BYTES", help: "room between OpenSSL and the transport" },
   close: { type: "string", value: "HOW", help: "what ends our side: half (default), shutdown, close, abort" },
   timeout: { type: "string", value: "SECONDS", help: "how long to wait for the peer; see docs/cli.md" },
-  trace: { type: "boolean", help: "tell what happens as it happens" },
+  keylog: {
+    type: "string",
+    value: "FILE",
+    help: "append the secrets of the connection, for Wireshark (NSS format)",
+  },
+  trace: { type: "boolean", help: "tell what happens as it happens, records and handshake messages too" },
   json: { type: "boolean", help: "one line of JSON for each event, and a last one for the outcome" },
   help: { type: "boolean", help: "say this" },
 } as const satisfies Record<string, Option>;
@@ -60,6 +65,8 @@ const tables = {
       help: "whom the certificate must be for, if it is neither",
     },
     ocsp: { type: "string", value: "HOW", help: "a stapled OCSP response: off (default), soft, require" },
+    "session-in": { type: "string", value: "FILE", help: "resume the session that --session-out has kept" },
+    "session-out": { type: "string", value: "FILE", help: "keep the newest session there, if there is one" },
     "no-verify": { type: "boolean", help: "accept any certificate from anybody" },
     via: { type: "string", value: "URL", help: "through a relay, ws:// or wss://, instead of TCP" },
     starttls: {

@@ -1,6 +1,8 @@
 /** What is told on standard error, for people or as JSON, and what an end comes to as an exit code. */
+import { Buffer } from "node:buffer";
 import {
   type CloseInfo,
+  type Statistics,
   TlsCertificateError,
   TlsError,
   type TlsEvent,
@@ -27,6 +29,8 @@ export interface Outcome {
   /** Bytes of application data. */
   sent?: number;
   received?: number;
+  /** What went over the transport. */
+  statistics?: Pick<Statistics, "sent" | "received">;
   /** Bytes that followed the peer's close_notify. */
   trailing?: number;
   /** How many there were, where there may be several. */
@@ -179,8 +183,12 @@ export function inWords(info: TlsInfo): string {
 }
 
 /** The same for programs. */
-export function infoFields({ peerCertificates, ...info }: TlsInfo): object {
-  return { ...info, peerCertificates: peerCertificates.map(certificateFields) };
+export function infoFields({ peerCertificates, ocspResponse, ...info }: TlsInfo): object {
+  return {
+    ...info,
+    ocspResponse: ocspResponse && Buffer.from(ocspResponse).toString("base64"),
+    peerCertificates: peerCertificates.map(certificateFields),
+  };
 }
 
 export function certificateFields(certificate: X509): object {

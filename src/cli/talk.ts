@@ -39,13 +39,16 @@ const aborted = new TlsError("closed", "aborted, as --close says");
 
 /** How it ended, whoever ended it. */
 export async function ending(stream: TlsStream): Promise<Outcome> {
-  try {
-    return { exitCode: 0, info: await stream.closed };
-  } catch (error) {
-    const info: CloseInfo | undefined = error instanceof TlsError ? error.outcome : undefined;
-    const code = error === aborted ? 0 : exitCode(error);
-    return { exitCode: code, ...(info && { info }), ...(code > 0 && { error }) };
-  }
+  let error: unknown;
+  const closed = await stream.closed.catch((reason) => {
+    error = reason;
+  });
+  const { sent, received } = stream.statistics;
+  const statistics = { sent, received };
+  if (closed) return { exitCode: 0, info: closed, statistics };
+  const info: CloseInfo | undefined = error instanceof TlsError ? error.outcome : undefined;
+  const code = error === aborted ? 0 : exitCode(error);
+  return { exitCode: code, ...(info && { info }), ...(code > 0 && { error }), statistics };
 }
 
 /**

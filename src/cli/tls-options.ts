@@ -1,4 +1,5 @@
 /** From the command line to the library's options. */
+import { appendFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type {
   ConnectionOptions,
@@ -33,7 +34,20 @@ export async function contextOptions(values: CommonValues, io: Io): Promise<Cont
     groups: values.groups,
     signatureAlgorithms: values.sigalgs,
     securityLevel: integer("seclevel", values.seclevel),
+    keylog: keylog(values.keylog),
   });
+}
+
+/** Each line is written at once: what comes after a crash is what matters most. */
+function keylog(path: string | undefined): ((line: string) => void) | undefined {
+  if (path === undefined) return undefined;
+  const append = (text: string) => appendFileSync(path, text, { mode: 0o600 });
+  try {
+    append("");
+  } catch (error) {
+    throw new UsageError(`--keylog: ${(error as Error).message}`);
+  }
+  return (line) => append(`${line}\n`);
 }
 
 type Shared = Pick<ServerIdentity, IdentityName | "verifyOptions">;
@@ -43,6 +57,7 @@ export function connectionOptions(values: CommonValues): ConnectionOptions {
   return defined({
     eofPolicy: choice("eof-policy", values["eof-policy"], ["strict", "record-boundary", "ignore"]),
     bioPairSize: integer("bio-pair-size", values["bio-pair-size"], 1),
+    trace: values.trace,
   });
 }
 

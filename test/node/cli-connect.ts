@@ -1,9 +1,12 @@
 /** `wassl connect`: against other TLS stacks, how it ends, and each of its options. */
 import { createHash } from "node:crypto";
-import { writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { createServer } from "node:tls";
 import QUnit from "qunit";
-import { env } from "../contract/env.ts";
+import { afterTest, env } from "../contract/env.ts";
 import { eventsOf, sleep, viaFault } from "../contract/helpers.ts";
 import { certFile, connectTo, Run, type RunOptions } from "../fakes/cli.ts";
 import { randomBytes } from "../fakes/random.ts";
@@ -43,8 +46,9 @@ QUnit.module("wassl connect", () => {
     assert.strictEqual(await run.ended, 0, run.text);
     assert.strictEqual(sha256(run.bytes), sha256(bytes));
     assert.strictEqual(most, 1, "one write at a time");
-    const { sent, received } = run.outcome;
+    const { sent, received, statistics } = run.outcome;
     assert.deepEqual([sent, received], [bytes.byteLength, bytes.byteLength]);
+    assert.true((statistics as { sent: { records: number } }).sent.records >= 3 * 64, "and what it took");
   });
 
   QUnit.test(
@@ -122,6 +126,27 @@ QUnit.module("wassl connect", () => {
     const closed = new Run(["connect", `127.0.0.1:${port === 1 ? 2 : 1}`]);
     assert.strictEqual(await closed.ended, 1);
     assert.true(/ECONNREFUSED/.test(closed.outcome.error!.message), closed.text);
+  });
+
+  QUnit.test("--timeout is for silence, not for all of a long answer", async (assert) => {
+    const { chains, keys } = env.certs;
+    const identity = { cert: chains.ecdsa, key: keys.ecdsa };
+    const server = createServer({ ...identity, allowHalfOpen: true }, (socket) => {
+      socket.resume().on("end", async () => {
+        for (let i = 0; i < 4; i++) {
+          await sleep(150);
+          socket.write("and ");
+        }
+        socket.end("so on");
+      });
+    });
+    server.listen(0, "127.0.0.1");
+    afterTest(() => server.close());
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const run = new Run(["connect", `localhost:${port}`, "--ca", certFile("ca"), "--timeout", "0.4"]);
+    assert.strictEqual(await run.ended, 0, run.text);
+    assert.strictEqual(run.out, "and and and and so on");
   });
 
   QUnit.test("the command line is wrong: it says what", async (assert) => {
@@ -229,9 +254,11 @@ QUnit.module("wassl connect", () => {
     const run = await connectTo("tls", ["--trace"], { words: true });
     assert.strictEqual(await run.ended, 0);
     assert.true(
-      /handshake-start\n.*handshake-done\n[\s\S]*alert sent warning close_notify/.test(run.text),
+      /handshake-start\n[\s\S]*handshake-done\n[\s\S]*alert sent warning close_notify/.test(run.text),
       run.text,
     );
+    assert.true(/record sent handshake/.test(run.text), run.text);
+    assert.true(/handshake received encrypted_extensions/.test(run.text), run.text);
     const without = await connectTo("tls", [], { words: true });
     assert.strictEqual(await without.ended, 0);
     assert.false(/handshake/.test(without.text), without.text);
@@ -380,6 +407,55 @@ QUnit.module("wassl connect: options", () => {
     assert.strictEqual(run.out, "olleh\n");
     const connected = await run.line("connected");
     assert.deepEqual(connected.peerCertificates, []);
+  });
+
+  for (const version of ["1.2", "1.3"]) {
+    QUnit.test(`--session-out, --session-in: TLS ${version}`, async (assert) => {
+      const file = join(process.cwd(), `cli-session-${version}`);
+      const peer = `tls?version=${version}`;
+      const first = await connectTo(peer, ["--session-out", file], { stdin: ["x"] });
+      assert.strictEqual(await first.ended, 0, first.text);
+      assert.false((await first.line("connected")).sessionReused);
+      assert.strictEqual(statSync(file).mode & 0o777, 0o600, "for us alone");
+      const second = await connectTo(peer, ["--session-in", file], { stdin: ["x"] });
+      assert.strictEqual(await second.ended, 0, second.text);
+      assert.true((await second.line("connected")).sessionReused, "resumed");
+      const third = await connectTo(peer, [], { stdin: ["x"] });
+      assert.strictEqual(await third.ended, 0, third.text);
+      assert.false((await third.line("connected")).sessionReused, "not by itself");
+    });
+  }
+
+  QUnit.test("--session-out without a session; --session-in without one either", async (assert) => {
+    const file = join(process.cwd(), "cli-no-session");
+    const none = await connectTo("openssl?arg=-num_tickets&arg=0", ["--session-out", file]);
+    assert.strictEqual(await none.ended, 0, none.text);
+    assert.strictEqual((await none.line("session")).kept, false);
+    assert.false(existsSync(file));
+    for (const args of [
+      ["--session-in", certFile("ca")],
+      ["--session-in", file],
+      ["--session-out", "/no/such/folder/x", "--max", "1.2"],
+    ]) {
+      const wrong = await connectTo("tls", args, { stdin: ["x"] });
+      assert.strictEqual(await wrong.ended, 2, wrong.text);
+    }
+  });
+
+  QUnit.test("--keylog: what the server logs too, appended", async (assert) => {
+    const file = join(process.cwd(), "cli-keylog");
+    for (const version of ["1.2", "1.3"]) {
+      const peer = `openssl?keylog=1&version=${version}&id=cli-keylog`;
+      const run = await connectTo(peer, ["--keylog", file], { stdin: ["x\n"] });
+      assert.strictEqual(await run.ended, 0, run.text);
+      const line = version === "1.2" ? /^keylog CLIENT_RANDOM/ : /^keylog CLIENT_TRAFFIC_SECRET_0/;
+      const theirs = (await eventsOf(peer, line)).find((each) => line.test(each));
+      assert.true(readFileSync(file, "utf8").includes(`${theirs?.slice(7)}\n`), theirs);
+    }
+    assert.true(/^CLIENT_RANDOM/.test(readFileSync(file, "utf8")), "the first one is still there");
+    assert.strictEqual(statSync(file).mode & 0o777, 0o600, "for us alone");
+    const wrong = await connectTo("tls", ["--keylog", "/no/such/folder/x"]);
+    assert.strictEqual(await wrong.ended, 2, wrong.text);
   });
 
   QUnit.test("--eof-policy", async (assert) => {

@@ -4,9 +4,12 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { chmodSync, mkdirSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
+import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
+import { createServer } from "node:tls";
 import QUnit from "qunit";
 import { afterTest, env } from "../contract/env.ts";
+import { sleep } from "../contract/helpers.ts";
 import { certFile, cliFolder } from "../fakes/cli.ts";
 import { randomBytes } from "../fakes/random.ts";
 
@@ -109,6 +112,42 @@ QUnit.module("wassl as a program", () => {
       assert.strictEqual(await run.ended, 0, run.text);
       assert.strictEqual(String(Buffer.concat(run.out)), "hello\n", program);
     }
+  });
+
+  QUnit.test("it stays until the peer has all that it was sent", async (assert) => {
+    const { chains, keys } = env.certs;
+    const size = 300_000;
+    let got = 0;
+    let closed: unknown;
+    const server = createServer({ cert: chains.ecdsa, key: keys.ecdsa }, (socket) => {
+      socket.once("data", async () => {
+        socket.pause();
+        // It says something to somebody who has closed by then. The kernel would have answered for a program that is gone.
+        await sleep(300);
+        socket.write("late");
+        await sleep(100);
+        socket.resume();
+      });
+      socket.on("data", (chunk: Buffer) => {
+        got += chunk.length;
+      });
+      socket.on("error", (error) => {
+        closed = error;
+      });
+      socket.on("end", () => {
+        closed = "end";
+      });
+    });
+    server.listen(0, "127.0.0.1");
+    afterTest(() => server.close());
+    await once(server, "listening");
+    const at = `localhost:${(server.address() as AddressInfo).port}`;
+    const run = start("Node.js", ["connect", at, "--ca", certFile("ca"), "--close", "close"]);
+    run.child.stdin.end(new Uint8Array(size));
+    assert.strictEqual(await run.ended, 0, run.text);
+    for (let i = 0; i < 100 && closed === undefined; i++) await sleep(20);
+    assert.strictEqual(closed, "end");
+    assert.strictEqual(got, size);
   });
 
   QUnit.test("a reader that has enough ends it", async (assert) => {

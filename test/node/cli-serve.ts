@@ -1,8 +1,10 @@
 /** `wassl serve`: to the clients of the world, how it ends, and each of its options. */
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { get } from "node:https";
 import { connect as netConnect } from "node:net";
+import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { promisify } from "node:util";
 import QUnit from "qunit";
@@ -275,6 +277,22 @@ QUnit.module("wassl serve", () => {
       assert.strictEqual(tls.getPeerX509Certificate()?.publicKey.asymmetricKeyType, type, sigalgs);
       tls.destroy();
     }
+  });
+
+  QUnit.test("--keylog, of a server", async (assert) => {
+    const file = join(process.cwd(), "cli-serve-keylog");
+    const { port } = await serveWith(["--echo", "--keylog", file]);
+    const client = new Run([
+      "connect",
+      `localhost:${port}`,
+      "--ca",
+      certFile("ca"),
+      "--keylog",
+      `${file}-client`,
+    ]);
+    assert.strictEqual(await client.ended, 0, client.text);
+    const lines = (path: string) => readFileSync(path, "utf8").trim().split("\n").sort();
+    assert.deepEqual(lines(file), lines(`${file}-client`));
   });
 
   QUnit.test("--no-tickets", async (assert) => {

@@ -93,6 +93,11 @@ export interface TlsInfo {
   readonly verified: boolean;
   /** The handshake was short, by a session of an earlier connection: `peerCertificates` are that one's. */
   readonly sessionReused: boolean;
+  /**
+   * What became of early data: "none" = none was sent; "accepted"; "rejected" = as if it had never been sent, and to be sent
+   * again if it still fits what was agreed on.
+   */
+  readonly earlyData: "none" | "accepted" | "rejected";
   /** The OCSP response (DER) that the server stapled to its certificate. */
   readonly ocspResponse: Uint8Array | undefined;
 }
@@ -142,6 +147,9 @@ function versionNumber(version: TlsVersion): number {
   throw new TlsError("invalid-argument", `there is no version "${version}": it is "TLSv1.2" or "TLSv1.3"`);
 }
 
+/** By `SSL_EARLY_DATA_*`. */
+const EARLY_DATA = ["none", "rejected", "accepted"] as const;
+
 /** `verifies`: the peer's certificate was checked if it showed one. */
 export function infoOf(ssl: Ssl, verifies: boolean): TlsInfo {
   const peerCertificates = ssl.getPeerCertificates();
@@ -156,6 +164,7 @@ export function infoOf(ssl: Ssl, verifies: boolean): TlsInfo {
     // X509_V_OK is also what an unchecked or absent certificate gives.
     verified: verifies && peerCertificates.length > 0 && ssl.getVerifyResult() === 0,
     sessionReused: ssl.sessionReused(),
+    earlyData: EARLY_DATA[ssl.getEarlyDataStatus()] ?? "none",
     ocspResponse: ssl.getOcspResponse(),
   };
 }

@@ -128,6 +128,12 @@ export interface ServerIdentity extends Identity, Verification {
    * where it would have been asked for more.
    */
   sessionIdContext?: Uint8Array | string;
+  /**
+   * How much early data (0-RTT) a session allows, in bytes; 0, the default, is none. See `onEarlyData` of `acceptTls` for
+   * what it costs. With it, sessions are kept in this context's memory, each for one use, so that no recorded flight is taken
+   * twice; `ticketKeys` count for TLS 1.2 only then.
+   */
+  maxEarlyData?: number;
   /** For how long sessions and tickets are good, in whole seconds, 1 at least, a week at most. Default 7,200. */
   sessionTimeout?: number;
 }
@@ -201,6 +207,10 @@ export function configureServer(ctx: SslContext, options: ServerIdentity, keys: 
     throw new TlsError("invalid-argument", `sessionTimeout must be whole seconds, 1 to ${LONGEST_SESSION}`);
   }
   ctx.setSessionTimeout(sessionTimeout);
+  if (options.maxEarlyData !== undefined) {
+    ctx.setMaxEarlyData(options.maxEarlyData);
+    ctx.setRecvMaxEarlyData(options.maxEarlyData);
+  }
   if (tickets === 0) ctx.setOptions(SSL_OP_NO_TICKET);
 }
 

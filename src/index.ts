@@ -14,6 +14,7 @@ export type {
   TlsOptions,
   TlsVersion,
 } from "./configure.js";
+export type { OnEarlyData } from "./early-data.js";
 export {
   type Alert,
   type CloseInfo,
@@ -57,6 +58,7 @@ export {
   acceptTls,
   type ClientOptions,
   type CommonOptions,
+  type EarlyDataOptions,
   type ServerOptions,
   startTls,
 } from "./start-tls.js";

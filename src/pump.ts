@@ -38,6 +38,7 @@
  * and the one being sent). The wire is asked for a chunk only while somebody wants to read and #in is used up.
  */
 
+import { type Early, EarlyRead, EarlyWrite, type OnEarlyData } from "./early-data.js";
 import { type Alert, TlsError, TlsTruncationError, type TruncationPoint } from "./errors.js";
 import { type EofPolicy, explain, passesAsEnd, transportError } from "./failure.js";
 import type { BioPair } from "./openssl/bio-pair.js";
@@ -95,6 +96,11 @@ export interface PumpOptions {
   onEvent?: ((event: TlsEvent) => void) | undefined;
   /** Told the lines of the key log. */
   keylog?: ((line: string) => void) | undefined;
+  /**
+   * A server's: told what a client sends ahead of the handshake's end, piece by piece. `reply` writes to it as early, and
+   * answers false when it is too late for that.
+   */
+  onEarlyData?: OnEarlyData | undefined;
   /** Told that OpenSSL has new sessions, from within a turn. */
   onNewSession?: (() => void) | undefined;
   /**
@@ -179,6 +185,8 @@ export class Pump {
 
   // Wishes
   #handshake: Deferred | undefined;
+  /** What goes before the handshake is done, if anything may. */
+  #early: Early | undefined;
   #write: PendingWrite | undefined;
   #closeNotify: Deferred | undefined;
   #readers: Deferred[] = [];
@@ -230,9 +238,13 @@ export class Pump {
 
   // ---- wishes
 
-  handshake(): Promise<void> {
+  /** With `earlyData` only for a client with a session that allows it. */
+  handshake(earlyData?: Uint8Array): Promise<void> {
     const done = deferred();
     this.#handshake = done;
+    const { onEarlyData } = this.#options;
+    if (earlyData) this.#early = new EarlyWrite(this.#ssl, earlyData);
+    else if (onEarlyData) this.#early = new EarlyRead(this.#ssl, onEarlyData, () => this.#turn());
     this.emit({ type: "handshake-start" });
     this.#turn();
     return done.promise;
@@ -372,8 +384,16 @@ export class Pump {
   get statistics(): Statistics {
     const ask = (what: () => number) => (this.#released ? 0 : what());
     return {
-      sent: { bytes: this.#accepted, records: this.#sentEdges.records, data: this.#dataWritten },
-      received: { bytes: this.#received, records: this.#edges.records, data: this.#dataRead },
+      sent: {
+        bytes: this.#accepted,
+        records: this.#sentEdges.records,
+        data: this.#dataWritten + (this.#early?.written ?? 0),
+      },
+      received: {
+        bytes: this.#received,
+        records: this.#edges.records,
+        data: this.#dataRead + (this.#early?.read ?? 0),
+      },
       waiting: {
         toTransport: ask(() => this.#everything - this.#accepted),
         fromTransport: ask(() => this.#pair.wpending() + (this.#in ? this.#in.length - this.#inOffset : 0)),
@@ -397,6 +417,7 @@ export class Pump {
   release(reason: unknown): void {
     if (this.#released) return;
     this.#released = { reason };
+    this.#early?.stop();
     clearTimeout(this.#lastWords);
     this.#rejectAll(reason, true);
     this.#in = this.#out = undefined;
@@ -419,6 +440,8 @@ export class Pump {
         moved = this.#feed();
         if (this.#step()) moved = true;
         if (this.#drain()) moved = true;
+        // A step that waited for an answer found a full pair, and has made room only now.
+        if (!moved && this.#feed()) moved = true;
         // Last, so that what one turn produced leaves as one batch.
         if (!moved && this.#startSending()) moved = true;
       } while (moved && !this.#released);
@@ -452,6 +475,10 @@ export class Pump {
   }
 
   #stepHandshake(): boolean {
+    if (this.#early && !this.#early.over) {
+      const early = this.#early.step();
+      return early > 0 || (early < 0 && this.#lacks(early, () => this.#fail(early)));
+    }
     const r = this.#ssl.tryHandshake();
     if (r === 1) {
       this.#open = true;
@@ -708,6 +735,7 @@ export class Pump {
   #failWith(error: TlsError): void {
     if (this.#failure || this.#released) return;
     this.#failure = error;
+    this.#early?.stop();
     clearTimeout(this.#lastWords);
     this.#rejectAll(error, false);
     // Not from within a turn, see emit.

@@ -22,6 +22,15 @@ export interface ResumptionOptions {
    * believe, who we are, and what we offer. By default in memory, for as long as the program runs; `false` = nowhere.
    */
   sessionStore?: SessionStore | false;
+  /**
+   * Sent along with the first message, before the handshake is done, if the session that is offered allows as much (0-RTT,
+   * RFC 8446 §2.3), and not if `verify` is to be asked. `info.earlyData` tells what became of it: unless that is "accepted", it
+   * was not seen, and is to be sent as usual.
+   *
+   * What it costs: it can be recorded and sent to the server again, and it is readable for whoever gets the session later.
+   * So send only what may be done twice: a GET, and no transfer of money (RFC 8446 §8, RFC 8470).
+   */
+  earlyData?: Uint8Array;
   /** Only connections with the same share sessions: the server's port, say, or for whom we connect. Default "". */
   sessionPartition?: string;
 }
@@ -40,6 +49,8 @@ export interface ResumptionParts {
   key: string;
   /** The peer's certificate is checked. */
   verifies: boolean;
+  /** What is offered. */
+  alpnProtocols: readonly string[];
   options: ResumptionOptions;
   /** What went wrong with the store. */
   onError(error: unknown): void;
@@ -50,7 +61,7 @@ export class Resumption {
   readonly #store: SessionStore | undefined;
   /** As they were kept last, newest last. */
   #latest: Uint8Array | undefined;
-  #offered: { bytes: Uint8Array; version: number } | undefined;
+  #offered: { bytes: Uint8Array; version: number; earlyData: boolean } | undefined;
   /** The connection is accepted: what came and comes may be kept. */
   #open = false;
   #waiting: Kept[] = [];
@@ -59,7 +70,10 @@ export class Resumption {
 
   constructor(parts: ResumptionParts) {
     this.#parts = parts;
-    const { session, sessionStore = defaultStore, sessionPartition } = parts.options;
+    const { session, sessionStore = defaultStore, sessionPartition, earlyData } = parts.options;
+    if (earlyData !== undefined && !(earlyData instanceof Uint8Array && earlyData.length > 0)) {
+      throw new TlsError("invalid-argument", "earlyData must be a Uint8Array with something in it");
+    }
     if (session !== undefined && !(session instanceof Uint8Array)) {
       throw new TlsError("invalid-argument", "session must be a Uint8Array, as getSession() gives it");
     }
@@ -76,6 +90,11 @@ export class Resumption {
   /** The newest session, serialised. */
   get latest(): Uint8Array | undefined {
     return this.#latest?.slice();
+  }
+
+  /** What may be sent early, once a session was found. */
+  get earlyData(): Uint8Array | undefined {
+    return this.#offered?.earlyData ? this.#parts.options.earlyData : undefined;
   }
 
   /** Before the handshake: looks for a session, and offers it. */
@@ -108,11 +127,23 @@ export class Resumption {
       if (expiry(session) <= Date.now() || !session.isResumable()) return false;
       if (verifies && ssl.verifySession(session) !== X509_V_OK) return false;
       ssl.setSession(session);
-      this.#offered = { bytes, version: session.getProtocolVersion() };
+      const version = session.getProtocolVersion();
+      this.#offered = { bytes, version, earlyData: this.#allowsEarlyData(session) };
       return true;
     } finally {
       session.free();
     }
+  }
+
+  /** OpenSSL fails where name or protocol are not those of the session. */
+  #allowsEarlyData(session: SslSession): boolean {
+    const { ssl, alpnProtocols, options } = this.#parts;
+    const [hostname, alpn] = [session.getHostname(), session.getAlpnSelected()];
+    return (
+      (options.earlyData?.length ?? Infinity) <= session.getMaxEarlyData() &&
+      (hostname === undefined || hostname === ssl.getServerName()) &&
+      (alpn === undefined || alpnProtocols.includes(alpn))
+    );
   }
 
   /** OpenSSL has new sessions. Calls nobody, so that it can be called from within a turn of the pump. */

@@ -1,5 +1,6 @@
 import { Answers } from "./answers.js";
 import { infoOf, type TlsOptions } from "./configure.js";
+import type { OnEarlyData } from "./early-data.js";
 import { TlsError } from "./errors.js";
 import type { ClientIdentity, Peer } from "./identity.js";
 import { OpenSsl } from "./openssl/openssl.js";
@@ -31,7 +32,26 @@ export interface CommonOptions extends TlsOptions {
 
 export interface ClientOptions extends CommonOptions, ClientIdentity, ResumptionOptions {}
 
-export interface ServerOptions extends CommonOptions, Omit<ServerContextOptions, "openssl"> {}
+export interface ServerOptions
+  extends CommonOptions,
+    Omit<ServerContextOptions, "openssl">,
+    EarlyDataOptions {}
+
+export interface EarlyDataOptions {
+  /**
+   * Takes early data (0-RTT, RFC 8446 §2.3): told piece by piece what the client sends along with its first message, before
+   * the handshake is done. Without it early data is rejected, which costs the client nothing but the time. Needs a `context`
+   * with `maxEarlyData`.
+   *
+   * What it costs: nobody has proven yet that the client is there. Who has recorded its first flight can send it again;
+   * `context` takes each session once, but a second server of the same name, or the client itself after a lost answer, may
+   * bring the same request once more. And it is readable for whoever gets the session later (no forward secrecy). So take only
+   * what may be done twice, and by anybody who once could: a GET, and no transfer of money (RFC 8446 §8, RFC 8470).
+   *
+   * `reply` writes to the client as early; false means that it is too late for that: write to the stream.
+   */
+  onEarlyData?: OnEarlyData;
+}
 
 const DEFAULT_HANDSHAKE_TIMEOUT = 30_000;
 
@@ -66,7 +86,7 @@ async function establish(
   role: "client" | "server",
   openssl: OpenSsl,
   transport: Transport,
-  options: CommonOptions & ResumptionOptions,
+  options: CommonOptions & ResumptionOptions & EarlyDataOptions,
   peer?: Peer,
 ): Promise<TlsStream> {
   const { signal, handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT } = options;
@@ -85,6 +105,7 @@ async function establish(
         ssl: connection.ssl,
         key: context.sessionKey(peer!, options.sessionPartition ?? ""),
         verifies: context.verifies,
+        alpnProtocols: context.alpnProtocols,
         options,
         onError: (error) => pump.emit({ type: "session-store-error", error }),
       });
@@ -113,6 +134,7 @@ async function establish(
     onEvent: options.onEvent,
     keylog: context.keylog,
     onNewSession: () => resumption?.collect(),
+    onEarlyData: options.onEarlyData,
     answer: answers.answer,
     onFailure: (error) => stream?.failed(error),
   });
@@ -140,7 +162,8 @@ async function establish(
         );
   try {
     if (resumption) await Promise.race([resumption.find(), stopped]);
-    await pump.handshake();
+    // What is early is sent before verify could be asked.
+    await pump.handshake(context.verification.verify ? undefined : resumption?.earlyData);
     await Promise.race([answers.afterHandshake(), stopped]);
     const info = infoOf(ssl, answers.context.verifies);
     resumption?.opened(info.verified);

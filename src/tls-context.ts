@@ -60,6 +60,8 @@ export class TlsContext implements Disposable {
   readonly selectContext: ServerContextOptions["selectContext"];
   /** @internal */
   readonly keylog: ContextOptions["keylog"];
+  /** @internal */
+  readonly alpnProtocols: readonly string[];
   readonly #options: object;
   #settings: string | undefined;
 
@@ -79,6 +81,7 @@ export class TlsContext implements Disposable {
     this.verification = { ...(verify && { verify, unsafelyLetVerifyOverride }) } as Verification;
     this.selectContext = selectContext;
     this.keylog = options.keylog;
+    this.alpnProtocols = [...(options.alpnProtocols ?? [])];
     this.#options = options;
     this.verifies =
       role === "client" ? !options.unsafelyDisableVerification : (options.clientAuth ?? "none") !== "none";
@@ -192,6 +195,7 @@ const OF_A_CONTEXT: Record<OfAContext, true> = {
   ticketKeys: true,
   sessionIdContext: true,
   sessionTimeout: true,
+  maxEarlyData: true,
   selectContext: true,
 };
 

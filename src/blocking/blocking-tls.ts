@@ -168,6 +168,7 @@ export class BlockingTls implements Disposable {
           ssl: parts.ssl,
           key: "",
           verifies: context.verifies,
+          alpnProtocols: context.alpnProtocols,
           // Stores may answer by promise, and nobody could wait for that here.
           options: { sessionStore: false, ...(session && { session }) },
           onError() {},

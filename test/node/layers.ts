@@ -13,8 +13,10 @@ const allowed: Record<string, readonly string[]> = {
   "binding/": ["binding/", "errors.ts"],
   "openssl/": ["openssl/", "binding/", "errors.ts"],
   "failure.ts": ["errors.ts", "record-edges.ts", "openssl/ssl.ts", "openssl/constants.ts"],
+  "early-data.ts": ["openssl/ssl.ts"],
   "pump.ts": [
     "errors.ts",
+    "early-data.ts",
     "record-edges.ts",
     "failure.ts",
     "openssl/bio-pair.ts",
@@ -54,6 +56,7 @@ const allowed: Record<string, readonly string[]> = {
   ],
   "start-tls.ts": [
     "errors.ts",
+    "early-data.ts",
     "configure.ts",
     "identity.ts",
     "tls-context.ts",

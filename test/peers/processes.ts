@@ -62,6 +62,7 @@ export async function startOpenssl(context: PeerContext, parameters: URLSearchPa
 
 /**
  *     s_client?version=1.2|1.3&arg=…&log=REGEXP     is the TLS client of whoever connects
+ *     s_client?early=TEXT&…                         sends that as early data
  *     s_client?session=NAME&…                       keeps its session in a file, and resumes from there
  *
  * It sends what comes from us back to nobody; it logs alerts, and what matches `log`, as `openssl` does.
@@ -70,6 +71,9 @@ export async function startOpensslClient(context: PeerContext, parameters: URLSe
   const events: string[] = [];
   const version = parameters.get("version");
   const session = parameters.get("session");
+  const early = parameters.get("early");
+  const earlyFile = join(context.folder, `s_client-${session}.early`);
+  if (early) writeFileSync(earlyFile, early);
   const file = session && join(context.folder, `s_client-${session}.pem`);
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (ours) => {
     // It can only connect by itself, so it does to a port of its own, and the two are joined.
@@ -85,6 +89,7 @@ export async function startOpensslClient(context: PeerContext, parameters: URLSe
         ...["-CAfile", context.certs.caFile, "-verify_return_error"],
         ...(version ? [`-tls${version.replace(".", "_")}`] : []),
         ...(file ? ["-sess_out", file, ...(existsSync(file) ? ["-sess_in", file] : [])] : []),
+        ...(early && file && existsSync(file) ? ["-early_data", earlyFile] : []),
         ...parameters.getAll("arg"),
       ]);
       receivedAlerts(child, /^<<< .*Alert.*(?:warning|fatal) (\w+)/, events);

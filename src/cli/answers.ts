@@ -5,8 +5,10 @@ import { infoFields } from "./report.js";
 export const answers = { www, echo, rev };
 export type Answer = keyof typeof answers;
 
+type Served = Pick<TlsStream, "readable" | "writable" | "info">;
+
 /** Sends back what comes. */
-async function echo({ readable, writable }: TlsStream): Promise<void> {
+async function echo({ readable, writable }: Served): Promise<void> {
   await readable.pipeTo(writable, { preventClose: true });
 }
 
@@ -15,7 +17,7 @@ const LINE = 16_384;
 const LF = 10;
 
 /** Sends back every line with its bytes reversed, as `openssl s_server -rev` does. */
-async function rev({ readable, writable }: TlsStream): Promise<void> {
+async function rev({ readable, writable }: Served): Promise<void> {
   const writer = writable.getWriter();
   const reader = readable.getReader();
   let line: number[] = [];
@@ -40,7 +42,7 @@ async function rev({ readable, writable }: TlsStream): Promise<void> {
 const HEAD = 65_536;
 
 /** Answers one HTTP request with a page that tells of the connection. */
-async function www(stream: TlsStream): Promise<void> {
+async function www(stream: Served): Promise<void> {
   const head = await requestHead(stream.readable);
   if (head === undefined) return;
   const [, method, path] = head.match(/^([A-Z]+) (\S+) HTTP\/1\.[01]\r?\n/) ?? [];
@@ -78,7 +80,7 @@ function page(status: string, content: string, header = ""): { head: string; bod
   return { head, body };
 }
 
-function table({ info }: TlsStream, path: string): string {
+function table({ info }: Served, path: string): string {
   const { peerCertificates, ...fields } = infoFields(info) as Record<string, unknown>;
   const [leaf] = peerCertificates as object[];
   const rows = Object.entries({ path, ...fields, ...(leaf && { certificate: leaf }) });

@@ -28,6 +28,7 @@ export async function connect(
   const starttls = choice("starttls", values.starttls, protocols);
   const name = values.servername ?? to.host;
   const via = values.via === undefined ? undefined : relayUrl(values.via, to);
+  const earlyData = await earlyDataOf(values);
   report.trace = values.trace ?? false;
   const control = new AbortController();
   const options: ClientOptions = {
@@ -36,6 +37,7 @@ export async function connect(
     ...defined({
       ocsp: choice("ocsp", values.ocsp, ["off", "soft", "require"]),
       session: await fileOf("session-in", values["session-in"]),
+      earlyData,
     }),
     sessionStore: false,
     caCerts: await trustAnchors(values.ca),
@@ -71,7 +73,7 @@ export async function connect(
       { host: to.host, port: to.port, ...infoFields(stream.info) },
       `${format(to)}${link.peer === format(to) ? "" : ` (${link.peer})`}: ${inWords(stream.info)}`,
     );
-    const outcome = await talk(stream, io, report, { close, timeout });
+    const outcome = await talk(stream, io, report, { close, timeout, earlyData });
     await keepSession(stream, values["session-out"], report);
     return outcome;
   } finally {
@@ -79,6 +81,15 @@ export async function connect(
     io.interrupted.removeEventListener("abort", interrupt);
     if (link) await settle(link);
   }
+}
+
+async function earlyDataOf(values: Values<"connect">): Promise<Uint8Array | undefined> {
+  const bytes = await fileOf("early-data", values["early-data"]);
+  if (bytes && values["session-in"] === undefined) {
+    throw new UsageError("--early-data needs --session-in: it goes with a session that is resumed");
+  }
+  if (bytes?.length === 0) throw new UsageError("--early-data: the file is empty");
+  return bytes;
 }
 
 async function keepSession(stream: TlsStream, path: string | undefined, report: Report): Promise<void> {

@@ -67,6 +67,11 @@ const tables = {
     ocsp: { type: "string", value: "HOW", help: "a stapled OCSP response: off (default), soft, require" },
     "session-in": { type: "string", value: "FILE", help: "resume the session that --session-out has kept" },
     "session-out": { type: "string", value: "FILE", help: "keep the newest session there, if there is one" },
+    "early-data": {
+      type: "string",
+      value: "FILE",
+      help: "send it first, ahead of the handshake's end (0-RTT); can be replayed",
+    },
     "no-verify": { type: "boolean", help: "accept any certificate from anybody" },
     via: { type: "string", value: "URL", help: "through a relay, ws:// or wss://, instead of TCP" },
     starttls: {
@@ -86,6 +91,11 @@ const tables = {
     ca: { ...both.ca, help: "trust anchors for certificates of clients, PEM or DER" },
     "client-auth": { type: "string", value: "HOW", help: "certificates of clients: none, request, require" },
     ocsp: { type: "string", value: "FILE", help: "an OCSP response for our certificate, to be stapled; DER" },
+    "early-data": {
+      type: "string",
+      value: "BYTES",
+      help: "take that much ahead of the handshake's end (0-RTT); can be replayed",
+    },
     "no-tickets": { type: "boolean", help: "no tickets for later connections" },
     www: { type: "boolean", help: "answer HTTP GET with a page that tells of the connection" },
     echo: { type: "boolean", help: "send back what comes" },

@@ -172,12 +172,14 @@ function errorFields(error: unknown): object {
 
 /** What was settled, for people. */
 export function inWords(info: TlsInfo): string {
-  const { protocol, cipher, group, alpnProtocol, sessionReused, peerCertificates, verified } = info;
+  const { protocol, cipher, group, alpnProtocol, sessionReused, earlyData, peerCertificates, verified } =
+    info;
   const [leaf] = peerCertificates;
   const words = [protocol, cipher];
   if (group) words.push(group);
   if (alpnProtocol !== undefined) words.push(`ALPN ${JSON.stringify(alpnProtocol)}`);
   if (sessionReused) words.push("resumed");
+  if (earlyData !== "none") words.push(`early data ${earlyData}`);
   if (leaf) words.push(`certificate of ${leaf.subject} ${verified ? "verified" : "NOT VERIFIED"}`);
   return words.join(", ");
 }

@@ -33,6 +33,11 @@ export async function serve(
   if (values.naccept !== undefined && answer === undefined) {
     throw new UsageError("--naccept needs --www, --echo or --rev: without them there is one connection");
   }
+  const maxEarlyData = integer("early-data", values["early-data"], 1);
+  if (maxEarlyData !== undefined && (answer === undefined || values["no-tickets"])) {
+    const why = answer === undefined ? "needs --www, --echo or --rev" : "and --no-tickets do not go together";
+    throw new UsageError(`--early-data ${why}: it comes with a session of an earlier connection`);
+  }
   const most = answer === undefined ? 1 : (integer("naccept", values.naccept, 1) ?? Number.POSITIVE_INFINITY);
   const close = choice("close", values.close, closings) ?? "half";
   const timeout = duration("timeout", values.timeout);
@@ -50,6 +55,7 @@ export async function serve(
       clientAuth: choice("client-auth", values["client-auth"], ["none", "request", "require"]),
       ocspResponse: await fileOf("ocsp", values.ocsp),
       tickets: values["no-tickets"] ? 0 : undefined,
+      maxEarlyData,
     }),
   });
   const options: ServerOptions = {
@@ -67,12 +73,15 @@ export async function serve(
     report.tell("accepted", { ...fields, peer: link.peer });
     try {
       const onEvent = report.listener(fields.connection);
-      const stream = await acceptTls(link.transport, { ...options, onEvent });
+      const early: Uint8Array[] = [];
+      const onEarlyData = (data: Uint8Array) => void early.push(data);
+      const takesEarly = maxEarlyData === undefined ? {} : { onEarlyData };
+      const stream = await acceptTls(link.transport, { ...options, ...takesEarly, onEvent });
       const words = `${prefix}${link.peer}: ${inWords(stream.info)}`;
       report.tell("connected", { ...fields, ...infoFields(stream.info) }, words);
       return answer === undefined
         ? await talk(stream, io, report, { close, timeout })
-        : await respond(stream, answer, { close, timeout });
+        : await respond(stream, early, answer, { close, timeout });
     } catch (error) {
       return { exitCode: exitCode(error), error };
     } finally {
@@ -115,13 +124,37 @@ export async function serve(
   return { exitCode: io.interrupted.aborted ? 0 : first.exitCode, connections: accepted };
 }
 
-async function respond(stream: TlsStream, answer: Answer, { close, timeout }: TalkOptions): Promise<Outcome> {
+async function respond(
+  stream: TlsStream,
+  early: Uint8Array[],
+  answer: Answer,
+  { close, timeout }: TalkOptions,
+): Promise<Outcome> {
   try {
-    await answers[answer](stream);
+    const { info, writable } = stream;
+    await answers[answer]({ info, writable, readable: after(early, stream.readable) });
     // There is nothing that the client could still say: half closed is as good as closed.
     await end(stream, { close: close === "half" ? "shutdown" : close, timeout });
   } catch {
     // It is told by how the stream ended.
   }
   return await ending(stream);
+}
+
+/** What came early, and then the rest. */
+function after(early: Uint8Array[], readable: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+  if (early.length === 0) return readable;
+  const reader = readable.getReader();
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        const { done, value } =
+          early.length > 0 ? { done: false, value: early.shift() } : await reader.read();
+        if (done) controller.close();
+        else controller.enqueue(value!);
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
 }

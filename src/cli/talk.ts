@@ -10,6 +10,8 @@ export interface TalkOptions {
   close: Closing;
   /** How long to wait for the peer once we have ended, in milliseconds. */
   timeout: number | undefined;
+  /** What comes ahead of standard input; the server has it by now if it accepted it early. */
+  earlyData?: Uint8Array | undefined;
 }
 
 /** Ends our side. Returns the count of bytes that followed the peer's close_notify, where that is to be known. */
@@ -61,7 +63,9 @@ export async function talk(
   report: Report,
   options: TalkOptions,
 ): Promise<Outcome> {
-  let sent = 0;
+  const { earlyData } = options;
+  const accepted = stream.info.earlyData === "accepted";
+  let sent = accepted ? (earlyData?.byteLength ?? 0) : 0;
   let received = 0;
   let trailing = 0;
   /** Standard input or output have failed. */
@@ -109,6 +113,10 @@ export async function talk(
 
   const send = async () => {
     const writer = stream.writable.getWriter();
+    if (earlyData && !accepted) {
+      await writer.write(earlyData);
+      sent += earlyData.byteLength;
+    }
     const input = io.stdin[Symbol.asyncIterator]();
     while (!over) {
       let next: IteratorResult<Uint8Array> | undefined;

@@ -25,6 +25,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { type BuildOptions, build, type Plugin } from "esbuild";
 import { chromium } from "playwright-core";
+import { installPackage } from "./pack.ts";
 import { makeCerts } from "./peers/certs.ts";
 import { makeChains } from "./peers/chains.ts";
 import { Peers } from "./peers/index.ts";
@@ -83,7 +84,7 @@ async function main(): Promise<void> {
     intermediateFile: _intermediateFile,
     ...publicCerts
   } = certs;
-  installPackage();
+  installPackage(folder);
   const wanted = runtimes.filter((name) => options.runtime.includes(name));
   const web = join(folder, "web");
   const programs = wanted.flatMap((name) => suitesOf[name].map((suite) => ({ name, suite })));
@@ -133,31 +134,6 @@ async function inLanes(jobs: (() => Promise<void>)[]): Promise<void> {
     for (let job = jobs.shift(); job; job = jobs.shift()) await job();
   };
   await Promise.all([lane(), lane(), lane()]);
-}
-
-/**
- * Unpacks what `npm pack` makes, as npm would, into the node_modules of a folder outside of the checkout. Its
- * one dependency is copied from ours, which the lock file pins.
- */
-function installPackage(): void {
-  const packed = execFileSync("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", folder], {
-    cwd: repository,
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  const [{ filename }] = JSON.parse(packed) as [{ filename: string }];
-  const modules = join(folder, "node_modules");
-  mkdirSync(join(modules, "wassl"), { recursive: true });
-  execFileSync("tar", ["-xzf", join(folder, filename), "-C", join(modules, "wassl"), "--strip-components=1"]);
-  const manifest = JSON.parse(readFileSync(join(modules, "wassl", "package.json"), "utf8")) as {
-    dependencies?: Record<string, string>;
-  };
-  for (const dependency of Object.keys(manifest.dependencies ?? {})) {
-    cpSync(join(repository, "node_modules", dependency), join(modules, dependency), { recursive: true });
-  }
-  // Deno resolves only what is listed.
-  const project = { type: "module", private: true, dependencies: { wassl: "*" } };
-  writeFileSync(join(folder, "package.json"), JSON.stringify(project));
 }
 
 /** All of test/contract or test/node in one file, and each worker in one. */

@@ -1,0 +1,174 @@
+/** The rows of `rows.ts`, measured in turns. */
+import { libraries } from "./library.ts";
+import { End } from "./process.ts";
+import { type Row, rows } from "./rows.ts";
+import type { Certs } from "./setup.ts";
+import type { Cell, Result } from "./table.ts";
+
+export interface Plan {
+  /** Where the programs are. */
+  readonly folder: string;
+  readonly certs: Certs;
+  readonly rows: readonly Row[];
+  /** `native` is among them anyway. */
+  readonly libraries: readonly string[];
+  readonly rounds: number;
+  /** Of CPU time, that a measurement should take, in seconds. */
+  readonly target: number;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly say: (text: string) => void;
+}
+
+/** What one measurement took, in seconds. */
+interface Time {
+  readonly cpu: number;
+  readonly clock: number;
+}
+
+export class Rounds {
+  readonly #plan: Plan;
+  /** Those that are measured, and their other ends, by library. */
+  readonly #ends = new Map<string, Promise<End>>();
+  readonly #peers = new Map<string, Promise<End>>();
+  /** Where a row is served, by end and row. */
+  readonly #ports = new Map<string, Promise<number>>();
+  /** How much takes as long as it should, by row and library. */
+  readonly #amounts = new Map<string, number>();
+  /** What cannot be measured, and why. */
+  readonly #failures = new Map<string, string>();
+
+  constructor(plan: Plan) {
+    this.#plan = plan;
+  }
+
+  async run(): Promise<Result[]> {
+    const { rows, rounds, say } = this.#plan;
+    const others = this.#plan.libraries.filter((name) => name !== "native");
+    const cells = new Map<string, Cell>();
+    const cell = (row: Row, library: string): Cell => {
+      const key = `${row.id} ${library}`;
+      const found = cells.get(key) ?? { library, values: [], ratios: [] };
+      cells.set(key, found);
+      return found;
+    };
+    for (let round = 1; round <= rounds; round++) {
+      for (const row of this.#shuffled(rows)) {
+        const before = await this.#measure(row, "native");
+        const measured = new Map<string, number | undefined>();
+        for (const name of this.#shuffled(others)) measured.set(name, await this.#measure(row, name));
+        const after = await this.#measure(row, "native");
+        const native = before !== undefined && after !== undefined ? (before + after) / 2 : undefined;
+        if (native !== undefined) {
+          cell(row, "native").values.push(before!, after!);
+          cell(row, "native").ratios.push(after! / before!);
+        }
+        for (const [name, value] of measured) {
+          if (value === undefined) continue;
+          cell(row, name).values.push(value);
+          if (native !== undefined) cell(row, name).ratios.push(value / native);
+        }
+      }
+      say(`round ${round} of ${rounds}`);
+    }
+    return rows.map((row) => ({
+      id: row.id,
+      title: row.title,
+      unit: row.unit,
+      cells: ["native", ...others].map((name) => {
+        const failure = this.#failures.get(`${row.id} ${name}`);
+        return failure === undefined ? cell(row, name) : { ...cell(row, name), failure };
+      }),
+    }));
+  }
+
+  async stop(): Promise<void> {
+    for (const end of [...this.#ends.values(), ...this.#peers.values()]) (await end).stop();
+  }
+
+  /** In the row's unit; undefined where the library cannot do it. */
+  async #measure(row: Row, name: string): Promise<number | undefined> {
+    const key = `${row.id} ${name}`;
+    if (this.#failures.has(key)) return undefined;
+    const { target } = this.#plan;
+    try {
+      let amount = this.#amounts.get(key);
+      if (amount === undefined) {
+        // Until it takes its time. What runs often is compiled anew meanwhile, JavaScript and WebAssembly.
+        let cpu = 0;
+        for (amount = row.least; ; amount *= 2) {
+          ({ cpu } = await this.#once(row, name, amount));
+          if (cpu >= target) break;
+        }
+        amount = Math.ceil((amount * target) / cpu);
+        this.#amounts.set(key, amount);
+      }
+      const { cpu, clock } = await this.#once(row, name, amount);
+      if (row.unit === "rate") return amount / clock;
+      return (cpu / amount) * (row.unit === "ms" ? 1000 : 2 ** 30);
+    } catch (error) {
+      this.#failures.set(key, (error as Error).message);
+      return undefined;
+    }
+  }
+
+  async #once(row: Row, name: string, amount: number): Promise<Time> {
+    const end = await this.#end(this.#ends, name);
+    const peer = await this.#peerFor(row, name);
+    const [client, server] = row.side === "client" ? [end, peer] : [peer, end];
+    const port = await this.#listen(server, row);
+    await server.ask({ do: "expect", amount });
+    const before = await end.ask<number>({ do: "cpu" });
+    const { caPem } = this.#plan.certs;
+    const clock = await client.ask<number>({ do: "run", row, port, amount, caPem });
+    return { cpu: (await end.ask<number>({ do: "cpu" })) - before, clock };
+  }
+
+  /** What this Node.js's own TLS cannot do, ours does in its place; that end is not measured. */
+  async #peerFor(row: Row, name: string): Promise<End> {
+    if (name === "transport") return this.#end(this.#peers, name);
+    const native = await this.#end(this.#peers, "native");
+    try {
+      await this.#listen(native, row);
+      return native;
+    } catch {
+      return this.#end(this.#peers, "wassl");
+    }
+  }
+
+  #end(ends: Map<string, Promise<End>>, name: string): Promise<End> {
+    const end = ends.get(name) ?? End.start(this.#plan.folder, name);
+    ends.set(name, end);
+    return end;
+  }
+
+  #listen(end: End, row: Row): Promise<number> {
+    const { chains, keys } = this.#plan.certs;
+    const key = `${end.id} ${row.id}`;
+    const { settings } = row;
+    const port =
+      this.#ports.get(key) ??
+      end.ask<number>({ do: "listen", row, chain: chains[settings.key], key: keys[settings.key] });
+    this.#ports.set(key, port);
+    return port;
+  }
+
+  #shuffled<T>(items: readonly T[]): T[] {
+    return items
+      .map((item) => ({ item, key: this.#plan.random() }))
+      .sort((a, b) => a.key - b.key)
+      .map(({ item }) => item);
+  }
+}
+
+/** Those whose id has one of `texts` in it. */
+export function rowsLike(texts: readonly string[]): Row[] {
+  const found = rows.filter(({ id }) => texts.some((text) => id.includes(text)));
+  if (found.length === 0)
+    throw new Error(`no row is like that; there are ${rows.map(({ id }) => id).join(", ")}`);
+  return found;
+}
+
+export function requireLibraries(names: readonly string[]): void {
+  for (const name of names) if (!libraries[name]) throw new Error(`there is no library ${name}`);
+}

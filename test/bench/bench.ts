@@ -1,7 +1,8 @@
 /**
  * `npm run bench`: what TLS costs with Wassl, with Node.js's own `tls`, and with other libraries for JavaScript.
  *
- *     npm run bench -- [--json] [--rounds N] [--only ROW]… [--library NAME]… [--target MS] [--seed N] [--folder PATH]
+ *     npm run bench -- [--json] [--rounds N] [--only ROW|size|idle]… [--library NAME]… [--idle COUNTS] [--target MS]
+ *                      [--seed N] [--folder PATH]
  *
  * Each library runs in a process of its own and talks to another process, over TCP; what is told is the CPU time of the
  * first, all its threads included, unless the unit says otherwise. All go over the same Node.js `Duplex`, so that none has
@@ -9,13 +10,18 @@
  * each library, in an order that follows from the seed, `native` first and last, so that a drift of the machine shows.
  * What is told of a row is the median of the rounds, and the median of the ratios to `native` in the same round.
  */
+import { execFile } from "node:child_process";
 import { cpus } from "node:os";
-import { parseArgs } from "node:util";
+import { join } from "node:path";
+import { parseArgs, promisify } from "node:util";
 import { random } from "../fakes/random.ts";
+import type { Idle } from "./idle.ts";
 import { libraries } from "./library.ts";
-import { Rounds, requireLibraries, rowsLike } from "./rounds.ts";
-import { setUp } from "./setup.ts";
-import { median, printTable } from "./table.ts";
+import { Rounds } from "./rounds.ts";
+import { rows } from "./rows.ts";
+import { type Prepared, setUp } from "./setup.ts";
+import { sizes } from "./sizes.ts";
+import { median, printIdle, printResults, printSizes } from "./table.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -25,6 +31,7 @@ const { values: options } = parseArgs({
     library: { type: "string", multiple: true, default: Object.keys(libraries) },
     target: { type: "string", default: "250" },
     seed: { type: "string", default: String(1 + Math.floor(Math.random() * 2 ** 31)) },
+    idle: { type: "string", default: "100,1000,10000" },
     folder: { type: "string" },
   },
 });
@@ -38,22 +45,37 @@ function whole(name: "rounds" | "seed" | "target"): number {
 
 const rounds = whole("rounds");
 const seed = whole("seed");
-requireLibraries(options.library);
+for (const name of options.library) {
+  if (!libraries[name]) throw new Error(`no library ${name}; there are ${Object.keys(libraries).join(", ")}`);
+}
+const like = (id: string) => options.only.some((text) => id.includes(text));
+const wanted = rows.filter(({ id }) => like(id));
+if (wanted.length === 0 && !like("size") && !like("idle")) {
+  throw new Error(
+    `no row is like that; there are ${[...rows.map(({ id }) => id), "size", "idle"].join(", ")}`,
+  );
+}
+
 const say = (text: string) => process.stderr.write(`${text}\n`);
 say(`seed ${seed}`);
-const { folder, certs } = await setUp(options.folder);
+const prepared = await setUp(
+  options.folder,
+  options.library.some((name) => libraries[name]?.ofNpm),
+);
 const measured = new Rounds({
-  folder,
-  certs,
-  rows: rowsLike(options.only),
+  ...prepared,
+  rows: wanted,
   libraries: options.library,
   rounds,
   target: whole("target") / 1000,
   random: random(seed),
   say,
 });
-const results = await measured.run();
+const results = wanted.length > 0 ? await measured.run() : [];
 await measured.stop();
+const idles =
+  like("idle") && options.library.includes("wassl") ? await idle(prepared, options.idle.split(",")) : [];
+const loads = like("size") ? await sizes(prepared.folder, options.library) : [];
 
 const { node, v8, openssl } = process.versions;
 const about = {
@@ -67,8 +89,21 @@ if (options.json) {
     ...row,
     cells: row.cells.map((cell) => ({ ...cell, median: median(cell.values), ratio: median(cell.ratios) })),
   }));
-  console.log(JSON.stringify({ ...about, rows }, null, 2));
+  console.log(JSON.stringify({ ...about, rows, idle: idles, sizes: loads }, null, 2));
 } else {
-  console.log(`${about.date.slice(0, 10)}: ${about.machine}; ${rounds} rounds, seed ${seed}\n`);
-  printTable(results);
+  console.log(`${about.date.slice(0, 10)}: ${about.machine}; ${rounds} rounds, seed ${seed}`);
+  if (results.length > 0) printResults(results);
+  if (idles.length > 0) printIdle(idles);
+  if (loads.length > 0) printSizes(loads);
+}
+
+/** In a process of its own: it grows. */
+async function idle({ folder, certFiles }: Prepared, counts: readonly string[]): Promise<Idle[]> {
+  const program = ["--expose-gc", "--no-warnings", join(folder, "idle.js")];
+  const { chain, key, ca } = certFiles;
+  const { stdout } = await promisify(execFile)(process.execPath, [...program, chain, key, ca, ...counts]);
+  return stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Idle);
 }

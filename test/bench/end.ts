@@ -5,7 +5,7 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { Duplex } from "node:stream";
-import { type Connection, libraries, type Opener } from "./library.ts";
+import { type Connection, type Library, libraries, type Opener } from "./library.ts";
 import { profiled } from "./profile.ts";
 import type { Row } from "./rows.ts";
 
@@ -22,7 +22,7 @@ export type Request =
   | { do: "profile-start" }
   | { do: "profile-stop" };
 
-const { library } = await libraries[process.argv[2] ?? ""]!();
+let library: Library = {};
 let expected = 0;
 const openers = new Map<string, Opener>();
 
@@ -151,4 +151,10 @@ process.on("message", (request: Request) => {
 process.on("disconnect", () => process.exit());
 process.on("uncaughtException", (error) => console.error(`${process.argv[2]}: ${error.stack}`));
 process.on("unhandledRejection", (error) => console.error(`${process.argv[2]}: ${error}`));
-process.send!({ value: "ready" });
+
+try {
+  ({ library } = await libraries[process.argv[2] ?? ""]!.load());
+  process.send!({ value: "ready" });
+} catch (error) {
+  process.send!({ error: (error as Error).message });
+}

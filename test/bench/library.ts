@@ -28,11 +28,24 @@ export interface Library {
 /** Settles when the handshake is done and, by a client, the server verified. The name to verify is "localhost". */
 export type Opener = (duplex: Duplex) => Promise<Connection>;
 
-export const libraries: Record<string, () => Promise<{ library: Library }>> = {
-  transport: () => import("./libraries/transport.ts"),
-  native: () => import("./libraries/native.ts"),
-  wassl: () => import("./libraries/wassl.ts"),
+export const libraries: Record<string, Entry> = {
+  transport: { load: () => import("./libraries/transport.ts") },
+  native: { load: () => import("./libraries/native.ts") },
+  wassl: { load: () => import("./libraries/wassl.ts") },
+  "epoxy-tls": { load: () => import("./libraries/epoxy.ts"), ofNpm: true },
+  subtls: { load: () => import("./libraries/subtls.ts"), ofNpm: true, group: "P-256" },
+  reclaim: { load: () => import("./libraries/reclaim.ts"), ofNpm: true },
+  "libcurl.js": { load: () => import("./libraries/libcurl.ts"), ofNpm: true },
+  "node-forge": { load: () => import("./libraries/forge.ts"), ofNpm: true },
 };
+
+interface Entry {
+  load(): Promise<{ library: Library }>;
+  /** One of those in `peers/package.json`. */
+  readonly ofNpm?: true;
+  /** What it agrees on where the others take X25519, which it has not. */
+  readonly group?: string;
+}
 
 /** How many bytes are here, and who waits for more: for libraries that call back. */
 export class Arrivals {
@@ -85,5 +98,14 @@ export function overStream(stream: Duplex): Connection {
     close() {
       stream.end();
     },
+  };
+}
+
+/** The chunks of a stream, one after the other; undefined at its end. */
+export function chunksOf(stream: Duplex): () => Promise<Uint8Array | undefined> {
+  const iterator = stream[Symbol.asyncIterator]();
+  return async () => {
+    const { done, value } = await iterator.next();
+    return done ? undefined : value;
   };
 }

@@ -24,7 +24,12 @@ export class End {
     const child = fork(join(folder, "end.js"), [name], { cwd: folder, execArgv: ["--no-warnings"] });
     killAtEnd(child);
     const end = new End(child, name);
-    await end.#answer();
+    try {
+      await end.#answer();
+    } catch (error) {
+      end.stop();
+      throw error;
+    }
     return end;
   }
 
@@ -59,6 +64,6 @@ export class End {
   }
 
   stop(): void {
-    this.#child.disconnect();
+    if (this.#child.connected) this.#child.disconnect();
   }
 }

@@ -1,7 +1,8 @@
 /** The rows of `rows.ts`, measured in turns. */
+import { coldStart } from "./cold-start.ts";
 import { libraries } from "./library.ts";
 import { End } from "./process.ts";
-import { type Row, rows } from "./rows.ts";
+import type { Row } from "./rows.ts";
 import type { Certs } from "./setup.ts";
 import type { Cell, Result } from "./table.ts";
 
@@ -83,15 +84,18 @@ export class Rounds {
   }
 
   async stop(): Promise<void> {
-    for (const end of [...this.#ends.values(), ...this.#peers.values()]) (await end).stop();
+    for (const end of await Promise.allSettled([...this.#ends.values(), ...this.#peers.values()])) {
+      if (end.status === "fulfilled") end.value.stop();
+    }
   }
 
   /** In the row's unit; undefined where the library cannot do it. */
   async #measure(row: Row, name: string): Promise<number | undefined> {
     const key = `${row.id} ${name}`;
     if (this.#failures.has(key)) return undefined;
-    const { target } = this.#plan;
+    const { target, folder, certs } = this.#plan;
     try {
+      if (row.work === "cold") return await coldStart(folder, name, certs.caPem);
       let amount = this.#amounts.get(key);
       if (amount === undefined) {
         // Until it takes its time. What runs often is compiled anew meanwhile, JavaScript and WebAssembly.
@@ -112,7 +116,10 @@ export class Rounds {
     }
   }
 
-  async #once(row: Row, name: string, amount: number): Promise<Time> {
+  async #once(given: Row, name: string, amount: number): Promise<Time> {
+    const { settings } = given;
+    const group = settings.group === "X25519" ? libraries[name]?.group : undefined;
+    const row = group ? { ...given, id: `${given.id} ${group}`, settings: { ...settings, group } } : given;
     const end = await this.#end(this.#ends, name);
     const peer = await this.#peerFor(row, name);
     const [client, server] = row.side === "client" ? [end, peer] : [peer, end];
@@ -159,16 +166,4 @@ export class Rounds {
       .sort((a, b) => a.key - b.key)
       .map(({ item }) => item);
   }
-}
-
-/** Those whose id has one of `texts` in it. */
-export function rowsLike(texts: readonly string[]): Row[] {
-  const found = rows.filter(({ id }) => texts.some((text) => id.includes(text)));
-  if (found.length === 0)
-    throw new Error(`no row is like that; there are ${rows.map(({ id }) => id).join(", ")}`);
-  return found;
-}
-
-export function requireLibraries(names: readonly string[]): void {
-  for (const name of names) if (!libraries[name]) throw new Error(`there is no library ${name}`);
 }

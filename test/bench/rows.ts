@@ -1,7 +1,7 @@
 /** What is measured. */
 import type { Settings } from "./library.ts";
 
-export type Work = "handshake" | "resumption" | "download" | "upload" | "echo";
+export type Work = "cold" | "handshake" | "resumption" | "download" | "upload" | "echo";
 
 export interface Row {
   readonly id: string;
@@ -38,6 +38,16 @@ const HANDSHAKES: Record<string, { title: string; work: "handshake" | "resumptio
 };
 
 export const rows: Row[] = [
+  {
+    id: "cold",
+    title: "a fresh process, to its first ClientHello",
+    unit: "ms",
+    work: "cold",
+    side: "client",
+    settings: usual,
+    chunk: 0,
+    least: 0,
+  },
   ...(["client", "server"] as const).flatMap((side) =>
     Object.entries(HANDSHAKES).map(
       ([id, what]): Row => ({

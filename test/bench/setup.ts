@@ -1,6 +1,18 @@
 /** What the processes of the benchmark run: the packed package, our programs beside it, and certificates. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from "node:fs";
+import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -16,23 +28,28 @@ export interface Certs {
 }
 
 export interface Prepared {
+  /** Where the programs are. */
   readonly folder: string;
   readonly certs: Certs;
+  readonly certFiles: { readonly chain: string; readonly key: string; readonly ca: string };
 }
 
 /** In a folder of its own, which goes with the process; or in one where package and certificates are already. */
-export async function setUp(given?: string): Promise<Prepared> {
+export async function setUp(given: string | undefined, withPeers: boolean): Promise<Prepared> {
   const folder = given ?? mkdtempSync(join(tmpdir(), "wassl-bench-"));
   if (!given) {
     process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
     installPackage(folder);
     makeCerts("openssl", join(folder, "certs"));
   }
+  if (withPeers) linkPeers(join(folder, "node_modules"));
   const programs = join(folder, "bench");
   if (!existsSync(programs)) await bundle(programs);
-  const read = (name: string) => readFileSync(join(folder, "certs", name), "utf8");
+  const file = (name: string) => join(folder, "certs", name);
+  const read = (name: string) => readFileSync(file(name), "utf8");
   return {
     folder: programs,
+    certFiles: { chain: file("ecdsa.chain.pem"), key: file("ecdsa.key"), ca: file("ca.pem") },
     certs: {
       caPem: read("ca.pem"),
       chains: { ecdsa: read("ecdsa.chain.pem"), rsa: read("rsa.chain.pem") },
@@ -43,7 +60,7 @@ export async function setUp(given?: string): Promise<Prepared> {
 
 async function bundle(outdir: string): Promise<void> {
   await build({
-    entryPoints: [join(here, "end.ts")],
+    entryPoints: ["end", "cold", "idle"].map((name) => join(here, `${name}.ts`)),
     outdir,
     bundle: true,
     // A library is loaded by the process that measures it, and by no other.
@@ -54,4 +71,30 @@ async function bundle(outdir: string): Promise<void> {
     target: "es2022",
     logLevel: "warning",
   });
+}
+
+/** The libraries of `peers/package.json`, installed once into the cache that build.sh uses too. */
+function linkPeers(modules: string): void {
+  const peers = join(here, "peers");
+  const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "wassl", "bench-peers");
+  const files = ["package.json", "package-lock.json"];
+  const hash = createHash("sha256").update(process.version);
+  for (const file of files) hash.update(readFileSync(join(peers, file)));
+  const kept = join(cache, hash.digest("hex").slice(0, 16));
+  if (!existsSync(kept)) {
+    mkdirSync(cache, { recursive: true });
+    const made = mkdtempSync(join(cache, ".new."));
+    for (const file of files) cpSync(join(peers, file), join(made, file));
+    // Not one of them has something to build.
+    execFileSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
+      cwd: made,
+      stdio: ["ignore", "ignore", "inherit"],
+    });
+    renameSync(made, kept);
+  }
+  const from = join(kept, "node_modules");
+  for (const name of readdirSync(from)) {
+    if (!name.startsWith(".") && !existsSync(join(modules, name)))
+      symlinkSync(join(from, name), join(modules, name));
+  }
 }

@@ -1,5 +1,7 @@
 /** The results, for people. */
+import type { Idle } from "./idle.ts";
 import type { Row } from "./rows.ts";
+import type { Size } from "./sizes.ts";
 
 export interface Cell {
   readonly library: string;
@@ -29,38 +31,59 @@ function digits(value: number): string {
   return value.toPrecision(3);
 }
 
-/** In Markdown. What could not be measured is a number, and the reasons stand below. */
-export function printTable(results: readonly Result[]): void {
+/** What could not be measured is a number, and the reasons stand below. */
+export function printResults(results: readonly Result[]): void {
   const names = results[0]!.cells.map(({ library }) => library);
   const notes: string[] = [];
   const note = (reason: string) => {
     if (!notes.includes(reason)) notes.push(reason);
     return `(${notes.indexOf(reason) + 1})`;
   };
-  const lines = [["", "unit", ...names]];
-  for (const { title, unit, cells } of results) {
-    lines.push([
-      title,
-      UNITS[unit],
-      ...cells.map(({ library, values, ratios, failure }) => {
-        const value = median(values);
-        if (value === undefined) return note(failure ?? "not measured");
-        const ratio = median(ratios);
-        if (library === "native" && ratio !== undefined)
-          return `${digits(value)} (drift ${ratio.toFixed(2)})`;
-        return ratio === undefined ? digits(value) : `${digits(value)} (×${ratio.toFixed(2)})`;
-      }),
-    ]);
-  }
-  const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length), 3));
-  const print = (line: string[]) =>
-    console.log(
-      `| ${line.map((cell, i) => (i < 2 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join(" | ")} |`,
-    );
-  print(lines[0]!);
-  console.log(
-    `|${widths.map((width, i) => (i < 2 ? "-".repeat(width + 2) : `${"-".repeat(width + 1)}:`)).join("|")}|`,
-  );
-  for (const line of lines.slice(1)) print(line);
+  const lines = results.map(({ title, unit, cells }) => [
+    title,
+    UNITS[unit],
+    ...cells.map(({ library, values, ratios, failure }) => {
+      const value = median(values);
+      if (value === undefined) return note(failure ?? "not measured");
+      const ratio = median(ratios);
+      if (ratio === undefined) return digits(value);
+      return `${digits(value)} (${library === "native" ? "drift " : "×"}${ratio.toFixed(2)})`;
+    }),
+  ]);
+  print(["", "unit", ...names], lines, 2);
   if (notes.length > 0) console.log(`\n${notes.map((text, i) => `(${i + 1}) ${text}`).join("\n")}`);
+}
+
+export function printIdle(idle: readonly Idle[]): void {
+  const kib = (bytes: number) => (bytes / 1024).toFixed(1);
+  print(
+    [
+      "idle connections of wassl, each",
+      ...["client, KiB", "server, KiB", "growth of the client's linear memory, KiB", "the server's"],
+      ...["JavaScript, both ends, KiB", "handshake, both ends, CPU ms"],
+    ],
+    idle.map(({ connections, client, server, clientSize, serverSize, heap, cpu }) => [
+      connections.toLocaleString("en"),
+      ...[client, server, clientSize, serverSize, heap].map(kib),
+      digits(cpu),
+    ]),
+    1,
+  );
+}
+
+export function printSizes(sizes: readonly Size[]): void {
+  print(
+    ["bytes to load", "raw", "gzip", "brotli"],
+    sizes.map(({ name, ...of }) => [name, ...Object.values(of).map((n: number) => n.toLocaleString("en"))]),
+    1,
+  );
+}
+
+/** In Markdown; the first `left` columns are words. */
+function print(head: string[], lines: string[][], left: number): void {
+  const widths = head.map((_, i) => Math.max(...[head, ...lines].map((line) => line[i]!.length), 3));
+  const row = (line: string[]) =>
+    `| ${line.map((cell, i) => (i < left ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join(" | ")} |`;
+  const rule = widths.map((width, i) => (i < left ? "-".repeat(width + 2) : `${"-".repeat(width + 1)}:`));
+  console.log(["", row(head), `|${rule.join("|")}|`, ...lines.map(row)].join("\n"));
 }

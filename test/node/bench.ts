@@ -6,7 +6,7 @@ import QUnit from "qunit";
 import { env } from "../contract/env.ts";
 
 QUnit.module("benchmark", () => {
-  QUnit.test("one round of two rows, with figures for each library", async (assert) => {
+  QUnit.test("one round of two rows, and idle connections, with figures for each", async (assert) => {
     const repository = process.env.WASSL_REPOSITORY ?? "";
     const program = join(repository, "test", "bench", "bench.ts");
     const settings = [
@@ -23,18 +23,24 @@ QUnit.module("benchmark", () => {
     const only = ["server-ecdsa", "upload-chacha20-16k"];
     const args = [
       ...["--import", "tsx", program, "--seed", String(env.seed + 1), ...settings],
-      ...only.flatMap((row) => ["--only", row]),
+      ...[...only, "idle"].flatMap((row) => ["--only", row]),
+      ...["--idle", "1,3"],
     ];
     const { stdout } = await promisify(execFile)(process.execPath, args, {
       cwd: repository,
       timeout: 60_000,
     });
-    const told = JSON.parse(stdout) as { seed: number; rows: { id: string; cells: Cell[] }[] };
+    const told = JSON.parse(stdout) as Told;
     assert.strictEqual(told.seed, env.seed + 1);
     assert.deepEqual(
       told.rows.map(({ id }) => id),
       only,
     );
+    assert.deepEqual(
+      told.idle.map(({ connections }) => connections),
+      [1, 3],
+    );
+    for (const { client, server, cpu } of told.idle) assert.true(client! > 0 && server! > 0 && cpu! > 0);
     for (const { id, cells } of told.rows) {
       assert.deepEqual(
         cells.map(({ library }) => library),
@@ -47,6 +53,12 @@ QUnit.module("benchmark", () => {
     }
   });
 });
+
+interface Told {
+  seed: number;
+  rows: { id: string; cells: Cell[] }[];
+  idle: Record<string, number>[];
+}
 
 interface Cell {
   library: string;

@@ -4,6 +4,7 @@
 #   ./build.sh                everything
 #   ./build.sh wasm           only as far as dist/binding/openssl.wasm; needs neither node_modules nor src/
 #   ./build.sh kernels        what test/kernels needs: a module with wasm/kernels in it that is not published
+#   ./build.sh named          openssl.wasm with the names of its functions, for profiles; it is not published either
 #   ./build.sh verify         builds openssl.wasm twice from scratch, in two directories, and compares the bytes
 #   ./build.sh emcc ARGS…     runs the pinned emcc in the current directory
 #
@@ -436,6 +437,27 @@ kernels_make() {
     staged
 }
 
+# At node_modules/.cache/wassl-named.wasm.
+named() {
+    toolchain_find
+    keys
+    local kept=$cache/wasm/$wasm_key.named.wasm
+    [[ -e $kept ]] || locked "named-$wasm_key" named_make "$kept"
+    mkdir -p node_modules/.cache
+    ln -sfn -- "$kept" node_modules/.cache/wassl-named.wasm
+}
+
+named_make() {
+    [[ ! -e $1 ]] || return 0
+    libs_ensure
+    stage "openssl.wasm with names"
+    mkdir -p "$cache/wasm"
+    LINK_FLAGS+=(--profiling-funcs)
+    link_wasm "$project" "$libs" "$1.new.wasm"
+    mv -- "$1.new.wasm" "$1"
+    staged
+}
+
 toolchain() {
     stage toolchain "emscripten $EMSCRIPTEN_VERSION"
     toolchain_ensure
@@ -504,6 +526,7 @@ case ${1:-all} in
 all) locked "$checkout_lock" everything ;;
 wasm) locked "$checkout_lock" wasm ;;
 kernels) locked "$checkout_lock" kernels ;;
+named) locked "$checkout_lock" named ;;
 verify) verify ;;
 emcc)
     cd -- "$called_from"
@@ -512,5 +535,5 @@ emcc)
     toolchain_ensure
     "${IN[@]}" "$@"
     ;;
-*) die "usage: ./build.sh [all | wasm | kernels | verify | emcc ARGS…]" ;;
+*) die "usage: ./build.sh [all | wasm | kernels | named | verify | emcc ARGS…]" ;;
 esac

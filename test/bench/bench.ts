@@ -2,13 +2,16 @@
  * `npm run bench`: what TLS costs with Wassl, with Node.js's own `tls`, and with other libraries for JavaScript.
  *
  *     npm run bench -- [--json] [--rounds N] [--only ROW|size|idle]… [--library NAME]… [--idle COUNTS] [--target MS]
- *                      [--seed N] [--folder PATH]
+ *                      [--seed N] [--folder PATH] [--profile]
  *
  * Each library runs in a process of its own and talks to another process, over TCP; what is told is the CPU time of the
  * first, all its threads included, unless the unit says otherwise. All go over the same Node.js `Duplex`, so that none has
  * the socket itself; `transport` is what that costs without TLS. They take turns: in each round each row is measured with
  * each library, in an order that follows from the seed, `native` first and last, so that a drift of the machine shows.
  * What is told of a row is the median of the rounds, and the median of the ratios to `native` in the same round.
+ *
+ * With `--profile` it tells instead where the time goes, by function: for instance
+ * `npm run bench -- --profile --library wassl --only download-chacha20-16k`.
  */
 import { execFile } from "node:child_process";
 import { cpus } from "node:os";
@@ -17,11 +20,11 @@ import { parseArgs, promisify } from "node:util";
 import { random } from "../fakes/random.ts";
 import type { Idle } from "./idle.ts";
 import { libraries } from "./library.ts";
-import { Rounds } from "./rounds.ts";
+import { type Profile, Rounds } from "./rounds.ts";
 import { rows } from "./rows.ts";
 import { type Prepared, setUp } from "./setup.ts";
 import { sizes } from "./sizes.ts";
-import { median, printIdle, printResults, printSizes } from "./table.ts";
+import { median, printIdle, printProfile, printResults, printSizes } from "./table.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -31,6 +34,7 @@ const { values: options } = parseArgs({
     library: { type: "string", multiple: true, default: Object.keys(libraries) },
     target: { type: "string", default: "250" },
     seed: { type: "string", default: String(1 + Math.floor(Math.random() * 2 ** 31)) },
+    profile: { type: "boolean", default: false },
     idle: { type: "string", default: "100,1000,10000" },
     folder: { type: "string" },
   },
@@ -61,7 +65,15 @@ say(`seed ${seed}`);
 const prepared = await setUp(
   options.folder,
   options.library.some((name) => libraries[name]?.ofNpm),
+  options.profile,
 );
+const { node, v8, openssl } = process.versions;
+const about = {
+  date: new Date().toISOString(),
+  machine: `${cpus()[0]?.model.trim()}, ${cpus().length} CPUs, ${process.platform}, Node.js ${node}, V8 ${v8}, OpenSSL ${openssl}`,
+  seed,
+  rounds,
+};
 const measured = new Rounds({
   ...prepared,
   rows: wanted,
@@ -71,19 +83,22 @@ const measured = new Rounds({
   random: random(seed),
   say,
 });
+if (options.profile) {
+  const profiles: Profile[] = [];
+  for (const row of wanted.filter(({ work }) => work !== "cold")) {
+    for (const name of options.library) profiles.push(await measured.profile(row, name));
+  }
+  await measured.stop();
+  if (options.json) console.log(JSON.stringify({ ...about, profiles }, null, 2));
+  else for (const profile of profiles) printProfile(profile);
+  process.exit();
+}
 const results = wanted.length > 0 ? await measured.run() : [];
 await measured.stop();
 const idles =
   like("idle") && options.library.includes("wassl") ? await idle(prepared, options.idle.split(",")) : [];
 const loads = like("size") ? await sizes(prepared.folder, options.library) : [];
 
-const { node, v8, openssl } = process.versions;
-const about = {
-  date: new Date().toISOString(),
-  machine: `${cpus()[0]?.model.trim()}, ${cpus().length} CPUs, ${process.platform}, Node.js ${node}, V8 ${v8}, OpenSSL ${openssl}`,
-  seed,
-  rounds,
-};
 if (options.json) {
   const rows = results.map((row) => ({
     ...row,

@@ -18,8 +18,8 @@ export type Request =
   | { do: "run"; row: Row; port: number; amount: number; caPem: string }
   /** Answers the CPU time until now, in seconds. */
   | { do: "cpu" }
-  /** The same as "run", and answers where the time went. */
   | { do: "profile-start" }
+  /** Answers where the time went since. */
   | { do: "profile-stop" };
 
 let library: Library = {};

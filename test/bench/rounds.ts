@@ -2,6 +2,7 @@
 import { coldStart } from "./cold-start.ts";
 import { libraries } from "./library.ts";
 import { End } from "./process.ts";
+import type { Share } from "./profile.ts";
 import type { Row } from "./rows.ts";
 import type { Certs } from "./setup.ts";
 import type { Cell, Result } from "./table.ts";
@@ -25,6 +26,13 @@ export interface Plan {
 interface Time {
   readonly cpu: number;
   readonly clock: number;
+}
+
+export interface Profile {
+  readonly id: string;
+  readonly title: string;
+  readonly library: string;
+  readonly shares: readonly Share[];
 }
 
 export class Rounds {
@@ -81,6 +89,22 @@ export class Rounds {
         return failure === undefined ? cell(row, name) : { ...cell(row, name), failure };
       }),
     }));
+  }
+
+  /** Where the time goes, of a row that can be measured. */
+  async profile(row: Row, name: string): Promise<Profile> {
+    if ((await this.#measure(row, name)) === undefined) {
+      throw new Error(`${row.id}: ${this.#failures.get(`${row.id} ${name}`)}`);
+    }
+    const end = await this.#end(this.#ends, name);
+    await end.ask({ do: "profile-start" });
+    await this.#once(row, name, this.#amounts.get(`${row.id} ${name}`)!);
+    return {
+      id: row.id,
+      title: row.title,
+      library: name,
+      shares: await end.ask<Share[]>({ do: "profile-stop" }),
+    };
   }
 
   async stop(): Promise<void> {

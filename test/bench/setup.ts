@@ -20,6 +20,7 @@ import { installPackage } from "../pack.ts";
 import { makeCerts } from "../peers/certs.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));
+const repository = join(here, "..", "..");
 
 export interface Certs {
   readonly caPem: string;
@@ -34,13 +35,27 @@ export interface Prepared {
   readonly certFiles: { readonly chain: string; readonly key: string; readonly ca: string };
 }
 
-/** In a folder of its own, which goes with the process; or in one where package and certificates are already. */
-export async function setUp(given: string | undefined, withPeers: boolean): Promise<Prepared> {
+/**
+ * In a folder of its own, which goes with the process; or in one where package and certificates are already. `named`: with
+ * an openssl.wasm that knows the names of its functions.
+ */
+export async function setUp(
+  given: string | undefined,
+  withPeers: boolean,
+  named: boolean,
+): Promise<Prepared> {
   const folder = given ?? mkdtempSync(join(tmpdir(), "wassl-bench-"));
   if (!given) {
     process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
     installPackage(folder);
     makeCerts("openssl", join(folder, "certs"));
+  }
+  if (named) {
+    execFileSync("bash", ["build.sh", "named"], { cwd: repository, stdio: ["ignore", "ignore", "inherit"] });
+    const wasm = join(repository, "node_modules", ".cache", "wassl-named.wasm");
+    cpSync(wasm, join(folder, "node_modules", "wassl", "dist", "binding", "openssl.wasm"), {
+      dereference: true,
+    });
   }
   if (withPeers) linkPeers(join(folder, "node_modules"));
   const programs = join(folder, "bench");

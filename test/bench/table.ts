@@ -1,5 +1,6 @@
 /** The results, for people. */
 import type { Idle } from "./idle.ts";
+import type { Profile } from "./rounds.ts";
 import type { Row } from "./rows.ts";
 import type { Size } from "./sizes.ts";
 
@@ -67,6 +68,21 @@ export function printIdle(idle: readonly Idle[]): void {
       ...[client, server, clientSize, serverSize, heap].map(kib),
       digits(cpu),
     ]),
+    1,
+  );
+}
+
+/** What takes less than this share is told as a sum. */
+const LEAST_SHARE = 0.005;
+
+export function printProfile({ title, library, shares }: Profile): void {
+  const percent = (share: number) => `${(share * 100).toFixed(1)} %`;
+  const large = shares.filter(({ share }) => share >= LEAST_SHARE);
+  const rest = shares.slice(large.length).reduce((sum, { share }) => sum + share, 0);
+  const lines = [...large, { name: `${shares.length - large.length} others`, share: rest }];
+  print(
+    [`${library} — ${title}`, "itself"],
+    lines.map(({ name, share }) => [name, percent(share)]),
     1,
   );
 }

@@ -140,7 +140,9 @@ export class Answers {
       this.#ssl.answerSignature();
       throw asTlsError("the private key", error);
     }
-    this.#ssl.answerSignature(signature);
+    if (!this.#ssl.answerSignature(signature)) {
+      throw new TlsError("callback", "the private key is not that of the certificate");
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 /** Private keys that stay in WebCrypto: what they can sign, and how a signature gets from there to TLS. */
 import { TlsError } from "./errors.js";
+import type { X509 } from "./openssl/x509.js";
 
 interface Scheme {
   /** RFC 8446 §4.2.3 */
@@ -48,6 +49,34 @@ export function signatureAlgorithmsOf(key: CryptoKey): number[] {
   const codes = schemes.filter((scheme) => hash === undefined || scheme.hash === hash.name);
   if (codes.length === 0) throw new TlsError("invalid-argument", `TLS knows no ${name} with ${hash?.name}`);
   return codes.map(({ code }) => code);
+}
+
+/** As `X509.publicKey` begins, by WebCrypto's names. */
+const CURVES: Readonly<Record<string, string>> = {
+  "P-256": "EC prime256v1",
+  "P-384": "EC secp384r1",
+  "P-521": "EC secp521r1",
+};
+
+/**
+ * Of a key that cannot be taken out no more is known than its kind: that it is not the certificate's for all that turns out
+ * when it signs.
+ */
+export function requireKeyOf(certificate: X509 | undefined, key: CryptoKey): void {
+  const { name, namedCurve, modulusLength } = key.algorithm as EcKeyAlgorithm & RsaHashedKeyAlgorithm;
+  const kind =
+    name === "ECDSA"
+      ? (CURVES[namedCurve] ?? namedCurve)
+      : name === "Ed25519"
+        ? "ED25519"
+        : `RSA ${modulusLength}`;
+  const theirs = certificate?.publicKey ?? "none";
+  if (`${theirs} `.startsWith(`${kind} `)) return;
+  const size = namedCurve ?? modulusLength ?? "";
+  throw new TlsError(
+    "invalid-argument",
+    `the private key is for ${name}${size && ` ${size}`}, and the certificate's for ${theirs}`,
+  );
 }
 
 /** Signs `bytes`, as the algorithm of that number wants it in a TLS message. */

@@ -1,6 +1,6 @@
 /** Who we are, whom we mean to talk to, and whom we believe: from options to a context and a connection. */
 import { TlsError } from "./errors.js";
-import { isCryptoKey, signatureAlgorithmsOf } from "./external-key.js";
+import { isCryptoKey, requireKeyOf, signatureAlgorithmsOf } from "./external-key.js";
 import {
   SSL_OP_NO_TICKET,
   SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
@@ -33,7 +33,8 @@ export interface Identity {
   cert?: CertificateData;
   /**
    * Its private key: PEM, DER, or a `CryptoKey` that need not be extractable: ECDSA, Ed25519, RSA-PSS, or, for TLS 1.2 alone,
-   * RSASSA-PKCS1-v1_5. A `CryptoKey` stays in WebCrypto, which signs for us.
+   * RSASSA-PKCS1-v1_5. A `CryptoKey` stays in WebCrypto, which signs for us. One that is not for this `cert` fails: with
+   * "invalid-argument" if it is of another kind, else with "callback" when it signs first.
    */
   key?: CertificateData | CryptoKey;
   /** Certificate, key and chain in one file (RFC 7292). */
@@ -260,6 +261,7 @@ function useIdentity(ctx: SslContext, { cert, key, pkcs12, passphrase }: Identit
     return;
   }
   const algorithms = signatureAlgorithmsOf(key);
+  requireKeyOf(ctx.getCertificate(), key);
   ctx.useExternalKey(++lastKey, algorithms);
   keys.set(lastKey, key);
 }

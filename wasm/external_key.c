@@ -19,6 +19,7 @@ static int key_index = -1;
 /* Which signatures a key makes; in the key's ex_data. */
 typedef struct {
     unsigned id; /* by which the other side knows it */
+    int proven;  /* a signature of it fitted the certificate */
     size_t count;
     uint16_t algorithms[];
 } external;
@@ -37,10 +38,12 @@ int tls_external_key_init(void)
     return key_index >= 0;
 }
 
-static const external *external_of(EVP_PKEY *key)
+static external *external_of(EVP_PKEY *key)
 {
     return key == NULL ? NULL : EVP_PKEY_get_ex_data(key, key_index);
 }
+
+EXPORT X509 *tls_SSL_CTX_get0_certificate(SSL_CTX *ctx) { return SSL_CTX_get0_certificate(ctx); }
 
 EXPORT int tls_SSL_CTX_use_external_key(SSL_CTX *ctx, unsigned id, const uint16_t *algorithms, size_t count)
 {
@@ -51,6 +54,7 @@ EXPORT int tls_SSL_CTX_use_external_key(SSL_CTX *ctx, unsigned id, const uint16_
 
     if (key != NULL && e != NULL) {
         e->id = id;
+        e->proven = 0;
         e->count = count;
         memcpy(e->algorithms, algorithms, count * sizeof *algorithms);
         if (EVP_PKEY_set_ex_data(key, key_index, e)) {
@@ -279,13 +283,40 @@ EXPORT tls_bytes *tls_SSL_get_to_be_signed(SSL *ssl, unsigned *algorithm, unsign
     return tls_bytes_new(s->to_sign, s->to_sign_length);
 }
 
+/* Whether the peer, who has the certificate, will find it good. */
+static int fits(SSL_CONNECTION *sc, const tls_suspend *s, const uint8_t *signature, size_t length)
+{
+    const SIGALG_LOOKUP *algorithm = sc->s3.tmp.sigalg;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *key;
+    const EVP_MD *md;
+    int ok = ctx != NULL && tls1_lookup_md(SSL_CONNECTION_GET_CTX(sc), algorithm, &md)
+        && EVP_DigestVerifyInit_ex(ctx, &key, md == NULL ? NULL : EVP_MD_get0_name(md), NULL, NULL,
+               sc->s3.tmp.cert->privatekey, NULL) == 1
+        && (algorithm->sig != EVP_PKEY_RSA_PSS
+            || (EVP_PKEY_CTX_set_rsa_padding(key, RSA_PKCS1_PSS_PADDING) > 0
+                && EVP_PKEY_CTX_set_rsa_pss_saltlen(key, RSA_PSS_SALTLEN_DIGEST) > 0))
+        && EVP_DigestVerify(ctx, signature, length, s->to_sign, s->to_sign_length) == 1;
+
+    EVP_MD_CTX_free(ctx);
+    return ok;
+}
+
 EXPORT int tls_SSL_answer_signature(SSL *ssl, const uint8_t *signature, size_t length)
 {
+    SSL_CONNECTION *sc = SSL_CONNECTION_FROM_SSL(ssl);
     tls_suspend *s = tls_suspend_of(ssl, 0);
+    external *e;
 
     if (s == NULL || s->sign != WAITING)
         return 0;
     if (length > 0) {
+        e = external_of(sc->s3.tmp.cert->privatekey);
+        if (!e->proven && !fits(sc, s, signature, length)) {
+            s->sign = ANSWERED;
+            return -1;
+        }
+        e->proven = 1;
         if ((s->signature = malloc(length)) == NULL)
             return 0;
         memcpy(s->signature, signature, length);

@@ -291,8 +291,10 @@ int tls_SSL_answer_verify(SSL *, int accept);
 /*
  * A private key that is elsewhere, for the certificate that was used last. id: by which the caller knows it. algorithms: the
  * signatures that it makes, RFC 8446 §4.2.3. Stops with SSL_ERROR_WANT_X509_LOOKUP where it has to sign; then
- * tls_SSL_get_to_be_signed gives bytes, the algorithm and the id. An answer of no bytes means that it will not. Fills the queue.
+ * tls_SSL_get_to_be_signed gives bytes, the algorithm and the id. An answer of no bytes means that it will not. It is 1; -1 =
+ * it is not of that certificate's key, by which the first one is judged, and counts as none. Fills the queue.
  */
+X509 *tls_SSL_CTX_get0_certificate(SSL_CTX *); /* borrows: the one that was used last, or 0 */
 int tls_SSL_CTX_use_external_key(SSL_CTX *, unsigned id, const uint16_t *algorithms, size_t count);
 tls_bytes *tls_SSL_get_to_be_signed(SSL *, unsigned *algorithm, unsigned *id);
 int tls_SSL_answer_signature(SSL *, const uint8_t *, size_t);

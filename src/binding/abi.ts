@@ -137,6 +137,7 @@ export interface Abi {
   tls_SSL_answer_client_hello(ssl: number, ctx: number, alert: number): number;
   tls_SSL_suspend_verify(ssl: number, mode: number): number;
   tls_SSL_answer_verify(ssl: number, accept: number): number;
+  tls_SSL_CTX_get0_certificate(ctx: number): number;
   tls_SSL_CTX_use_external_key(ctx: number, id: number, ptr: number, count: number): number;
   tls_SSL_get_to_be_signed(ssl: number, algorithm: number, id: number): number;
   tls_SSL_answer_signature(ssl: number, ptr: number, length: number): number;

@@ -4,6 +4,7 @@ import { bytesOf, type Library, Owned, requireBytes } from "./library.js";
 import { Ssl } from "./ssl.js";
 import type { TrustAnchors } from "./trust-anchors.js";
 import { addCaCert, addCrl, addTrustAnchors, setVerifyParam, type VerifyParam } from "./verify.js";
+import { X509 } from "./x509.js";
 
 /** `TLS_client_method()` and its siblings. */
 export type Role = "client" | "server" | "dtls-client" | "dtls-server";
@@ -204,6 +205,12 @@ export class SslContext extends Owned {
     this.#withPassphrase(passphrase, (pass) =>
       this.#setBytes("private key", data, (c, p, n) => abi.tls_SSL_CTX_use_PrivateKey(c, p, n, pass)),
     );
+  }
+
+  /** The certificate that was used last (`SSL_CTX_get0_certificate(3)`). */
+  getCertificate(): X509 | undefined {
+    const ptr = this.library.abi.tls_SSL_CTX_get0_certificate(this.ptr);
+    return ptr === 0 ? undefined : X509.copy(this.library, ptr);
   }
 
   /**

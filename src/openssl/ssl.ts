@@ -581,14 +581,20 @@ export class Ssl extends Owned {
     }
   }
 
-  /** Goes on with the signature, or, without one, fails with internal_error. */
-  answerSignature(signature: Uint8Array = new Uint8Array(0)): void {
+  /**
+   * Goes on with the signature, or, without one, fails with internal_error; so it does, and false is returned, when the first
+   * signature of a key is none by its certificate.
+   */
+  answerSignature(signature: Uint8Array = new Uint8Array(0)): boolean {
     requireBytes(signature, "the signature");
     const { abi, memory } = this.library;
-    this.#answer(
-      memory.withBytes(signature, (ptr, length) => abi.tls_SSL_answer_signature(this.ptr, ptr, length)),
-      "signature",
+    abi.tls_ERR_clear_error();
+    const answered = memory.withBytes(signature, (ptr, length) =>
+      abi.tls_SSL_answer_signature(this.ptr, ptr, length),
     );
+    abi.tls_ERR_clear_error();
+    this.#answer(Math.abs(answered), "signature");
+    return answered === 1;
   }
 
   #answer(ok: number, what: string): void {

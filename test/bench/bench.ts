@@ -5,7 +5,7 @@
  *                      [--seed N] [--folder PATH] [--profile]
  *
  * Each library runs in a process of its own and talks to another process, over TCP; what is told is the CPU time of the
- * first, all its threads included, unless the unit says otherwise. All go over the same Node.js `Duplex`, so that none has
+ * first, all its threads included, or of the page that runs in Chromium. All go over the same Node.js `Duplex`, so that none has
  * the socket itself; `transport` is what that costs without TLS. They take turns: in each round each row is measured with
  * each library, in an order that follows from the seed, `native` first and last, so that a drift of the machine shows.
  * What is told of a row is the median of the rounds, and the median of the ratios to `native` in the same round.

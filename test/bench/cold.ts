@@ -12,7 +12,7 @@ function done(): void {
 }
 
 const duplex = new Duplex({ read() {}, write: done });
-const { library } = await libraries[name]!.load();
+const { library } = await libraries[name]!.load!();
 if (!library.client) throw new Error("it has no client");
 const group = libraries[name]?.group ?? "X25519";
 const settings = { key: "ecdsa" as const, group, suite: "TLS_AES_128_GCM_SHA256" };

@@ -5,16 +5,17 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { Duplex } from "node:stream";
-import { type Connection, type Library, libraries, type Opener } from "./library.ts";
+import { type Library, libraries, type Opener } from "./library.ts";
 import { profiled } from "./profile.ts";
 import type { Row } from "./rows.ts";
+import { answer, ask } from "./work.ts";
 
 export type Request =
   /** Takes connections, and does its part of `row` on them. Answers the port. */
   | { do: "listen"; row: Row; chain: string; key: string }
   /** How much the other end will do. */
   | { do: "expect"; amount: number }
-  /** Connects there and does so much. Answers the seconds by the clock. */
+  /** Connects there and does so much. */
   | { do: "run"; row: Row; port: number; amount: number; caPem: string }
   /** Answers the CPU time until now, in seconds. */
   | { do: "cpu" }
@@ -46,49 +47,6 @@ function duplexOf(socket: Socket): Duplex {
   return duplex;
 }
 
-async function send(connection: Connection, length: number, size: number): Promise<void> {
-  const chunk = new Uint8Array(size).fill(0x61);
-  for (let left = length; left > 0; left -= size) {
-    await connection.send(left < size ? chunk.subarray(0, left) : chunk);
-  }
-}
-
-/** A client's part. Waiting for the server's word makes sure that it had its handshake too, and that tickets are here. */
-async function ask(open: Opener, { work, chunk }: Row, port: number, amount: number): Promise<void> {
-  const handshakes = work === "handshake" || work === "resumption";
-  for (let connections = handshakes ? amount : 1; connections > 0; connections--) {
-    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
-    await once(socket, "connect");
-    const connection = await open(duplexOf(socket));
-    if (handshakes) await connection.receive(1);
-    else if (work === "download") await connection.receive(amount);
-    else if (work === "upload") {
-      await send(connection, amount, chunk);
-      await connection.receive(1);
-    } else {
-      for (let i = 0; i < amount; i++) {
-        await Promise.all([connection.receive(chunk), send(connection, chunk, chunk)]);
-      }
-    }
-    await connection.close();
-    socket.destroy();
-  }
-}
-
-/** A server's part. */
-async function answer(connection: Connection, { work, chunk }: Row): Promise<void> {
-  if (work === "download") await send(connection, expected, chunk);
-  else if (work === "echo") {
-    for (let i = 0; i < expected; i++) {
-      await connection.receive(chunk);
-      await send(connection, chunk, chunk);
-    }
-  } else {
-    if (work === "upload") await connection.receive(expected);
-    await send(connection, 1, 1);
-  }
-}
-
 async function listen(row: Row, chain: string, key: string): Promise<number> {
   if (!library.server) throw new Error("it has no server");
   const open = await library.server(row.settings, chain, key);
@@ -98,7 +56,7 @@ async function listen(row: Row, chain: string, key: string): Promise<number> {
     // It may fail once its client has all it wanted and is gone; a client that misses something says so.
     open(duplexOf(socket))
       .then(async (connection) => {
-        await answer(connection, row);
+        await answer(connection, row, expected);
         await gone;
         await connection.close();
       })
@@ -110,16 +68,26 @@ async function listen(row: Row, chain: string, key: string): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-async function run(row: Row, port: number, amount: number, caPem: string): Promise<number> {
+async function run(row: Row, port: number, amount: number, caPem: string): Promise<void> {
   if (!library.client) throw new Error("it has no client");
   let open = openers.get(row.id);
   if (!open) {
     open = await library.client(row.settings, caPem, row.work === "resumption");
     openers.set(row.id, open);
   }
-  const begun = performance.now();
-  await ask(open, row, port, amount);
-  return (performance.now() - begun) / 1000;
+  const connection = async () => {
+    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    await once(socket, "connect");
+    const { close, ...rest } = await open(duplexOf(socket));
+    return {
+      ...rest,
+      async close() {
+        await close();
+        socket.destroy();
+      },
+    };
+  };
+  await ask(connection, row, amount);
 }
 
 async function answerTo(request: Request): Promise<unknown> {
@@ -153,7 +121,7 @@ process.on("uncaughtException", (error) => console.error(`${process.argv[2]}: ${
 process.on("unhandledRejection", (error) => console.error(`${process.argv[2]}: ${error}`));
 
 try {
-  ({ library } = await libraries[process.argv[2] ?? ""]!.load());
+  ({ library } = await libraries[process.argv[2] ?? ""]!.load!());
   process.send!({ value: "ready" });
 } catch (error) {
   process.send!({ error: (error as Error).message });

@@ -37,10 +37,14 @@ export const libraries: Record<string, Entry> = {
   reclaim: { load: () => import("./libraries/reclaim.ts"), ofNpm: true },
   "libcurl.js": { load: () => import("./libraries/libcurl.ts"), ofNpm: true },
   "node-forge": { load: () => import("./libraries/forge.ts"), ofNpm: true },
+  "transport, Chromium": { inPage: "transport" },
+  "wassl, Chromium": { inPage: "wassl" },
 };
 
 interface Entry {
-  load(): Promise<{ library: Library }>;
+  load?(): Promise<{ library: Library }>;
+  /** It runs in Chromium instead. */
+  readonly inPage?: "transport" | "wassl";
   /** One of those in `peers/package.json`. */
   readonly ofNpm?: true;
   /** What it agrees on where the others take X25519, which it has not. */

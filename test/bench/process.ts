@@ -7,11 +7,7 @@ import type { Request } from "./end.ts";
 /** Whoever does not answer for so long, in milliseconds, never will. */
 const PATIENCE = 120_000;
 
-let ends = 0;
-
 export class End {
-  /** Tells it apart from all others. */
-  readonly id: number = ends++;
   readonly #child: ChildProcess;
   readonly #name: string;
 

@@ -1,5 +1,7 @@
 /** The rows of `rows.ts`, measured in turns. */
+import { Chromium } from "./chromium.ts";
 import { coldStart } from "./cold-start.ts";
+import type { Request } from "./end.ts";
 import { libraries } from "./library.ts";
 import { End } from "./process.ts";
 import type { Share } from "./profile.ts";
@@ -22,10 +24,10 @@ export interface Plan {
   readonly say: (text: string) => void;
 }
 
-/** What one measurement took, in seconds. */
-interface Time {
-  readonly cpu: number;
-  readonly clock: number;
+/** What is measured: a process, or a page. */
+interface Measured {
+  ask<T>(request: Request): Promise<T>;
+  stop(): void;
 }
 
 export interface Profile {
@@ -38,10 +40,11 @@ export interface Profile {
 export class Rounds {
   readonly #plan: Plan;
   /** Those that are measured, and their other ends, by library. */
-  readonly #ends = new Map<string, Promise<End>>();
+  readonly #ends = new Map<string, Promise<Measured>>();
   readonly #peers = new Map<string, Promise<End>>();
+  #chromium: Promise<Chromium> | undefined;
   /** Where a row is served, by end and row. */
-  readonly #ports = new Map<string, Promise<number>>();
+  readonly #ports = new Map<Measured, Map<string, Promise<number>>>();
   /** How much takes as long as it should, by row and library. */
   readonly #amounts = new Map<string, number>();
   /** What cannot be measured, and why. */
@@ -96,7 +99,7 @@ export class Rounds {
     if ((await this.#measure(row, name)) === undefined) {
       throw new Error(`${row.id}: ${this.#failures.get(`${row.id} ${name}`)}`);
     }
-    const end = await this.#end(this.#ends, name);
+    const end = await this.#measured(name);
     await end.ask({ do: "profile-start" });
     await this.#once(row, name, this.#amounts.get(`${row.id} ${name}`)!);
     return {
@@ -119,20 +122,23 @@ export class Rounds {
     if (this.#failures.has(key)) return undefined;
     const { target, folder, certs } = this.#plan;
     try {
+      if (libraries[name]?.inPage && (row.work === "cold" || row.side === "server")) {
+        throw new Error(row.work === "cold" ? "a page is no process" : "a page takes no connections");
+      }
       if (row.work === "cold") return await coldStart(folder, name, certs.caPem);
       let amount = this.#amounts.get(key);
       if (amount === undefined) {
         // Until it takes its time. What runs often is compiled anew meanwhile, JavaScript and WebAssembly.
         let cpu = 0;
         for (amount = row.least; ; amount *= 2) {
-          ({ cpu } = await this.#once(row, name, amount));
+          cpu = await this.#once(row, name, amount);
           if (cpu >= target) break;
         }
         amount = Math.ceil((amount * target) / cpu);
         this.#amounts.set(key, amount);
       }
-      const { cpu, clock } = await this.#once(row, name, amount);
-      if (row.unit === "rate") return amount / clock;
+      const cpu = await this.#once(row, name, amount);
+      if (row.unit === "rate") return amount / cpu;
       return (cpu / amount) * (row.unit === "ms" ? 1000 : 2 ** 30);
     } catch (error) {
       this.#failures.set(key, (error as Error).message);
@@ -140,47 +146,62 @@ export class Rounds {
     }
   }
 
-  async #once(given: Row, name: string, amount: number): Promise<Time> {
+  /** Seconds of CPU time for so much. */
+  async #once(given: Row, name: string, amount: number): Promise<number> {
     const { settings } = given;
     const group = settings.group === "X25519" ? libraries[name]?.group : undefined;
     const row = group ? { ...given, id: `${given.id} ${group}`, settings: { ...settings, group } } : given;
-    const end = await this.#end(this.#ends, name);
+    const end = await this.#measured(name);
     const peer = await this.#peerFor(row, name);
     const [client, server] = row.side === "client" ? [end, peer] : [peer, end];
     const port = await this.#listen(server, row);
     await server.ask({ do: "expect", amount });
     const before = await end.ask<number>({ do: "cpu" });
-    const { caPem } = this.#plan.certs;
-    const clock = await client.ask<number>({ do: "run", row, port, amount, caPem });
-    return { cpu: (await end.ask<number>({ do: "cpu" })) - before, clock };
+    await client.ask({ do: "run", row, port, amount, caPem: this.#plan.certs.caPem });
+    return (await end.ask<number>({ do: "cpu" })) - before;
   }
 
   /** What this Node.js's own TLS cannot do, ours does in its place; that end is not measured. */
   async #peerFor(row: Row, name: string): Promise<End> {
-    if (name === "transport") return this.#end(this.#peers, name);
-    const native = await this.#end(this.#peers, "native");
+    if (name.startsWith("transport")) return this.#peer("transport");
+    const native = await this.#peer("native");
     try {
       await this.#listen(native, row);
       return native;
     } catch {
-      return this.#end(this.#peers, "wassl");
+      return this.#peer("wassl");
     }
   }
 
-  #end(ends: Map<string, Promise<End>>, name: string): Promise<End> {
-    const end = ends.get(name) ?? End.start(this.#plan.folder, name);
-    ends.set(name, end);
+  #peer(name: string): Promise<End> {
+    const peer = this.#peers.get(name) ?? End.start(this.#plan.folder, name);
+    this.#peers.set(name, peer);
+    return peer;
+  }
+
+  #measured(name: string): Promise<Measured> {
+    const { folder } = this.#plan;
+    const start = async (): Promise<Measured> => {
+      const library = libraries[name]?.inPage;
+      if (!library) return End.start(folder, name);
+      this.#chromium ??= Chromium.start(folder);
+      const chromium = await this.#chromium;
+      return { ask: (request) => chromium.ask(request, library), stop: () => chromium.stop() };
+    };
+    const end = this.#ends.get(name) ?? start();
+    this.#ends.set(name, end);
     return end;
   }
 
-  #listen(end: End, row: Row): Promise<number> {
+  #listen(end: Measured, row: Row): Promise<number> {
     const { chains, keys } = this.#plan.certs;
-    const key = `${end.id} ${row.id}`;
     const { settings } = row;
+    const ports = this.#ports.get(end) ?? new Map<string, Promise<number>>();
+    this.#ports.set(end, ports);
     const port =
-      this.#ports.get(key) ??
+      ports.get(row.id) ??
       end.ask<number>({ do: "listen", row, chain: chains[settings.key], key: keys[settings.key] });
-    this.#ports.set(key, port);
+    ports.set(row.id, port);
     return port;
   }
 

@@ -6,7 +6,7 @@ export type Work = "cold" | "handshake" | "resumption" | "download" | "upload" |
 export interface Row {
   readonly id: string;
   readonly title: string;
-  /** "rate" is per second of a clock, and more is better; all else is the CPU's time, and less is better. */
+  /** All of CPU time; "rate" is per second of it, and more is better. */
   readonly unit: "ms" | "s/GiB" | "rate";
   readonly work: Work;
   /** Which end is measured. */

@@ -74,17 +74,22 @@ export async function setUp(
 }
 
 async function bundle(outdir: string): Promise<void> {
+  const common = { outdir, bundle: true, format: "esm", target: "es2022", logLevel: "warning" } as const;
   await build({
+    ...common,
+    entryPoints: [join(here, "page.ts")],
+    // It has no folder of ours above it.
+    nodePaths: [join(outdir, "..", "node_modules")],
+    platform: "browser",
+  });
+  cpSync(join(outdir, "..", "node_modules/wassl/dist/binding/openssl.wasm"), join(outdir, "openssl.wasm"));
+  await build({
+    ...common,
     entryPoints: ["end", "cold", "idle"].map((name) => join(here, `${name}.ts`)),
-    outdir,
-    bundle: true,
     // A library is loaded by the process that measures it, and by no other.
     splitting: true,
     packages: "external",
     platform: "node",
-    format: "esm",
-    target: "es2022",
-    logLevel: "warning",
   });
 }
 

@@ -24,7 +24,7 @@ export function median(values: readonly number[]): number | undefined {
   return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1]! + sorted[middle]!) / 2 || undefined;
 }
 
-const UNITS = { ms: "CPU ms", "s/GiB": "CPU s/GiB", rate: "per s" };
+const UNITS = { ms: "CPU ms", "s/GiB": "CPU s/GiB", rate: "per CPU s" };
 
 /** Three digits that count. */
 function digits(value: number): string {

@@ -1,4 +1,5 @@
 /** STARTTLS of `wassl connect`: against servers made here, which do it right, decline, or are being attacked. */
+import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
@@ -11,8 +12,12 @@ type Bytes = string | Uint8Array;
 /** What a server says, and after which request (as characters, a byte each) it says more. The last one is its consent. */
 interface Script {
   greeting?: Bytes;
-  steps: [request: RegExp, answer: Bytes][];
+  steps: Step[];
+  /** The steps of `openssl s_client`, where they are others. */
+  openssl?: Step[];
 }
+
+type Step = [request: RegExp, answer: Bytes];
 
 const ldapRequest = exactly("0\x1d\x02\x01\x01w\x18\x80\x161.3.6.1.4.1.1466.20037");
 const ldapAnswer = (result: number) => Uint8Array.of(0x30, 12, 2, 1, 1, 0x78, 7, 10, 1, result, 4, 0, 4, 0);
@@ -70,6 +75,10 @@ const good: Record<string, Script> = {
   imap: {
     greeting: "* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n",
     steps: [[/^a1 STARTTLS\r\n$/, "* OK by the way\r\na1 OK begin\r\n"]],
+    openssl: [
+      [/^\. CAPABILITY\r\n$/, "* CAPABILITY IMAP4rev1 STARTTLS\r\n. OK\r\n"],
+      [/^\. STARTTLS\r\n$/, ". OK begin\r\n"],
+    ],
   },
   pop3: { greeting: "+OK ready\r\n", steps: [[/^STLS\r\n$/, "+OK begin\r\n"]] },
   ftp: {
@@ -81,10 +90,17 @@ const good: Record<string, Script> = {
   mysql: {
     greeting: mysqlGreeting(0xffff),
     steps: [[exactly(` \0\0\x01\0\x8a\0\0\0\0\0\x01-${"\0".repeat(23)}`, ""), ""]],
+    // Its own capabilities, among them 0x800, and another character set.
+    openssl: [[exactly(` \0\0\x01\x85\xae\x7f\0\0\0\0\x01!${"\0".repeat(23)}`, ""), ""]],
   },
   xmpp: {
     steps: [
       [/^<\?xml [\s\S]*<stream:stream [^>]*to='localhost'[^>]*>$/, xmppFeatures(xmppStarttls)],
+      [/^<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'\/>$/, xmppProceed],
+    ],
+    // It leaves out the declaration, as it may.
+    openssl: [
+      [/^<stream:stream [^>]*to='localhost'[^>]*>$/, xmppFeatures(xmppStarttls)],
       [/^<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'\/>$/, xmppProceed],
     ],
   },
@@ -146,6 +162,17 @@ QUnit.module("wassl connect --starttls", () => {
       assert.strictEqual(await run.ended, 0, run.text);
       assert.strictEqual(run.out, "hello\n");
       assert.strictEqual((await run.line("starttls")).protocol, protocol);
+    });
+
+    QUnit.test(`${protocol}: our server is one for openssl too`, async (assert) => {
+      const port = await serverWith({ ...script, steps: script.openssl ?? script.steps });
+      const args = ["-connect", `127.0.0.1:${port}`, "-starttls", protocol, "-name", "localhost", "-quiet"];
+      const child = spawn("openssl", ["s_client", ...args, "-CAfile", certFile("ca")]);
+      afterTest(() => child.kill("SIGKILL"));
+      child.stdin.write("hello\n");
+      const [said] = await Promise.race([once(child.stdout, "data"), once(child, "close")]);
+      assert.strictEqual(String(said), "hello\n");
+      child.kill();
     });
 
     QUnit.test(`${protocol}: bytes behind the consent are an attack`, async (assert) => {

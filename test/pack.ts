@@ -4,13 +4,13 @@ import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const repository = join(dirname(fileURLToPath(import.meta.url)), "..");
+const ours = join(dirname(fileURLToPath(import.meta.url)), "..");
 
 /**
  * Unpacks what `npm pack` makes, as npm would, into the node_modules of `folder`, which lies outside of the checkout. Its
  * one dependency is copied from ours, which the lock file pins.
  */
-export function installPackage(folder: string): void {
+export function installPackage(folder: string, repository = ours): void {
   const packed = execFileSync("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", folder], {
     cwd: repository,
     encoding: "utf8",
@@ -24,7 +24,7 @@ export function installPackage(folder: string): void {
     dependencies?: Record<string, string>;
   };
   for (const dependency of Object.keys(manifest.dependencies ?? {})) {
-    cpSync(join(repository, "node_modules", dependency), join(modules, dependency), { recursive: true });
+    cpSync(join(ours, "node_modules", dependency), join(modules, dependency), { recursive: true });
   }
   // Deno resolves only what is listed.
   const project = { type: "module", private: true, dependencies: { wassl: "*" } };

@@ -2,7 +2,7 @@
  * `npm run bench`: what TLS costs with Wassl, with Node.js's own `tls`, and with other libraries for JavaScript.
  *
  *     npm run bench -- [--json] [--rounds N] [--only ROW|size|idle]… [--library NAME]… [--idle COUNTS] [--target MS]
- *                      [--seed N] [--folder PATH] [--profile]
+ *                      [--seed N] [--folder PATH] [--profile] [--against CHECKOUT]
  *
  * Each library runs in a process of its own and talks to another process, over TCP; what is told is the CPU time of the
  * first, all its threads included, or of the page that runs in Chromium. All go over the same Node.js `Duplex`, so that none has
@@ -10,6 +10,7 @@
  * each library, in an order that follows from the seed, `native` first and last, so that a drift of the machine shows.
  * What is told of a row is the median of the rounds, and the median of the ratios to `native` in the same round.
  *
+ * With `--against` the package of another checkout, built before, is one more column: what did a change give?
  * With `--profile` it tells instead where the time goes, by function: for instance
  * `npm run bench -- --profile --library wassl --only download-chacha20-16k`.
  */
@@ -22,16 +23,18 @@ import type { Idle } from "./idle.ts";
 import { libraries } from "./library.ts";
 import { type Profile, Rounds } from "./rounds.ts";
 import { rows } from "./rows.ts";
-import { type Prepared, setUp } from "./setup.ts";
+import { type Prepared, setUp, setUpOther } from "./setup.ts";
 import { sizes } from "./sizes.ts";
 import { median, printIdle, printProfile, printResults, printSizes } from "./table.ts";
 
+const usual = Object.keys(libraries).filter((name) => !libraries[name]?.other);
 const { values: options } = parseArgs({
   options: {
     json: { type: "boolean", default: false },
     rounds: { type: "string", default: "5" },
     only: { type: "string", multiple: true, default: [""] },
-    library: { type: "string", multiple: true, default: Object.keys(libraries) },
+    library: { type: "string", multiple: true, default: usual },
+    against: { type: "string" },
     target: { type: "string", default: "250" },
     seed: { type: "string", default: String(1 + Math.floor(Math.random() * 2 ** 31)) },
     profile: { type: "boolean", default: false },
@@ -52,6 +55,7 @@ const seed = whole("seed");
 for (const name of options.library) {
   if (!libraries[name]) throw new Error(`no library ${name}; there are ${Object.keys(libraries).join(", ")}`);
 }
+const compared = options.against ? [...options.library, "wassl, before"] : options.library;
 const like = (id: string) => options.only.some((text) => id.includes(text));
 const wanted = rows.filter(({ id }) => like(id));
 if (wanted.length === 0 && !like("size") && !like("idle")) {
@@ -77,7 +81,8 @@ const about = {
 const measured = new Rounds({
   ...prepared,
   rows: wanted,
-  libraries: options.library,
+  otherFolder: options.against && (await setUpOther(options.against)),
+  libraries: compared,
   rounds,
   target: whole("target") / 1000,
   random: random(seed),

@@ -32,6 +32,7 @@ export const libraries: Record<string, Entry> = {
   transport: { load: () => import("./libraries/transport.ts") },
   native: { load: () => import("./libraries/native.ts") },
   wassl: { load: () => import("./libraries/wassl.ts") },
+  "wassl, before": { load: () => import("./libraries/wassl.ts"), other: true },
   "epoxy-tls": { load: () => import("./libraries/epoxy.ts"), ofNpm: true },
   subtls: { load: () => import("./libraries/subtls.ts"), ofNpm: true, group: "P-256" },
   reclaim: { load: () => import("./libraries/reclaim.ts"), ofNpm: true },
@@ -45,6 +46,8 @@ interface Entry {
   load?(): Promise<{ library: Library }>;
   /** It runs in Chromium instead. */
   readonly inPage?: "transport" | "wassl";
+  /** The package of another checkout: `--against`. */
+  readonly other?: true;
   /** One of those in `peers/package.json`. */
   readonly ofNpm?: true;
   /** What it agrees on where the others take X25519, which it has not. */

@@ -12,6 +12,8 @@ import type { Cell, Result } from "./table.ts";
 export interface Plan {
   /** Where the programs are. */
   readonly folder: string;
+  /** Where those are that use the package of another checkout. */
+  readonly otherFolder?: string | undefined;
   readonly certs: Certs;
   readonly rows: readonly Row[];
   /** `native` is among them anyway. */
@@ -120,19 +122,24 @@ export class Rounds {
   async #measure(row: Row, name: string): Promise<number | undefined> {
     const key = `${row.id} ${name}`;
     if (this.#failures.has(key)) return undefined;
-    const { target, folder, certs } = this.#plan;
+    const { target, certs } = this.#plan;
     try {
       if (libraries[name]?.inPage && (row.work === "cold" || row.side === "server")) {
         throw new Error(row.work === "cold" ? "a page is no process" : "a page takes no connections");
       }
-      if (row.work === "cold") return await coldStart(folder, name, certs.caPem);
+      if (row.work === "cold") return await coldStart(this.#folderOf(name), name, certs.caPem);
       let amount = this.#amounts.get(key);
       if (amount === undefined) {
-        // Until it takes its time. What runs often is compiled anew meanwhile, JavaScript and WebAssembly.
+        // Until it takes its time, twice: at first much is compiled, and what runs often a second time.
         let cpu = 0;
-        for (amount = row.least; ; amount *= 2) {
+        amount = row.least;
+        for (let enough = 0; enough < 2; ) {
           cpu = await this.#once(row, name, amount);
-          if (cpu >= target) break;
+          if (cpu >= target) enough++;
+          else {
+            enough = 0;
+            amount *= 2;
+          }
         }
         amount = Math.ceil((amount * target) / cpu);
         this.#amounts.set(key, amount);
@@ -179,11 +186,16 @@ export class Rounds {
     return peer;
   }
 
+  #folderOf(name: string): string {
+    const { folder, otherFolder } = this.#plan;
+    return libraries[name]?.other ? otherFolder! : folder;
+  }
+
   #measured(name: string): Promise<Measured> {
     const { folder } = this.#plan;
     const start = async (): Promise<Measured> => {
       const library = libraries[name]?.inPage;
-      if (!library) return End.start(folder, name);
+      if (!library) return End.start(this.#folderOf(name), name);
       this.#chromium ??= Chromium.start(folder);
       const chromium = await this.#chromium;
       return { ask: (request) => chromium.ask(request, library), stop: () => chromium.stop() };

@@ -73,6 +73,15 @@ export async function setUp(
   };
 }
 
+/** Where the programs are that use the package of another checkout, which is built. */
+export async function setUpOther(repository: string): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), "wassl-bench-"));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  installPackage(folder, repository);
+  await bundle(join(folder, "bench"));
+  return join(folder, "bench");
+}
+
 async function bundle(outdir: string): Promise<void> {
   const common = { outdir, bundle: true, format: "esm", target: "es2022", logLevel: "warning" } as const;
   await build({

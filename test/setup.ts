@@ -100,7 +100,12 @@ const daemons = {
   redis: { package: "redis-server", program: "redis-server", bin: /^usr\/bin$/ },
   postgres: { package: "postgresql", program: "postgres", bin: /^usr\/lib\/postgresql\/\d+\/bin$/ },
   dovecot: { package: "dovecot-imapd", program: "dovecot", bin: /^usr\/sbin$/ },
+  "dovecot-pop3": { package: "dovecot-pop3d", program: "dovecot", bin: /^usr\/sbin$/ },
   exim: { package: "exim4-daemon-light", program: "exim4", bin: /^usr\/sbin$/ },
+  vsftpd: { package: "vsftpd", program: "vsftpd", bin: /^usr\/sbin$/ },
+  mariadb: { package: "mariadb-server-core", program: "mariadbd", bin: /^usr\/sbin$/ },
+  prosody: { package: "prosody", program: "prosody", bin: /^usr\/bin$/ },
+  slapd: { package: "slapd", program: "slapd", bin: /^usr\/sbin$/ },
 };
 
 /**

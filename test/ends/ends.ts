@@ -9,7 +9,6 @@
  * Without `--write` it compares: the exit code is 1 if something was seen that the table does not have. With it each case
  * is run three times, since some peers do now this and now that; the cell says both then.
  */
-import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Server, type Socket } from "node:net";
@@ -32,7 +31,7 @@ import { PENDING, within } from "../contract/helpers.ts";
 import { makeCerts } from "../peers/certs.ts";
 import { listen } from "../peers/peer.ts";
 import { setUp } from "../setup.ts";
-import { type Kind, kinds, type Running, type World } from "./peers.ts";
+import { end, type Kind, killFamily, kinds, type Running, type World } from "./peers.ts";
 import { openTap, type Sight, type Tap } from "./tap.ts";
 
 const document = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "docs", "shutdown.md");
@@ -221,38 +220,6 @@ function casesOf(kind: Kind): Case[] {
     });
   }
   return cases;
-}
-
-/** SIGKILL for a process that we started, and for those that it started. */
-function killFamily(pid: number | undefined): void {
-  if (pid === undefined) return;
-  // Stopped, it starts no more of them, and they do not see it go.
-  signal(pid, "SIGSTOP");
-  for (const child of childrenOf(pid)) killFamily(child);
-  signal(pid, "SIGKILL");
-}
-
-/** Kills it, and waits until it is gone: the next one may use the same files. */
-async function end(child: ChildProcess): Promise<void> {
-  killFamily(child.pid);
-  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
-}
-
-function childrenOf(pid: number): number[] {
-  try {
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
-    return children.split(" ").filter(Boolean).map(Number);
-  } catch {
-    return [];
-  }
-}
-
-function signal(pid: number, name: NodeJS.Signals): void {
-  try {
-    process.kill(pid, name);
-  } catch {
-    // It is gone already.
-  }
 }
 
 interface Report {

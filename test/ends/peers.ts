@@ -1,6 +1,7 @@
 /** The peers of the table: how each is started, what it is asked, and how it ends by itself. */
 
-import { execFileSync } from "node:child_process";
+import { type ChildProcess, execFileSync } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   chownSync,
@@ -8,6 +9,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readFileSync,
   truncateSync,
   writeFileSync,
 } from "node:fs";
@@ -88,7 +90,11 @@ const repeated = async (child: Started, stream: TlsStream, line: string) => {
 };
 
 /** A folder of its own for a daemon that runs as `user`, with the key that it may read. */
-function homeOf(world: World, name: string, user: number): { home: string; key: string; chain: string } {
+export function homeOf(
+  world: World,
+  name: string,
+  user: number,
+): { home: string; key: string; chain: string } {
   const home = mkdtempSync(join(world.folder, `${name}-`));
   const [key, chain] = [join(home, "key.pem"), join(home, "chain.pem")];
   copyFileSync(world.certs.file("ecdsa", "key"), key);
@@ -98,7 +104,7 @@ function homeOf(world: World, name: string, user: number): { home: string; key: 
   return { home, key, chain };
 }
 
-const nobody = 65534;
+export const nobody = 65534;
 
 /** The command that runs one of the daemon's programs, as that user. */
 const commandOf = (daemon: Daemon, program: string, args: string[], user = 0): [string, string[]] => [
@@ -108,10 +114,42 @@ const commandOf = (daemon: Daemon, program: string, args: string[], user = 0): [
 const asUser = (user: number) =>
   user === 0 ? [] : ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups"];
 
-async function runDaemon(port: number, ...daemon: Parameters<typeof commandOf>): Promise<Running> {
+export async function runDaemon(port: number, ...daemon: Parameters<typeof commandOf>): Promise<Running> {
   const child = start(...commandOf(...daemon));
   await waitForPort(port, child);
   return { child, port };
+}
+
+/** SIGKILL for a process that we started, and for those that it started. */
+export function killFamily(pid: number | undefined): void {
+  if (pid === undefined) return;
+  // Stopped, it starts no more of them, and they do not see it go.
+  signal(pid, "SIGSTOP");
+  for (const child of childrenOf(pid)) killFamily(child);
+  signal(pid, "SIGKILL");
+}
+
+/** Kills it, and waits until it is gone: the next one may use the same files. */
+export async function end(child: ChildProcess): Promise<void> {
+  killFamily(child.pid);
+  if (child.exitCode === null && child.signalCode === null) await once(child, "exit");
+}
+
+function childrenOf(pid: number): number[] {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8");
+    return children.split(" ").filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch {
+    // It is gone already.
+  }
 }
 
 const opensslServer: Kind = {
@@ -307,7 +345,7 @@ const readyForQuery = /Z.{4}I$/s;
 
 let cluster: Promise<string> | undefined;
 
-const postgres: Kind = {
+export const postgres: Kind = {
   name: "postgres",
   we: "connect",
   async start(world) {
@@ -362,10 +400,10 @@ const postgres: Kind = {
     query(stream, "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"),
 };
 
-const dovecot: Kind = {
+export const dovecot: Kind = {
   name: "dovecot",
   we: "connect",
-  async start(world) {
+  async start(world, way) {
     const { home, key, chain } = homeOf(world, "dovecot", nobody);
     const port = await freePort();
     const mail = join(home, "mail");
@@ -382,7 +420,7 @@ const dovecot: Kind = {
       `base_dir = ${home}/run
 state_dir = ${home}/state
 log_path = /dev/stderr
-protocols = imap
+protocols = ${way === "pop3" ? "pop3" : "imap"}
 listen = 127.0.0.1
 default_internal_user = nobody
 default_internal_group = nogroup
@@ -402,15 +440,27 @@ userdb {
 }
 service imap-login {
   inet_listener imap {
-    port = 0
+    port = ${way === "starttls" ? port : 0}
   }
   inet_listener imaps {
+    port = ${way === "" ? port : 0}
+  }
+}
+service pop3-login {
+  inet_listener pop3 {
     port = ${port}
+  }
+  inet_listener pop3s {
+    port = 0
   }
 }
 `,
     );
-    return runDaemon(port, setUpDaemon("dovecot"), "dovecot", ["-F", "-c", file]);
+    return runDaemon(port, setUpDaemon(way === "pop3" ? "dovecot-pop3" : "dovecot"), "dovecot", [
+      "-F",
+      "-c",
+      file,
+    ]);
   },
   async greet(stream) {
     await hear(stream, /^\* OK.*\r\n$/s);
@@ -424,7 +474,7 @@ service imap-login {
 
 const debianExim = 65533;
 
-const exim: Kind = {
+export const exim: Kind = {
   name: "exim",
   we: "connect",
   async start(world, way) {

@@ -100,6 +100,11 @@ const tables = {
     www: { type: "boolean", help: "answer HTTP GET with a page that tells of the connection" },
     echo: { type: "boolean", help: "send back what comes" },
     rev: { type: "boolean", help: "send back every line reversed" },
+    starttls: {
+      type: "string",
+      value: "PROTOCOL",
+      help: "TLS begins when it is asked for in smtp, imap, pop3, ftp, postgres, mysql, xmpp or ldap",
+    },
     naccept: { type: "string", value: "N", help: "end after N connections" },
   },
   verify: {

@@ -1,6 +1,7 @@
 /** `wassl serve [HOST:]PORT` */
-import { acceptTls, type ServerOptions, TlsContext, type TlsStream } from "wassl";
+import { acceptTls, type ServerOptions, TlsContext, TlsError, type TlsStream, type Transport } from "wassl";
 import { type Answer, answers } from "./answers.js";
+import { after } from "./clear.js";
 import type { Io } from "./io.js";
 import { address, choice, duration, integer, type Values } from "./options.js";
 import {
@@ -12,6 +13,8 @@ import {
   type Report,
   UsageError,
 } from "./report.js";
+import { protocols } from "./starttls.js";
+import { acceptStartTls } from "./starttls-server.js";
 import { closings, end, ending, type TalkOptions, talk } from "./talk.js";
 import { format, type Link, listenTcp, settle } from "./tcp.js";
 import { connectionOptions, contextOptions, defined, fileOf, filesOf } from "./tls-options.js";
@@ -33,6 +36,7 @@ export async function serve(
   if (values.naccept !== undefined && answer === undefined) {
     throw new UsageError("--naccept needs --www, --echo or --rev: without them there is one connection");
   }
+  const starttls = choice("starttls", values.starttls, protocols);
   const maxEarlyData = integer("early-data", values["early-data"], 1);
   if (maxEarlyData !== undefined && (answer === undefined || values["no-tickets"])) {
     const why = answer === undefined ? "needs --www, --echo or --rev" : "and --no-tickets do not go together";
@@ -41,6 +45,7 @@ export async function serve(
   const most = answer === undefined ? 1 : (integer("naccept", values.naccept, 1) ?? Number.POSITIVE_INFINITY);
   const close = choice("close", values.close, closings) ?? "half";
   const timeout = duration("timeout", values.timeout);
+  const patience = timeout ?? HANDSHAKE_TIMEOUT;
   report.trace = values.trace ?? false;
   const control = new AbortController();
   const identity = await contextOptions(values, io);
@@ -64,7 +69,7 @@ export async function serve(
     ...connectionOptions(values),
     context,
     signal: control.signal,
-    handshakeTimeout: timeout ?? HANDSHAKE_TIMEOUT,
+    handshakeTimeout: Number.POSITIVE_INFINITY,
   };
 
   const one = async (link: Link, connection: number): Promise<Outcome> => {
@@ -76,7 +81,14 @@ export async function serve(
       const early: Uint8Array[] = [];
       const onEarlyData = (data: Uint8Array) => void early.push(data);
       const takesEarly = maxEarlyData === undefined ? {} : { onEarlyData };
-      const stream = await acceptTls(link.transport, { ...options, ...takesEarly, onEvent });
+      const begin = async (transport: Transport, signal: AbortSignal) => {
+        if (starttls) {
+          transport = await acceptStartTls(starttls, transport, signal);
+          report.tell("starttls", { ...fields, protocol: starttls });
+        }
+        return await acceptTls(transport, { ...options, ...takesEarly, onEvent, signal });
+      };
+      const stream = await inTime(patience, control.signal, (signal) => begin(link.transport, signal));
       const words = `${prefix}${link.peer}: ${inWords(stream.info)}`;
       report.tell("connected", { ...fields, ...infoFields(stream.info) }, words);
       return answer === undefined
@@ -124,6 +136,23 @@ export async function serve(
   return { exitCode: io.interrupted.aborted ? 0 : first.exitCode, connections: accepted };
 }
 
+/** Bounds what comes before the first byte of data; afterwards the signal is `signal`. */
+async function inTime<T>(
+  milliseconds: number,
+  signal: AbortSignal,
+  what: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const late = new AbortController();
+  const timer = setTimeout(() => {
+    late.abort(new TlsError("timeout", `no TLS with the client within ${milliseconds} ms`));
+  }, milliseconds);
+  try {
+    return await what(AbortSignal.any([signal, late.signal]));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 async function respond(
   stream: TlsStream,
   early: Uint8Array[],
@@ -139,22 +168,4 @@ async function respond(
     // It is told by how the stream ended.
   }
   return await ending(stream);
-}
-
-/** What came early, and then the rest. */
-function after(early: Uint8Array[], readable: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
-  if (early.length === 0) return readable;
-  const reader = readable.getReader();
-  return new ReadableStream(
-    {
-      async pull(controller) {
-        const { done, value } =
-          early.length > 0 ? { done: false, value: early.shift() } : await reader.read();
-        if (done) controller.close();
-        else controller.enqueue(value!);
-      },
-      cancel: (reason) => reader.cancel(reason),
-    },
-    { highWaterMark: 0 },
-  );
 }

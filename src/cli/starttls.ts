@@ -5,79 +5,7 @@
  * an attacker in between can put it there (CVE-2011-0411, CVE-2021-23222). So it ends the connection.
  */
 import { TlsError, type Transport } from "wassl";
-
-/** The most that is said before TLS, in bytes. */
-const LIMIT = 16_384;
-
-/** A transport in the clear, of which nothing stays behind. */
-class Clear {
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  /** Received and not yet used. */
-  #buffer = new Uint8Array(0);
-  #total = 0;
-
-  constructor(transport: Transport) {
-    this.#reader = transport.readable.getReader();
-    this.#writer = transport.writable.getWriter();
-  }
-
-  async send(what: string | Uint8Array): Promise<void> {
-    await this.#writer.write(typeof what === "string" ? new TextEncoder().encode(what) : what);
-  }
-
-  /** The next `length` bytes. */
-  async take(length: number): Promise<Uint8Array> {
-    while (this.#buffer.byteLength < length) await this.#more();
-    const taken = this.#buffer.subarray(0, length);
-    this.#buffer = this.#buffer.subarray(length);
-    return taken;
-  }
-
-  /** The next line, without its end. */
-  async line(): Promise<string> {
-    let end = this.#buffer.indexOf(LF);
-    for (; end < 0; end = this.#buffer.indexOf(LF)) await this.#more();
-    return latin1(await this.take(end + 1)).replace(/\r?\n$/, "");
-  }
-
-  /** What the pattern fits at the beginning, once it does. */
-  async match(pattern: RegExp): Promise<string> {
-    for (;;) {
-      const [found] = latin1(this.#buffer).match(pattern) ?? [];
-      if (found !== undefined) return latin1(await this.take(found.length));
-      await this.#more();
-    }
-  }
-
-  async #more(): Promise<void> {
-    const { done, value } = await this.#reader.read();
-    if (done) throw new TlsError("transport", "the server ended the connection before STARTTLS");
-    this.#total += value.byteLength;
-    if (this.#total > LIMIT) throw new TlsError("protocol", "the server says too much before STARTTLS");
-    const whole = new Uint8Array(this.#buffer.byteLength + value.byteLength);
-    whole.set(this.#buffer);
-    whole.set(value, this.#buffer.byteLength);
-    this.#buffer = whole;
-  }
-
-  /** The server agrees to TLS: what lies here already has no business to. */
-  requireNothingMore(): void {
-    const { byteLength } = this.#buffer;
-    if (byteLength === 0) return;
-    throw new TlsError("protocol", `injection: ${byteLength} bytes in the clear behind the consent to TLS`);
-  }
-
-  /** Gives the transport up, which ends what waits here. */
-  abort(reason: unknown): void {
-    this.#writer.abort(reason).catch(() => {});
-  }
-
-  release(): void {
-    this.#reader.releaseLock();
-    this.#writer.releaseLock();
-  }
-}
+import { CLIENT_SSL, type Clear, element, inTheClear, LDAP_STARTTLS, latin1 } from "./clear.js";
 
 type Dialog = (clear: Clear, hostname: string) => Promise<void>;
 
@@ -157,7 +85,7 @@ const dialogs = {
 
   /** RFC 4511 §4.14 */
   async ldap(clear) {
-    const oid = new TextEncoder().encode("1.3.6.1.4.1.1466.20037");
+    const oid = new TextEncoder().encode(LDAP_STARTTLS);
     await clear.send(Uint8Array.of(0x30, 29, 2, 1, 1, 0x77, 24, 0x80, oid.length, ...oid));
     const message = await element(clear, await clear.take(2));
     // Message 1, an extended response, whose first field is the result: 0 is success.
@@ -180,24 +108,13 @@ export async function startTlsIn(
   hostname: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const clear = new Clear(transport);
-  const onAbort = () => clear.abort(signal.reason);
-  signal.addEventListener("abort", onAbort);
-  try {
+  await inTheClear(transport, "the server", signal, async (clear) => {
     const dialog: Dialog = dialogs[protocol];
     await dialog(clear, hostname);
     clear.requireNothingMore();
-  } catch (error) {
-    clear.abort(error);
-    throw signal.aborted ? signal.reason : error;
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-    clear.release();
-  }
+  });
 }
 
-const LF = 10;
-const CLIENT_SSL = 0x800;
 const CLIENT_PROTOCOL_41 = 0x200;
 const CLIENT_SECURE_CONNECTION = 0x8000;
 const UTF8MB4 = 45;
@@ -213,25 +130,6 @@ async function reply(clear: Clear, code: string): Promise<string[]> {
     lines.push(line.slice(4));
     if (given === code && more !== "-") return lines;
   }
-}
-
-/** The content of a sequence in BER, whose first two bytes are given. */
-async function element(clear: Clear, [tag, length = 0]: Uint8Array): Promise<Uint8Array> {
-  if (tag !== 0x30) throw refused("that is no LDAP");
-  if (length < 128) return await clear.take(length);
-  // Then it says how many bytes the length has.
-  const bytes = await clear.take(length & 127);
-  return await clear.take(
-    Math.min(
-      bytes.reduce((sum, byte) => sum * 256 + byte, 0),
-      LIMIT,
-    ),
-  );
-}
-
-/** Each byte is a character, U+0000 to U+00FF. */
-function latin1(bytes: Uint8Array): string {
-  return String.fromCharCode(...bytes);
 }
 
 function refused(answer: string): TlsError {

@@ -189,7 +189,7 @@ QUnit.module("wassl connect", () => {
       [["serve", "0", "--naccept", "3"], /--naccept needs/],
       [["serve", "0", "--echo", "--naccept", "0"], /--naccept/],
       [["serve", "0", "--psk", "pass:a:00", "--client-auth", "maybe"], /--client-auth/],
-      [["serve", "0", "--starttls", "smtp"], /--starttls/],
+      [["serve", "0", "--psk", "pass:a:00", "--starttls", "http"], /--starttls is smtp, /],
     ];
     for (const [args, message] of cases) {
       const run = new Run(args);

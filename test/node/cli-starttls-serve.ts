@@ -53,8 +53,8 @@ QUnit.module("wassl serve --starttls", () => {
       assert.strictEqual(await client.ended, 0, client.text);
       assert.strictEqual(client.out, "hello\n");
       await server.ended;
-      const { exitCode } = server.lines.filter(({ type }) => type === "ended").at(-1) ?? {};
-      assert.strictEqual(exitCode, 0, server.text);
+      const ended = server.lines.filter(({ type }) => type === "ended");
+      assert.strictEqual(ended.at(-1)?.exitCode, 0, server.text);
       assert.strictEqual((await server.line("starttls")).protocol, protocol);
     });
   }

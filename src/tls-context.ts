@@ -95,6 +95,8 @@ export class TlsContext implements Disposable {
         this.sslContext.keepNewSessions(true);
       } else {
         configureServer(this.sslContext, options, this.keys);
+        // Also where nobody is asked for a certificate: the context that is selected may, and the tickets are this one's.
+        this.sslContext.verifyResumed();
         this.sslContext.setSessionIdContext(this.#sessionIdContext(options));
       }
       if (selectContext) this.sslContext.suspendClientHello();

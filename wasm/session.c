@@ -4,6 +4,7 @@
 #include "internal/ssl_unwrap.h"
 #include "ssl/ssl_local.h"
 
+#include <openssl/err.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,24 +165,113 @@ EXPORT int tls_SSL_set_session(SSL *ssl, SSL_SESSION *session)
     return complete_chain(session) && SSL_set_session(ssl, session);
 }
 
-EXPORT int tls_SSL_verify_session(SSL *ssl, SSL_SESSION *session)
+/* Whether we would accept that chain now. Leaves the connection as it was: its handshake is still to come. */
+static int verify_now(SSL *ssl, STACK_OF(X509) *chain)
 {
     SSL_CONNECTION *sc = SSL_CONNECTION_FROM_SSL(ssl);
-    int result;
+    int result = X509_V_ERR_UNSPECIFIED;
 
-    if (session->verify_result != X509_V_OK)
-        return (int)session->verify_result;
-    if (session->peer == NULL || !complete_chain(session)
-        || (ssl_verify_cert_chain(sc, session->peer_chain) <= 0 && sc->verify_result == X509_V_OK))
-        result = X509_V_ERR_UNSPECIFIED;
-    else
+    ERR_set_mark();
+    if (ssl_verify_cert_chain(sc, chain) > 0 || sc->verify_result != X509_V_OK)
         result = (int)sc->verify_result;
-    /* As if nothing had been verified: the handshake is still to come. */
+    ERR_pop_to_mark();
     sc->verify_result = X509_V_OK;
     OSSL_STACK_OF_X509_free(sc->verified_chain);
     sc->verified_chain = NULL;
     tls_forget_verify_failure(ssl);
     return result;
+}
+
+EXPORT int tls_SSL_verify_session(SSL *ssl, SSL_SESSION *session)
+{
+    if (session->verify_result != X509_V_OK)
+        return (int)session->verify_result;
+    return session->peer == NULL || !complete_chain(session) ? X509_V_ERR_UNSPECIFIED : verify_now(ssl, session->peer_chain);
+}
+
+/* ---- a server's sessions, verified again ------------------------------------------------------------------ */
+
+/* What is above a client's certificate goes with the ticket up to here; beyond it the client has to show it again. */
+#define LONGEST_CHAIN 8192
+
+/* Before a ticket is made. i2d_SSL_SESSION leaves the chain out. */
+static int keep_chain(SSL *ssl, void *arg)
+{
+    SSL_SESSION *session = SSL_get_session(ssl);
+    unsigned char *der = NULL, *p;
+    size_t total = 0;
+    int i, ok;
+
+    for (i = 0; i < sk_X509_num(session->peer_chain); i++)
+        total += (size_t)i2d_X509(sk_X509_value(session->peer_chain, i), NULL);
+    if (total > LONGEST_CHAIN)
+        total = 0;
+    if (total > 0 && (der = p = malloc(total)) == NULL)
+        return 0;
+    for (i = 0; total > 0 && i < sk_X509_num(session->peer_chain); i++)
+        i2d_X509(sk_X509_value(session->peer_chain, i), &p);
+    ok = SSL_SESSION_set1_ticket_appdata(session, der, total);
+    free(der);
+    return ok;
+}
+
+/* The client's certificate and those above it, each with a reference. */
+static STACK_OF(X509) *whole_chain(SSL_SESSION *session)
+{
+    STACK_OF(X509) *chain;
+    const unsigned char *p;
+    void *data = NULL;
+    size_t length = 0;
+    X509 *x;
+
+    if (session->peer_chain == NULL) { /* it comes from a ticket */
+        SSL_SESSION_get0_ticket_appdata(session, &data, &length);
+        if ((session->peer_chain = sk_X509_new_null()) == NULL)
+            return NULL;
+        for (p = data; length > 0 && p < (unsigned char *)data + length;) {
+            x = d2i_X509(NULL, &p, (long)((unsigned char *)data + length - p));
+            if (x == NULL || !sk_X509_push(session->peer_chain, x)) {
+                X509_free(x);
+                return NULL;
+            }
+        }
+    }
+    chain = X509_chain_up_ref(session->peer_chain);
+    if (chain == NULL || !X509_up_ref(session->peer))
+        return chain;
+    if (!sk_X509_unshift(chain, session->peer)) {
+        X509_free(session->peer);
+        OSSL_STACK_OF_X509_free(chain);
+        return NULL;
+    }
+    return chain;
+}
+
+EXPORT void tls_SSL_CTX_verify_resumed(SSL_CTX *ctx) { SSL_CTX_set_session_ticket_cb(ctx, keep_chain, NULL, NULL); }
+
+int __real_ssl_get_prev_session(SSL_CONNECTION *, CLIENTHELLO_MSG *);
+
+/* What the client wants to resume, or 0: then the handshake is a full one. */
+int __wrap_ssl_get_prev_session(SSL_CONNECTION *sc, CLIENTHELLO_MSG *hello)
+{
+    int found = __real_ssl_get_prev_session(sc, hello), result;
+    SSL_SESSION *session = sc->session;
+    STACK_OF(X509) *chain;
+
+    /* One that was refused, and resumed all the same, never reads as verified. */
+    if (found != 1 || session->peer == NULL || session->verify_result != X509_V_OK || !(sc->verify_mode & SSL_VERIFY_PEER)
+        || SSL_CONNECTION_GET_CTX(sc)->generate_ticket_cb != keep_chain)
+        return found;
+    chain = whole_chain(session);
+    result = chain == NULL ? X509_V_ERR_OUT_OF_MEM : verify_now(SSL_CONNECTION_GET_USER_SSL(sc), chain);
+    OSSL_STACK_OF_X509_free(chain);
+    if (result == X509_V_OK)
+        return 1;
+    SSL_CTX_remove_session(sc->session_ctx, session);
+    SSL_SESSION_free(session);
+    sc->session = NULL;
+    sc->ext.ticket_expected = 1;
+    return 0;
 }
 
 EXPORT void tls_SHA256(const uint8_t *data, size_t length, uint8_t *out) { SHA256(data, length, out); }

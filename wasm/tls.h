@@ -328,6 +328,11 @@ SSL_SESSION *tls_d2i_SSL_SESSION(const uint8_t *, size_t);
  * verifies nothing when it resumes. Before the handshake, which it leaves as it was.
  */
 int tls_SSL_verify_session(SSL *, SSL_SESSION *);
+/*
+ * A server resumes a session only if it would accept the client's certificate now, and otherwise makes a full handshake. Its
+ * tickets hold the certificates above the client's own, up to 8 KiB. For contexts with SSL_VERIFY_PEER.
+ */
+void tls_SSL_CTX_verify_resumed(SSL_CTX *);
 void tls_SHA256(const uint8_t *, size_t, uint8_t *out); /* 32 bytes */
 
 /* Early data: the values are OpenSSL's. The operations fill the queue and are followed by tls_SSL_get_error(ssl, 0). */

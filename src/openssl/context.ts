@@ -225,6 +225,15 @@ export class SslContext extends Owned {
     );
   }
 
+  /**
+   * A server that asks for certificates resumes a session only if it would accept the client's now, and makes a full handshake
+   * otherwise: OpenSSL verifies nothing when it resumes. Its tickets hold the certificates above the client's own, up to
+   * 8 KiB, for that.
+   */
+  verifyResumed(): void {
+    this.library.abi.tls_SSL_CTX_verify_resumed(this.ptr);
+  }
+
   /** A server stops at each ClientHello, see `Ssl.getClientHello`. */
   suspendClientHello(): void {
     this.library.abi.tls_SSL_CTX_suspend_client_hello(this.ptr);

@@ -54,6 +54,7 @@ import {
   ZERO_RETURN,
 } from "./openssl/ssl.js";
 import { RecordEdges } from "./record-edges.js";
+import { PendingWrite, Wish } from "./wish.js";
 
 /** A transport, reduced to what the pump needs. */
 export interface Wire {
@@ -93,6 +94,8 @@ export interface PumpOptions {
   eofPolicy: EofPolicy;
   /** End without close_notify: our side says nothing. */
   quiet: boolean;
+  /** The pair stays as it is. Otherwise it has the room that is needed at the moment. */
+  fixedPair: boolean;
   onEvent?: ((event: TlsEvent) => void) | undefined;
   /** Told the lines of the key log. */
   keylog?: ((line: string) => void) | undefined;
@@ -112,14 +115,22 @@ export interface PumpOptions {
   onFailure(error: TlsError): void;
 }
 
-/** A record's worth: more cannot be written in one step, and less would make more records than needed. */
-const WRITE_STEP = 16_384;
+/** A record's worth. */
+const RECORD = 16_384;
+/** How much is decrypted, or encrypted, in one call. */
+const READ_MOST = 65_536;
+const WRITE_MOST = 65_536;
+/** What a record adds at most: header 5, padding and type 1, tag 16, TLS 1.2 nonce 8. */
+const RECORD_OVERHEAD = 30;
+/**
+ * The pair's rings, in bytes, once the handshake is done: for an idle connection and small messages, for a record, and for as
+ * much as is written, or comes, at once.
+ */
+const RINGS = [512, RECORD + RECORD_OVERHEAD, WRITE_MOST + (WRITE_MOST / RECORD) * RECORD_OVERHEAD] as const;
 /** How much is gathered for one `send()`. */
 const BATCH = 65_536;
 /** … at least, so that a pair of a few bytes does not make as many sends. */
 const SMALL_BATCH = 2_048;
-/** What a record adds at most: header 5, padding and type 1, tag 16, TLS 1.2 nonce 8. */
-const RECORD_OVERHEAD = 30;
 /**
  * When a send fails the peer may have said why before it went away. So we read on for so long, in milliseconds, before the
  * failed send is what is reported.
@@ -149,29 +160,6 @@ export interface Traffic {
   readonly data: number;
 }
 
-interface Deferred {
-  readonly promise: Promise<void>;
-  resolve(): void;
-  reject(reason: unknown): void;
-}
-
-interface PendingWrite extends Deferred {
-  readonly bytes: Uint8Array;
-  /** Of `bytes` when the write began. */
-  readonly length: number;
-  offset: number;
-}
-
-function deferred(): Deferred {
-  let resolve!: () => void;
-  let reject!: (reason: unknown) => void;
-  const promise = new Promise<void>((yes, no) => {
-    resolve = yes;
-    reject = no;
-  });
-  return { promise, resolve, reject };
-}
-
 export class Pump {
   readonly #ssl: Ssl;
   readonly #pair: BioPair;
@@ -184,12 +172,12 @@ export class Pump {
   #dataWritten = 0;
 
   // Wishes
-  #handshake: Deferred | undefined;
+  #handshake: Wish | undefined;
   /** What goes before the handshake is done, if anything may. */
   #early: Early | undefined;
   #write: PendingWrite | undefined;
-  #closeNotify: Deferred | undefined;
-  #readers: Deferred[] = [];
+  #closeNotify: Wish | undefined;
+  #readers: Wish[] = [];
 
   // What is settled
   #open = false;
@@ -209,6 +197,9 @@ export class Pump {
   #alertDone = false;
   #released: { reason: unknown } | undefined;
 
+  /** Which of `RINGS` the pair has towards the wire and towards us; undefined before the handshake is done. */
+  #rings: { out: number; in: number } | undefined;
+
   // Towards us
   #in: Uint8Array | undefined;
   #inOffset = 0;
@@ -225,7 +216,7 @@ export class Pump {
   /** Bytes that left the pair, and bytes that the wire accepted: a flush waits for the second to reach the first. */
   #produced = 0;
   #accepted = 0;
-  #flushes: (Deferred & { target: number })[] = [];
+  #flushes: Wish[] = [];
   /** Where our close_notify ends in what was produced, once it was. */
   #closeNotifyEnd = Infinity;
 
@@ -240,7 +231,7 @@ export class Pump {
 
   /** With `earlyData` only for a client with a session that allows it. */
   handshake(earlyData?: Uint8Array): Promise<void> {
-    const done = deferred();
+    const done = new Wish();
     this.#handshake = done;
     const { onEarlyData } = this.#options;
     if (earlyData) this.#early = new EarlyWrite(this.#ssl, earlyData);
@@ -262,10 +253,10 @@ export class Pump {
     }
     if (this.#write) throw new Error("a write is under way");
     if (bytes.length === 0) return Promise.resolve();
-    const done = deferred();
-    this.#write = { ...done, bytes, length: bytes.length, offset: 0 };
+    const write = new PendingWrite(bytes);
+    this.#write = write;
     this.#turn();
-    return done.promise;
+    return write.promise;
   }
 
   /** Sends close_notify after all that was written. Settles when the transport has accepted it. */
@@ -274,7 +265,7 @@ export class Pump {
     if (refused) return Promise.reject(refused);
     if (this.#writingClosed && !this.#closeNotify) return this.flush();
     this.#writingClosed = true;
-    this.#closeNotify ??= deferred();
+    this.#closeNotify ??= new Wish();
     const { promise } = this.#closeNotify;
     this.#turn();
     return promise;
@@ -285,7 +276,7 @@ export class Pump {
     if (this.#released) return Promise.reject(this.#released.reason);
     if (this.#ended) return Promise.resolve();
     if (this.#failure) return Promise.reject(this.#failure);
-    const ready = deferred();
+    const ready = new Wish();
     this.#readers.push(ready);
     this.#turn();
     return ready.promise;
@@ -296,41 +287,63 @@ export class Pump {
    * (see `ended`). Throws the failure once all that arrived intact was given.
    */
   read(dst: Uint8Array): number {
+    if (!this.#mayRead()) return 0;
+    let done = 0;
+    for (let full = true; full && done < dst.length; ) {
+      const most = Math.min(dst.length - done, READ_MOST);
+      const n = this.#decrypt(most);
+      if (n > 0) this.#ssl.copyBulk(n, dst, done);
+      done += n;
+      full = n === most;
+    }
+    this.#wasRead(done);
+    return done;
+  }
+
+  /** The same in an array of its own, of at most `max` bytes; undefined where `read` gives 0. */
+  readChunk(max: number): Uint8Array<ArrayBuffer> | undefined {
+    if (!this.#mayRead()) return undefined;
+    const n = this.#decrypt(Math.min(max, READ_MOST));
+    const chunk = n > 0 ? this.#ssl.bulk(n) : undefined;
+    this.#wasRead(n);
+    return chunk;
+  }
+
+  #mayRead(): boolean {
     if (this.#released) throw this.#released.reason;
-    if (this.#ended) return 0;
-    if (this.#failure) throw this.#failure;
+    if (!this.#ended && this.#failure) throw this.#failure;
+    return !this.#ended;
+  }
+
+  /** Decrypts what is here, as far as `max` bytes, to where Ssl's bulk is. */
+  #decrypt(max: number): number {
     let done = 0;
     try {
-      while (done < dst.length) {
-        const n = this.#ssl.tryRead(done === 0 ? dst : dst.subarray(done));
-        if (n > 0) {
-          done += n;
-        } else if (n === WANT_READ) {
+      while (done < max) {
+        done += this.#ssl.tryReadMany(done, max - done);
+        const r = this.#ssl.stopped;
+        if (r === WANT_READ) {
           if (!this.#feed()) break;
-        } else if (n === WANT_WRITE) {
+        } else if (r === WANT_WRITE) {
           if (!this.#drain()) break;
-        } else if (QUESTIONS.has(n)) {
+        } else if (QUESTIONS.has(r)) {
           break; // It is asked when there is somebody who waits for data.
-        } else {
-          this.#readStopped(n);
+        } else if (r !== 0) {
+          this.#readStopped(r);
           break;
         }
       }
     } catch (error) {
       this.#failWith(error as TlsError);
     }
-    this.#dataRead += done;
-    this.#turn();
-    // A failure behind what was read is the next call's.
-    if (done === 0 && this.#failure && !this.#ended) throw this.#failure;
     return done;
   }
 
-  /** How much application data may be here, in bytes: never less than `read` can give now. */
-  get available(): number {
-    if (this.#released || this.#failure) return 0;
-    const input = this.#in ? this.#in.length - this.#inOffset : 0;
-    return this.#ssl.pending() + this.#pair.wpending() + input + (this.#ssl.hasPending() ? WRITE_STEP : 0);
+  #wasRead(n: number): void {
+    this.#dataRead += n;
+    this.#turn();
+    // A failure behind what was read is the next call's.
+    if (n === 0 && this.#failure && !this.#ended) throw this.#failure;
   }
 
   /**
@@ -345,7 +358,7 @@ export class Pump {
   /** Settles when everything that OpenSSL has written so far was accepted by the transport. */
   flush(): Promise<void> {
     if (this.#sendError) return Promise.reject(this.#sendError);
-    const done = deferred();
+    const done = new Wish();
     this.#flush(done);
     this.#turn();
     return done.promise;
@@ -447,6 +460,7 @@ export class Pump {
       } while (moved && !this.#released);
       if (this.#released) return;
       this.#noteEvents();
+      if (!this.#in && !this.#write) this.#fit(0, 0, true);
     } catch (error) {
       // Linear memory is exhausted, or OpenSSL trapped.
       this.#failWith(error as TlsError);
@@ -498,18 +512,22 @@ export class Pump {
       );
       return true;
     }
-    const r = this.#ssl.tryWrite(write.bytes.subarray(write.offset, write.offset + WRITE_STEP));
-    if (r <= 0) return this.#lacks(r, () => this.#fail(r));
-    write.offset += r;
-    this.#dataWritten += r;
+    const rest = Math.min(write.length - write.offset, WRITE_MOST);
+    this.#fit(rest + Math.ceil(rest / RECORD) * RECORD_OVERHEAD, 0);
+    // What does not fit would be copied for nothing, again and again.
+    const most = this.#rings?.out === RINGS.length - 1 ? WRITE_MOST : RECORD;
+    const n = this.#ssl.tryWriteMany(write.bytes.subarray(write.offset, write.offset + most));
+    const r = this.#ssl.stopped;
+    write.offset += n;
+    this.#dataWritten += n;
     if (write.offset === write.length) {
       this.#write = undefined;
       this.#flush(write);
     }
-    return true;
+    return (r !== 0 && this.#lacks(r, () => this.#fail(r))) || n > 0;
   }
 
-  #stepCloseNotify(wish: Deferred): boolean {
+  #stepCloseNotify(wish: Wish): boolean {
     // Quiet, SSL_shutdown is not called: it also sets SSL_RECEIVED_SHUTDOWN, and what the peer still sends would be lost.
     // After a truncation that passed as an end it cannot be: for OpenSSL that was an error, and nobody is there to be told.
     if (this.#options.quiet || this.#truncatedAt) {
@@ -573,9 +591,26 @@ export class Pump {
       });
   }
 
+  /**
+   * Rings for so many bytes towards the wire and towards us. An idle connection has the smallest ones: with many connections
+   * they would be most of what is allocated. Nothing depends on their size, since pieces go through smaller ones.
+   */
+  #fit(out: number, into: number, shrink = false): void {
+    if (!this.#open || this.#options.fixedPair || this.#eof === "told" || this.#failure) return;
+    const now = this.#rings ?? { out: 1, in: 1 };
+    const ringFor = (bytes: number, least: number) => {
+      const fits = RINGS.findIndex((ring) => ring >= bytes);
+      return Math.max(fits < 0 ? RINGS.length - 1 : fits, least);
+    };
+    const next = { out: ringFor(out, shrink ? 0 : now.out), in: ringFor(into, shrink ? 0 : now.in) };
+    if (this.#rings && next.out === now.out && next.in === now.in) return;
+    if (this.#pair.resize(RINGS[next.out]!, RINGS[next.in]!)) this.#rings = next;
+  }
+
   /** #in → the pair, as far as there is room. */
   #feed(): boolean {
     if (this.#in) {
+      this.#fit(0, this.#in.length - this.#inOffset);
       const n = this.#pair.write(this.#inOffset === 0 ? this.#in : this.#in.subarray(this.#inOffset));
       if (n <= 0) return false;
       this.#inOffset += n;
@@ -593,13 +628,18 @@ export class Pump {
     let moved = false;
     for (let pending = this.#pair.pending(); pending > 0; pending = this.#pair.pending()) {
       if (this.#out && this.#outFill === this.#out.length && !this.#startSending()) break;
-      if (this.#out === undefined) {
-        this.#out = new Uint8Array(this.#batchSize(pending));
-        this.#outFill = 0;
+      let n: number;
+      if (this.#out === undefined && !this.#options.fixedPair) {
+        this.#out = this.#pair.take();
+        this.#outFill = n = this.#out.length;
+        this.#sentEdges.observe(this.#out);
+      } else {
+        // What comes of a small pair is gathered.
+        this.#out ??= new Uint8Array(this.#batchSize(pending));
+        n = this.#pair.read(this.#out.subarray(this.#outFill));
+        this.#sentEdges.observe(this.#out.subarray(this.#outFill, this.#outFill + n));
+        this.#outFill += n;
       }
-      const n = this.#pair.read(this.#out.subarray(this.#outFill));
-      this.#sentEdges.observe(this.#out.subarray(this.#outFill, this.#outFill + n));
-      this.#outFill += n;
       this.#produced += n;
       moved = true;
     }
@@ -610,7 +650,7 @@ export class Pump {
   #batchSize(pending: number): number {
     if (!this.#write) return Math.max(pending, SMALL_BATCH);
     const rest = this.#write.length - this.#write.offset;
-    const records = Math.ceil(rest / WRITE_STEP);
+    const records = Math.ceil(rest / RECORD);
     return Math.max(pending, Math.min(BATCH, pending + rest + records * RECORD_OVERHEAD));
   }
 
@@ -621,6 +661,7 @@ export class Pump {
     const mostlyEmpty = this.#outFill < this.#out.length / 2;
     const bytes = mostlyEmpty ? this.#out.slice(0, this.#outFill) : this.#out.subarray(0, this.#outFill);
     this.#out = undefined;
+    this.#outFill = 0;
     if (this.#sendError) return true; // nobody takes them any more
     this.#sending = true;
     this.#wire.send(bytes).then(
@@ -667,10 +708,11 @@ export class Pump {
 
   // ---- flushes
 
-  #flush(wish: Deferred): void {
+  #flush(wish: Wish): void {
     // The rest of an alert is not in the pair yet, and will be.
     const incomplete = this.#failure !== undefined && !this.#alertDone;
-    this.#flushes.push({ ...wish, target: incomplete ? Infinity : this.#everything });
+    wish.target = incomplete ? Infinity : this.#everything;
+    this.#flushes.push(wish);
     this.#settleFlushes();
   }
 

@@ -131,6 +131,7 @@ async function establish(
     peerName,
     eofPolicy: options.eofPolicy ?? "strict",
     quiet: options.quietShutdown ?? false,
+    fixedPair: options.bioPairSize !== undefined,
     onEvent: options.onEvent,
     keylog: context.keylog,
     onNewSession: () => resumption?.collect(),

@@ -47,8 +47,6 @@ export const DEFAULT_SHUTDOWN_TIMEOUT = 5_000;
 export const DEFAULT_MAX_DISCARD = 2 ** 20;
 /** How long `close()` waits for the transport to take what is under way, in milliseconds. */
 const CLOSE_TIMEOUT = 2_000;
-/** What is read at once for a reader that brings no buffer, in bytes. */
-const CHUNK = 65_536;
 
 /**
  * An open TLS connection. Its streams carry application data, and it is a transport itself, so that TLS can run within
@@ -306,9 +304,8 @@ export class TlsStream implements Transport, AsyncDisposable {
       });
       return;
     }
-    const chunk = new Uint8Array(Math.min(room, CHUNK, this.#parts.pump.available));
-    const n = this.#parts.pump.read(chunk);
-    if (n > 0) this.#readController.enqueue(chunk.subarray(0, n));
+    const chunk = this.#parts.pump.readChunk(room);
+    if (chunk) this.#readController.enqueue(chunk);
   }
 
   #discard(most: number): void {
@@ -375,9 +372,8 @@ export class TlsStream implements Transport, AsyncDisposable {
         const n = pump.read(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
         if (n > 0) return request.respond(n);
       } else {
-        const chunk = new Uint8Array(Math.min(CHUNK, pump.available));
-        const n = chunk.length > 0 ? pump.read(chunk) : 0;
-        if (n > 0) return controller.enqueue(chunk.subarray(0, n));
+        const chunk = pump.readChunk(Infinity);
+        if (chunk) return controller.enqueue(chunk);
       }
       if (pump.ended) {
         this.#closeReadable();

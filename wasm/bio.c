@@ -8,6 +8,15 @@ EXPORT int tls_BIO_new_bio_pair(size_t internal, size_t network, int datagram, B
                     : BIO_new_bio_pair(&out[0], internal, &out[1], network);
 }
 
+EXPORT int tls_BIO_resize_bio_pair(BIO *internal, size_t internal_size, BIO *network, size_t network_size)
+{
+    if (BIO_ctrl_pending(internal) > 0 || BIO_ctrl_pending(network) > 0)
+        return 0;
+    /* A size can be set only while they are apart; the ring of another size is then made when they are joined. */
+    return BIO_destroy_bio_pair(network) && BIO_set_write_buf_size(internal, internal_size)
+        && BIO_set_write_buf_size(network, network_size) && BIO_make_bio_pair(internal, network);
+}
+
 EXPORT void tls_BIO_free(BIO *b) { BIO_free(b); }
 EXPORT int tls_BIO_read(BIO *b, void *p, int n) { return BIO_read(b, p, n); }
 EXPORT int tls_BIO_write(BIO *b, const void *p, int n) { return BIO_write(b, p, n); }

@@ -169,6 +169,13 @@ EXPORT int tls_SSL_write(SSL *s, const void *p, int n) { return SSL_write(s, p, 
 EXPORT int tls_SSL_write_ex(SSL *s, const void *p, size_t n, size_t *w) { return SSL_write_ex(s, p, n, w); }
 EXPORT int tls_SSL_get_error(SSL *s, int ret) { return SSL_get_error(s, ret); }
 
+/* ERR_clear_error goes through all of the queue, which is nearly always empty. */
+static void clear_errors(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
+}
+
 static int answer(SSL *ssl, int ret)
 {
     return ret > 0 ? ret : -SSL_get_error(ssl, ret);
@@ -176,33 +183,66 @@ static int answer(SSL *ssl, int ret)
 
 EXPORT int tls_try_handshake(SSL *ssl)
 {
-    ERR_clear_error();
-    return answer(ssl, SSL_do_handshake(ssl));
+    int ret;
+
+    clear_errors();
+    if ((ret = SSL_do_handshake(ssl)) == 1)
+        tls_forget_key_exchange(ssl);
+    return answer(ssl, ret);
 }
 
 EXPORT int tls_try_read(SSL *ssl, void *p, int n)
 {
-    ERR_clear_error();
+    clear_errors();
     return answer(ssl, SSL_read(ssl, p, n));
 }
 
 EXPORT int tls_try_peek(SSL *ssl, void *p, int n)
 {
-    ERR_clear_error();
+    clear_errors();
     return answer(ssl, SSL_peek(ssl, p, n));
 }
 
 EXPORT int tls_try_write(SSL *ssl, const void *p, int n)
 {
-    ERR_clear_error();
+    clear_errors();
     return answer(ssl, SSL_write(ssl, p, n));
+}
+
+/* What a loop over try_… comes to: bytes, and why it ended. */
+static int many(int done, int ret)
+{
+    return done | (ret > 0 ? 0 : -ret << TLS_MANY_SHIFT);
+}
+
+EXPORT int tls_try_read_many(SSL *ssl, char *p, int n)
+{
+    int done = 0, ret = 1;
+
+    while (done < n && (ret = tls_try_read(ssl, p + done, n - done)) > 0)
+        done += ret;
+    return many(done, ret);
+}
+
+EXPORT int tls_try_write_many(SSL *ssl, const char *p, int n)
+{
+    int done = 0, ret = 1;
+
+    while (done < n) {
+        int step = n - done < SSL3_RT_MAX_PLAIN_LENGTH ? n - done : SSL3_RT_MAX_PLAIN_LENGTH;
+
+        if ((ret = tls_try_write(ssl, p + done, step)) <= 0)
+            break;
+        done += ret;
+    }
+    return many(done, ret);
 }
 
 EXPORT int tls_try_shutdown(SSL *ssl)
 {
     int ret;
 
-    ERR_clear_error();
+    clear_errors();
     ret = tls_SSL_shutdown(ssl);
     return ret >= 0 ? ret : -SSL_get_error(ssl, ret);
 }
@@ -211,7 +251,7 @@ EXPORT int tls_try_write_early_data(SSL *ssl, const void *p, int n)
 {
     size_t written = 0;
 
-    ERR_clear_error();
+    clear_errors();
     return SSL_write_early_data(ssl, p, (size_t)n, &written) == 1 ? (int)written : -SSL_get_error(ssl, 0);
 }
 
@@ -220,7 +260,7 @@ EXPORT int tls_try_read_early_data(SSL *ssl, void *p, int n)
     size_t length = 0;
     int status;
 
-    ERR_clear_error();
+    clear_errors();
     status = SSL_read_early_data(ssl, p, (size_t)n, &length);
     return status == SSL_READ_EARLY_DATA_ERROR ? -SSL_get_error(ssl, 0) : (int)length;
 }

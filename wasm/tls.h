@@ -66,6 +66,12 @@ void tls_ERR_raise(int lib, int reason);              /* adds to the queue: show
  * datagram: 1 = BIO_s_dgram_pair (keeps message boundaries, for DTLS). Fills the queue.
  */
 int tls_BIO_new_bio_pair(size_t internal, size_t network, int datagram, BIO *out[2]);
+/*
+ * Rings of other sizes, in bytes, 1 or more, for a stream pair in which no bytes are and no half was shut down. 1, or 0 when
+ * bytes are in it; or 0 with the reason in the queue when there is no memory: then the halves stay apart, and nothing goes
+ * through them any more.
+ */
+int tls_BIO_resize_bio_pair(BIO *internal, size_t internal_size, BIO *network, size_t network_size);
 void tls_BIO_free(BIO *);
 int tls_BIO_read(BIO *, void *, int);        /* > 0 bytes; 0 end; -1 try again (nothing there) */
 int tls_BIO_write(BIO *, const void *, int); /* > 0 bytes; -1 no room, or after shutdown_wr (fills the queue) */
@@ -181,6 +187,14 @@ int tls_try_read(SSL *, void *, int);
 int tls_try_peek(SSL *, void *, int);
 int tls_try_write(SSL *, const void *, int);
 int tls_try_shutdown(SSL *);
+
+/*
+ * tls_try_read again and again, until n bytes are there (n < 2^20) or it has no more; and tls_try_write for n bytes, a record
+ * at a time. How many bytes, plus, when it ended early, the SSL_ERROR_* times 2^20.
+ */
+#define TLS_MANY_SHIFT 20
+int tls_try_read_many(SSL *, char *, int n);
+int tls_try_write_many(SSL *, const char *, int n);
 
 /* The same for early data: bytes; for the reader 0 = there is no more of it, go on with the handshake; or minus SSL_ERROR_*. */
 int tls_try_write_early_data(SSL *, const void *, int);
@@ -433,6 +447,7 @@ int tls_session_init(void);
 void tls_record_event(SSL *, int kind, int sent, const void *payload, size_t length);
 int tls_verify_callback(int ok, X509_STORE_CTX *);
 void tls_forget_verify_failure(SSL *);
+void tls_forget_key_exchange(SSL *); /* after the handshake; tls_try_handshake does so itself */
 void tls_message_callback(int write_p, int version, int type, const void *, size_t, SSL *, void *);
 tls_bytes *tls_bytes_new(const void *, size_t);
 tls_bytes *tls_bytes_from_bio(BIO *); /* takes the memory BIO */

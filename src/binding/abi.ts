@@ -24,6 +24,12 @@ export interface Abi {
   tls_ERR_get_reason(value: number): number;
   tls_ERR_raise(lib: number, reason: number): void;
   tls_BIO_new_bio_pair(internal: number, network: number, datagram: number, out: number): number;
+  tls_BIO_resize_bio_pair(
+    internal: number,
+    internalSize: number,
+    network: number,
+    networkSize: number,
+  ): number;
   tls_BIO_free(bio: number): void;
   tls_BIO_read(bio: number, ptr: number, value: number): number;
   tls_BIO_write(bio: number, ptr: number, value: number): number;
@@ -91,6 +97,8 @@ export interface Abi {
   tls_try_read(ssl: number, ptr: number, value: number): number;
   tls_try_peek(ssl: number, ptr: number, value: number): number;
   tls_try_write(ssl: number, ptr: number, value: number): number;
+  tls_try_read_many(ssl: number, ptr: number, value: number): number;
+  tls_try_write_many(ssl: number, ptr: number, value: number): number;
   tls_try_shutdown(ssl: number): number;
   tls_SSL_dispatch_alert(ssl: number): number;
   tls_SSL_get_shutdown(ssl: number): number;

@@ -15,11 +15,21 @@ export class Memory {
   static readonly SCRATCH = 16_640;
 
   readonly #abi: Abi;
+  #bulk = 0;
 
   constructor(abi: Abi) {
     this.#abi = abi;
     this.scratch = this.allocate(Memory.SCRATCH);
   }
+
+  /** The same for the many bytes of many records; there from its first use on. */
+  get bulk(): number {
+    if (this.#bulk === 0) this.#bulk = this.allocate(Memory.BULK);
+    return this.#bulk;
+  }
+
+  /** Size of `bulk`. */
+  static readonly BULK = 65_536;
 
   /** Bytes that `malloc` has handed out. */
   get used(): number {

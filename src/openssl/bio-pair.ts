@@ -28,6 +28,20 @@ export class BioPair extends Owned {
     return new BioPair(library, memory.word(memory.scratch + 4), memory.word(memory.scratch));
   }
 
+  /**
+   * Gives the pair rings of other sizes (see {@link BioPair.create}), unless it holds bytes: false. Not after
+   * {@link BioPair.shutdownWrite}.
+   *
+   * @internal
+   */
+  resize(internalSize: number, networkSize: number): boolean {
+    const { abi } = this.library;
+    abi.tls_ERR_clear_error();
+    const resized = abi.tls_BIO_resize_bio_pair(this.internal, internalSize, this.ptr, networkSize);
+    if (resized === 0 && abi.tls_ERR_peek_error() !== 0) throw this.library.failure("no BIO pair");
+    return resized === 1;
+  }
+
   /** Hands the internal half to an `Ssl`, which frees it. @internal */
   giveInternal(): void {
     this.#internalIsOurs = false;
@@ -50,6 +64,13 @@ export class BioPair extends Owned {
       done += n;
     }
     return done;
+  }
+
+  /** Takes out what is there, up to where the ring wraps around. @internal */
+  take(): Uint8Array<ArrayBuffer> {
+    const { abi, memory } = this.library;
+    const n = abi.tls_BIO_nread(this.ptr, memory.scratch, 2 ** 30);
+    return n > 0 ? memory.copyOut(memory.word(memory.scratch), n) : new Uint8Array(0);
   }
 
   /** `BIO_write(3)` on the network half: how many bytes there was room for, -1 = none. */

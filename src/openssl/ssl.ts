@@ -34,6 +34,9 @@ export const WANT_CLIENT_HELLO = -SSL_ERROR_WANT_CLIENT_HELLO_CB;
 export const WANT_VERIFY = -SSL_ERROR_WANT_RETRY_VERIFY;
 export const WANT_SIGNATURE = -SSL_ERROR_WANT_X509_LOOKUP;
 
+/** `TLS_MANY_SHIFT` in tls.h. */
+const MANY_SHIFT = 20;
+
 /** Why a certificate was not accepted. */
 export interface VerifyFailure {
   /** `X509_V_ERR_*` as a number and as a name. */
@@ -180,6 +183,44 @@ export class Ssl extends Owned {
   /** Bytes written, or minus an `SSL_ERROR_*`. */
   tryWrite(src: Uint8Array): number {
     return this.#send(src, (p, n) => this.library.abi.tls_try_write(this.ptr, p, n));
+  }
+
+  /**
+   * What {@link Ssl.tryRead} would give in several calls, into `memory.bulk` from `at` on, up to `max` bytes: how many. Fewer
+   * than that, and {@link Ssl.stopped} says why.
+   *
+   * @internal
+   */
+  tryReadMany(at: number, max: number): number {
+    const { abi, memory } = this.library;
+    return this.#many(abi.tls_try_read_many(this.ptr, memory.bulk + at, max));
+  }
+
+  /** The first `n` bytes of what {@link Ssl.tryReadMany} has read. @internal */
+  bulk(n: number): Uint8Array<ArrayBuffer> {
+    const { memory } = this.library;
+    return memory.copyOut(memory.bulk, n);
+  }
+
+  /** The same, into `dst`. @internal */
+  copyBulk(n: number, dst: Uint8Array, at: number): void {
+    const { memory } = this.library;
+    dst.set(memory.view(memory.bulk, n), at);
+  }
+
+  /** What {@link Ssl.tryWrite} would take in several calls, of at most 64 KiB: how many bytes. See {@link Ssl.stopped}. @internal */
+  tryWriteMany(src: Uint8Array): number {
+    const { abi, memory } = this.library;
+    memory.copyIn(src, memory.bulk);
+    return this.#many(abi.tls_try_write_many(this.ptr, memory.bulk, src.length));
+  }
+
+  /** Why {@link Ssl.tryReadMany} or {@link Ssl.tryWriteMany} ended early: minus an `SSL_ERROR_*`; 0 = it did not. @internal */
+  stopped = 0;
+
+  #many(result: number): number {
+    this.stopped = -(result >> MANY_SHIFT);
+    return result & ((1 << MANY_SHIFT) - 1);
   }
 
   /** 0, 1, or minus an `SSL_ERROR_*`. */

@@ -1,9 +1,10 @@
 /** The open connection against real servers: bulk, half-close, every way to end, and no more memory than needed. */
 import QUnit from "qunit";
-import { startTls, TlsError, type TlsStream, TlsTruncationError } from "wassl";
-import { randomBytes } from "../fakes/random.ts";
+import { OpenSsl, startTls, TlsError, type TlsStream, TlsTruncationError } from "wassl";
+import { random, randomBytes } from "../fakes/random.ts";
 import { oneByte, randomChunks } from "../fakes/wrappers.ts";
 import { nginxFile } from "../peers/nginx-file.ts";
+import { connected } from "./both-ends.ts";
 import { connectTls } from "./connect.ts";
 import { env } from "./env.ts";
 import {
@@ -96,11 +97,12 @@ QUnit.module("streams: bulk", () => {
   });
 
   QUnit.test("over a transport that cuts the stream anywhere, with BIO pairs of any size", async (assert) => {
-    for (const bioPairSize of [1, 100, 5000, 17_408, 100_000]) {
+    for (const bioPairSize of [1, 100, 5000, 17_408, 100_000, "as needed"]) {
       const transport = randomChunks(await env.connect("tls"), env.seed);
-      const options = { hostname: "localhost", caCerts: env.certs.caPem, bioPairSize };
-      const stream = await startTls(transport, options);
-      const bytes = randomBytes(bioPairSize < 100 ? 20_000 : 200_000, env.seed);
+      const options = { hostname: "localhost", caCerts: env.certs.caPem };
+      const fixed = typeof bioPairSize === "number" ? { bioPairSize } : {};
+      const stream = await startTls(transport, { ...options, ...fixed });
+      const bytes = randomBytes(bioPairSize === 1 ? 20_000 : 200_000, env.seed);
       const [back] = await Promise.all([
         readAll(stream.readable),
         writeAndClose(stream.writable, bytes, 70_000),
@@ -112,6 +114,36 @@ QUnit.module("streams: bulk", () => {
       );
     }
   });
+});
+
+QUnit.module("streams: an idle connection", () => {
+  QUnit.test(
+    "has no room for records, and again after each burst, small or large, either way",
+    async (assert) => {
+      const openssl = await OpenSsl.load();
+      const before = openssl.memory.used;
+      const fixed = await connected({ openssl, bioPairSize: 17_408 }, { openssl, bioPairSize: 17_408 });
+      const withRoom = openssl.memory.used - before;
+      fixed.client.abort();
+      fixed.server.abort();
+      const { client, server } = await connected({ openssl }, { openssl });
+      const idle = openssl.memory.used - before;
+      assert.true(idle < withRoom - 4 * 16_384, `${idle} of ${withRoom} bytes, both ends`);
+      const next = random(env.seed);
+      for (let i = 0; i < 40; i++) {
+        const bytes = randomBytes(Math.ceil(200_000 ** next()), env.seed + i);
+        const [from, to] = next() < 0.5 ? [client, server] : [server, client];
+        const [back] = await Promise.all([
+          readAtLeast(to.readable, bytes.byteLength),
+          write(from.writable, bytes, Math.ceil(100_000 ** (0.5 + next() / 2))),
+        ]);
+        assert.deepEqual(back, bytes, `seed ${env.seed}, burst ${i} of ${bytes.byteLength} bytes`);
+        const now = openssl.memory.used - before;
+        // The first use makes what the instance keeps for all of them.
+        assert.true(now < idle + 65_536 + 1024, `${now} bytes after burst ${i}, ${idle} before`);
+      }
+    },
+  );
 });
 
 QUnit.module("streams: half-close", () => {

@@ -68,7 +68,7 @@ export class Report {
   /** One thing that happened: as JSON, or in words where there are any. */
   tell(type: string, fields: object, words?: string): void {
     const time = Math.round(performance.now() - this.#begun) / 1000;
-    if (this.json) this.#line(JSON.stringify({ type, time, ...fields }));
+    if (this.json) this.#line(json({ type, time, ...fields }));
     else if (words !== undefined) this.#line(`wassl: ${printable(words)}`);
   }
 
@@ -154,6 +154,11 @@ const PROGRESS_EVERY = 500;
 function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is meant
   return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}
+
+/** JSON, without the control characters that it would leave in. */
+function json(value: object): string {
+  return JSON.stringify(value).replace(/[\x7f-\x9f]/g, (c) => `\\u00${c.charCodeAt(0).toString(16)}`);
 }
 
 export function messageOf(error: unknown): string {

@@ -274,6 +274,21 @@ QUnit.module("wassl connect --starttls", () => {
     }
   });
 
+  QUnit.test("what it says cannot command the terminal", async (assert) => {
+    const greeting = Buffer.from("554 \x1b[2J\x9b2J\x7f\x07\r\n", "latin1");
+    const script: Script = { greeting, steps: [[/^$/, ""]] };
+    for (const words of [true, false]) {
+      const port = await serverWith(script, write);
+      const run = new Run(["connect", `localhost:${port}`, "--starttls", "smtp"], { words });
+      assert.strictEqual(await run.ended, 1, run.text);
+      assert.true(/554 .*\[2J.*2J/.test(run.text), run.text);
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: it is what is meant
+      assert.false(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/.test(run.text), JSON.stringify(run.text));
+      if (!words)
+        assert.true(run.outcome.error?.message.includes("\x1b[2J\x9b2J\x7f\x07"), "it is all there");
+    }
+  });
+
   QUnit.test("ldap: lengths in several bytes, as some servers write them", async (assert) => {
     const run = start("ldap", await serverWith({ steps: [[ldapRequest, ldapLongAnswer]] }));
     assert.strictEqual(await run.ended, 0, run.text);

@@ -23,9 +23,15 @@ export interface ContextOptions {
   minVersion?: TlsVersion;
   /** Default "TLSv1.3". */
   maxVersion?: TlsVersion;
-  /** Cipher suites of TLS 1.2, as `openssl-ciphers(1)` writes them. */
+  /**
+   * Cipher suites of TLS 1.2, as `openssl-ciphers(1)` writes them. A server's order counts. Default OpenSSL's, those with
+   * ChaCha20-Poly1305 first.
+   */
   ciphers?: string;
-  /** Cipher suites of TLS 1.3, best first, ":" between: "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256". */
+  /**
+   * Cipher suites of TLS 1.3, best first, ":" between. A server's order counts. By default the fastest here comes first:
+   * "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384".
+   */
   cipherSuites?: string;
   /**
    * Groups of the key exchange, best first, as `SSL_CTX_set1_groups_list(3)` writes them. Default OpenSSL's own, the
@@ -127,19 +133,23 @@ export function configure(context: SslContext, options: ContextOptions): void {
     }
     context.setSecurityLevel(securityLevel);
   }
-  if (ciphers !== undefined) context.setCipherList(ciphers);
-  if (cipherSuites !== undefined) context.setCiphersuites(cipherSuites);
+  context.setCipherList(ciphers ?? CIPHERS);
+  // A pre-shared key counts only with a suite of its hash: a server that has a certificate too would pass it over.
+  context.setCiphersuites(cipherSuites ?? (psk ? SUITES_BY_HASH[psk.hash ?? "SHA-256"] : SUITES));
   if (groups !== undefined) context.setGroups(groups);
   if (signatureAlgorithms !== undefined) context.setSignatureAlgorithms(signatureAlgorithms);
   if (psk) {
     context.setPsk(psk.identity, psk.key, psk.hash);
-    // A key counts only with a suite of its hash: a server that has a certificate too would pass it over.
-    if (cipherSuites === undefined) context.setCiphersuites(SUITES_BY_HASH[psk.hash ?? "SHA-256"]);
   }
 }
 
+/** Without AES instructions ChaCha20-Poly1305 is the fastest by far, as on the devices that it was made for. */
+const SUITES = "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384";
+/** All that OpenSSL has by default; "+" moves what it names to the end: what is slower, then what has no forward secrecy. */
+const CIPHERS = "DEFAULT:+AES:+kDHE:+kRSA:+kDHEPSK:+kRSAPSK:+kPSK";
+
 const SUITES_BY_HASH = {
-  "SHA-256": "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384",
+  "SHA-256": SUITES,
   // Alone: a server of OpenSSL's that has no certificate would prefer those of SHA-256, and find no key.
   "SHA-384": "TLS_AES_256_GCM_SHA384",
 } as const;

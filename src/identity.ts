@@ -2,6 +2,7 @@
 import { TlsError } from "./errors.js";
 import { isCryptoKey, requireKeyOf, signatureAlgorithmsOf } from "./external-key.js";
 import {
+  SSL_OP_CIPHER_SERVER_PREFERENCE,
   SSL_OP_NO_TICKET,
   SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
   SSL_VERIFY_NONE,
@@ -194,6 +195,8 @@ export function configureServer(ctx: SslContext, options: ServerIdentity, keys: 
   if (tickets !== undefined && !(Number.isInteger(tickets) && tickets >= 0 && tickets <= 255)) {
     throw new TlsError("invalid-argument", "tickets must be 0 to 255");
   }
+  // Of the two ends this is the slow one.
+  ctx.setOptions(SSL_OP_CIPHER_SERVER_PREFERENCE);
   const all = hasIdentity(options) ? [options, ...identities] : identities;
   for (const identity of all) useIdentity(ctx, identity, keys);
   addCaCerts(ctx, options.caCerts);

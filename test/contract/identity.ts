@@ -147,6 +147,36 @@ QUnit.module("identity: what is used", () => {
     }
   });
 
+  QUnit.test("the fastest cipher suite comes first; a server's order counts", async (assert) => {
+    const chacha = { "TLSv1.2": "ECDHE-ECDSA-CHACHA20-POLY1305", "TLSv1.3": "TLS_CHACHA20_POLY1305_SHA256" };
+    const aes = { "TLSv1.2": "ECDHE-ECDSA-AES128-GCM-SHA256", "TLSv1.3": "TLS_AES_128_GCM_SHA256" };
+    const first: Record<string, number | undefined> = {};
+    for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
+      const list = (...suites: string[]) => ({ ciphers: suites.join(":"), cipherSuites: suites.join(":") });
+      const only = (options: { ciphers: string; cipherSuites: string }) =>
+        maxVersion === "TLSv1.2" ? { ciphers: options.ciphers } : { cipherSuites: options.cipherSuites };
+      const aesFirst = only(list(aes[maxVersion], chacha[maxVersion]));
+      const both = await connected(
+        { maxVersion },
+        {
+          selectContext: ({ cipherSuites }) => {
+            first[maxVersion] = cipherSuites[0];
+            return undefined;
+          },
+        },
+      );
+      assert.strictEqual(both.client.info.cipher, chacha[maxVersion], "by default");
+      const theirs = await connected({ maxVersion, ...aesFirst }, {});
+      assert.strictEqual(theirs.client.info.cipher, chacha[maxVersion], "the client would rather have AES");
+      const ours = await connected({ maxVersion }, aesFirst);
+      assert.strictEqual(ours.client.info.cipher, aes[maxVersion], "the server would");
+    }
+    // TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 (RFC 7905), TLS_CHACHA20_POLY1305_SHA256 (RFC 8446)
+    assert.deepEqual(first, { "TLSv1.2": 0xcca9, "TLSv1.3": 0x1303 }, "what a client offers first");
+    const { client } = await connected({}, {});
+    assert.strictEqual(client.info.group, "X25519MLKEM768");
+  });
+
   QUnit.test("a pre-shared key instead of a certificate", async (assert) => {
     const psk = { identity: "sensor 7", key: crypto.getRandomValues(new Uint8Array(32)) };
     for (const hash of ["SHA-256", "SHA-384"] as const) {

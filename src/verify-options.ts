@@ -14,7 +14,7 @@ export interface VerifyOptions {
   /**
    * Revocation lists: PEM, which may hold several, or one in DER. With them every certificate of the chain is checked, and
    * one for which there is no current list fails; the flag `X509_V_FLAG_CRL_CHECK` checks the leaf alone. `[]` checks too,
-   * and accepts nothing.
+   * and accepts nothing. Of two lists of one issuer the newer counts; those that are of the same second must say the same.
    */
   crls?: string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
   /** OpenSSL's flags by name, `X509_VERIFY_PARAM_set_flags(3)` and `X509_check_host(3)`. Some of them make it laxer. */

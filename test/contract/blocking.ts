@@ -1,6 +1,6 @@
 /** Blocking mode: one thread waits (test/workers/blocking.ts does what it is told), this one carries its bytes. */
 import QUnit from "qunit";
-import { acceptTls, startTls, type TlsVersion, type Transport } from "wassl";
+import { acceptTls, startTls, TlsContext, type TlsVersion, type Transport } from "wassl";
 import { BlockingTransport, type CarryOptions, carry, newChannel } from "wassl/blocking";
 import { pair } from "../fakes/pair.ts";
 import { random, randomBytes } from "../fakes/random.ts";
@@ -1017,3 +1017,47 @@ function goingOn({ transport, trailing }: { transport: Transport; trailing: Uint
   );
   return { readable, writable: transport.writable };
 }
+
+QUnit.module("blocking: sessions", () => {
+  each("one is resumed, here and there; one that would not be believed is not", async (assert, version) => {
+    const context = await TlsContext.server(identity());
+    afterTest(() => context.free());
+    const run = async (options: Parameters<Remote["connect"]>[0]) => {
+      const [near, far] = pair();
+      const { remote } = await blocking(near);
+      const accepting = acceptTls(far, { context });
+      accepting.catch(() => {});
+      const info = await remote.connect({ ...trusting(), maxVersion: version, ...options });
+      const server = await accepting;
+      afterTest(() => server.abort());
+      assert.strictEqual(server.info.sessionReused, info.sessionReused);
+      // A ticket of TLS 1.3 is seen with what is read.
+      await write(server.writable, utf8("x"));
+      assert.strictEqual(text(await remote.read(1)), "x");
+      return { info, session: (await remote.session())! };
+    };
+    const first = await run({});
+    assert.false(first.info.sessionReused);
+    const second = await run({ session: first.session });
+    assert.true(second.info.sessionReused && second.info.verified, "resumed");
+    const [near, far] = pair();
+    const [stream, server] = await Promise.all([
+      startTls(near, {
+        ...trusting(),
+        hostname: "localhost",
+        maxVersion: version,
+        session: second.session,
+        sessionStore: false,
+      }),
+      acceptTls(far, { context }),
+    ]);
+    afterTest(() => stream.abort());
+    afterTest(() => server.abort());
+    assert.true(stream.info.sessionReused, "by startTls too");
+
+    const third = await run({});
+    const other = { session: third.session, caCerts: env.certs.otherCaPem };
+    assert.strictEqual((await remoteError(run(other))).code, "certificate", "by a full handshake");
+    assert.strictEqual((await remoteError(run({ session: utf8("none") }))).code, "invalid-argument");
+  });
+});

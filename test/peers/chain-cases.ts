@@ -143,6 +143,8 @@ interface CrlRecipe {
   signer?: string;
   revokes: string[];
   stale?: boolean;
+  /** Of yesterday; else of now. */
+  older?: boolean;
 }
 
 export const crls: Record<string, CrlRecipe> = {
@@ -151,6 +153,8 @@ export const crls: Record<string, CrlRecipe> = {
   rootRevokes: { issuer: "root", revokes: ["inter"] },
   interStale: { issuer: "inter", revokes: [], stale: true },
   interForged: { issuer: "inter", signer: "impostor", revokes: [] },
+  rootOlder: { issuer: "root", revokes: [], older: true },
+  rootRevokedOnce: { issuer: "root", revokes: ["inter"], older: true },
 };
 
 const day = 86_400;
@@ -160,7 +164,28 @@ const usual = { intermediates: ["inter"], roots: ["root"] };
 const given = { intermediates: ["givenInter"], roots: ["givenRoot"] };
 const crlAll = ["interCrl", "rootCrl"];
 
+/** In whatever order. */
+function newerCounts(): Record<string, ChainCase> {
+  const lists = {
+    "revokes, an older one did not": ["rootRevokes", "rootOlder"],
+    "does not revoke, an older one did": ["rootCrl", "rootRevokedOnce"],
+    "revokes, a stale one did not": ["interCrl", "interStale"],
+  };
+  return Object.fromEntries(
+    Object.entries(lists).flatMap(([name, [newer, older]]) =>
+      [
+        [newer!, older!],
+        [older!, newer!],
+      ].map((crls, i) => [
+        `of two lists the newer ${name}${i === 0 ? "" : ", the other way round"}`,
+        { leaf: "revoked", ...usual, crls: [...crls, newer === "interCrl" ? "rootCrl" : "interCrl"] },
+      ]),
+    ),
+  );
+}
+
 export const cases: Record<string, ChainCase> = {
+  ...newerCounts(),
   "a good chain": { leaf: "leaf", ...usual },
   "the root is sent too": { leaf: "leaf", intermediates: ["inter", "root"], roots: ["root"] },
   "too many intermediates, in any order": {
@@ -401,11 +426,13 @@ export const cases: Record<string, ChainCase> = {
   },
 };
 
-/** Of two lists that are equally new, it depends on their order which one counts. */
-function ofDifferentIssuers(names: string[]): string[] {
-  return names.filter(
-    (name, i) => !names.slice(0, i).some((other) => crls[other]?.issuer === crls[name]?.issuer),
-  );
+/**
+ * Of two lists of one issuer the newer counts. Of those that are equally new it is the first for `openssl verify`; in an X509_STORE
+ * it depends on how that sorts them, which is by issuer alone.
+ */
+function unambiguous(names: string[]): string[] {
+  const kind = (name: string) => [crls[name]?.issuer, crls[name]?.older, crls[name]?.stale].join();
+  return names.filter((name, i) => !names.slice(0, i).some((other) => kind(other) === kind(name)));
 }
 
 /** What `openssl verify` calls them. */
@@ -450,7 +477,7 @@ export function randomCases(seed: number, count: number): Record<string, ChainCa
       ...(chance(0.5) ? { purpose: one(["sslclient", "smimesign", "any", "crlsign"]) } : {}),
       ...(chance(0.2) ? { depth: one([0, 1, 2, 3]) } : {}),
       ...(chance(0.3) ? { partialChain: true } : {}),
-      ...(chance(0.3) ? { crls: ofDifferentIssuers(some(Object.keys(crls), 3)) } : {}),
+      ...(chance(0.3) ? { crls: unambiguous(some(Object.keys(crls), 4)) } : {}),
       ...(chance(0.3) ? { flags: some(Object.keys(cliFlags), 2) } : {}),
       ...(chance(0.5) ? { securityLevel: one([0, 1, 2, 3]) } : {}),
     };

@@ -74,7 +74,7 @@ export async function makeChains(
   }
 
   await openssls(
-    Object.entries(crls).map(([name, { issuer, signer = issuer, revokes, stale }]) => {
+    Object.entries(crls).map(([name, { issuer, signer = issuer, revokes, stale, older }]) => {
       // The database of `openssl ca`: status, expiry, revocation, serial, file, subject.
       const lines = revokes.map(
         (each) => `R\t491231235959Z\t200101000000Z\t${serials.get(each)}\tunknown\t/CN=x\n`,
@@ -85,6 +85,7 @@ export async function makeChains(
       return [
         ...["ca", "-gencrl", "-config", `${name}.cnf`, "-cert", `${signer}.pem`, "-keyfile", `${signer}.key`],
         ...(stale ? ["-crl_lastupdate", "20200101000000Z", "-crl_nextupdate", "20200201000000Z"] : []),
+        ...(older ? ["-crl_lastupdate", stamp(-1), "-crl_nextupdate", stamp(29)] : []),
         ...["-out", `${name}.pem`],
       ];
     }),
@@ -139,6 +140,12 @@ export async function makeChains(
   );
   const hashes = Object.fromEntries(trusted.map((name, i) => [name, hashed[i]!.output.trim()]));
   return { pem, hashes, cases: Object.fromEntries(answered) };
+}
+
+/** So many days from now, as "20260131120000Z". */
+function stamp(days: number): string {
+  const iso = new Date(Date.now() + days * 86_400_000).toISOString();
+  return `${iso.slice(0, 19).replace(/[-:T]/g, "")}Z`;
 }
 
 function newKey(kind: Recipe["key"] = "p256"): string {

@@ -24,8 +24,8 @@ let events: string[] = [];
 type Options<T> = Partial<Omit<T, "openssl" | "onEvent">>;
 
 const ready = () => {
-  const { protocol, cipher, alpnProtocol, serverName, verified } = tls.info;
-  return { protocol, cipher, alpnProtocol, serverName, verified };
+  const { protocol, cipher, alpnProtocol, serverName, verified, sessionReused } = tls.info;
+  return { protocol, cipher, alpnProtocol, serverName, verified, sessionReused };
 };
 
 const common = () => ({
@@ -119,6 +119,7 @@ const calls = {
   closeWrite: (timeout?: number) => tls.closeWrite(only(timeout)),
   close: (timeout?: number) => tls.close(only(timeout)),
   abort: (reason?: string) => tls.abort(reason && new Error(reason)),
+  session: () => tls.getSession(),
   state: () => ({ ...tls.shutdownFlags, closed: tls.closed, events }),
   /** Answers each line reversed, until the client has ended, and ends. */
   serve(): number {

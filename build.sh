@@ -2,9 +2,10 @@
 # Builds everything from source: toolchain → OpenSSL → libssl.a, libcrypto.a → openssl.wasm → dist/.
 #
 #   ./build.sh                everything
-#   ./build.sh wasm           only as far as dist/binding/openssl.wasm; needs neither node_modules nor src/
+#   ./build.sh wasm           only as far as dist/binding/openssl.wasm; needs Node.js, and neither node_modules nor src/
 #   ./build.sh kernels        what test/kernels needs: a module with wasm/kernels in it that is not published
 #   ./build.sh named          openssl.wasm with the names of its functions, for profiles; it is not published either
+#   ./build.sh sizes          what each object file has in openssl.wasm
 #   ./build.sh verify         builds openssl.wasm twice from scratch, in two directories, and compares the bytes
 #   ./build.sh emcc ARGS…     runs the pinned emcc in the current directory
 #
@@ -32,7 +33,7 @@ have() { command -v "$1" >/dev/null; }
 sum_of() { sha256sum -- "$1" | cut -d' ' -f1; }
 
 jobs=$(nproc)
-for tool in flock sha256sum tar; do have "$tool" || die "$tool is needed (Linux, or util-linux and coreutils)"; done
+for tool in flock node sha256sum tar; do have "$tool" || die "$tool is needed (Linux, or util-linux, coreutils and Node.js)"; done
 
 # A stage announces itself, and how long it took.
 stage() { stage_name=$1 stage_began=$EPOCHREALTIME; printf '== %s%s\n' "$1" "${2:+: $2}" >&2; }
@@ -247,7 +248,9 @@ build_libs() {
     mkdir "$work/bin"
     # shellcheck disable=SC2016 # $@ is the wrapper's
     {
-        printf '#!/bin/sh\nexec "%s/clang" %s "$@"\n' "$clang" "$flags" >"$work/bin/wasm-cc"
+        # The source comes last.
+        printf '#!/bin/sh\nfor source; do :; done\ncase " %s " in *" $source "*) set -- "$@" %s ;; esac\nexec "%s/clang" %s "$@"\n' \
+            "${FAST[*]}" "${FAST_FLAGS[*]}" "$clang" "$flags" >"$work/bin/wasm-cc"
         for tool in ar ranlib; do printf '#!/bin/sh\nexec "%s/llvm-%s" "$@"\n' "$clang" "$tool" >"$work/bin/wasm-$tool"; done
         make=("${IN[@]}" sh -c 'PATH=$0:$PATH exec "$@"' "$work/bin")
     }
@@ -256,6 +259,7 @@ build_libs() {
     cd -- "$src"
     run_logged Configure '' '' "${make[@]}" perl Configure "${CONFIGURE_FLAGS[@]}"
     configure_check include/openssl/configuration.h
+    perl "$project/wasm/objects.pl" "$project/wasm/objects.txt" crypto/objects/obj_dat.h
     run_logged 'generated sources' '' '' "${make[@]}" make -j"$jobs" build_generated
     objects=$(grep -E '^[a-z][^ ]*\.o: ' Makefile | cut -d: -f1 | sort -u | wc -l)
     run_logged 'objects compiled' '^wasm-cc .* -c ' "/$objects" "${make[@]}" make -j"$jobs" libcrypto.a libssl.a
@@ -285,7 +289,9 @@ link_wasm() {
     cd -- "$dir"
     # In one order everywhere; paths relative, so that none of this machine's gets into the module.
     mapfile -t sources < <(find wasm -name '*.c' | LC_ALL=C sort)
-    emcc_link "$libs" "$out" wasm/exports.txt "${sources[@]}" "$libs/libssl.a" "$libs/libcrypto.a"
+    emcc_link "$libs" "$out" wasm/exports.txt "${sources[@]}" "${WRAP_FLAGS[@]}" \
+        "$libs/libssl.a" "$libs/libcrypto.a"
+    node wasm/snapshot.mjs "$out" "$out"
     cd -- "$project"
 }
 
@@ -296,15 +302,24 @@ link_kernels() {
 
 # emcc_link LIBS OUT EXPORTS INPUTS…
 emcc_link() {
-    local libs=$1 out=$2 exports
+    local libs=$1 out=$2 exports input flags inputs=()
     exports=$(sed 's/#.*//' "$3" | awk 'NF { printf "%s_%s", comma, $1; comma = "," }')
     # The kernels' providers need headers that OpenSSL keeps to itself.
-    "${IN[@]}" emcc "${COMPILE_FLAGS[@]}" -DNDEBUG -Wall -Wextra -Wno-unused-parameter -I"$libs/include" -I"$libs" \
-        -I"$libs/providers/implementations/include" -I"$libs/providers/common/include" \
-        "${@:4}" "${LINK_FLAGS[@]}" "-sEXPORTED_FUNCTIONS=$exports" -o "$out" >&2
+    flags=("${COMPILE_FLAGS[@]}" -DNDEBUG -Wall -Wextra -Wno-unused-parameter -I"$libs/include" -I"$libs"
+        -I"$libs/providers/implementations/include" -I"$libs/providers/common/include")
+    for input in "${@:4}"; do
+        # The others are compiled for size.
+        if [[ $input == wasm/kernels/* ]]; then
+            "${IN[@]}" emcc "${flags[@]}" "${KERNEL_FLAGS[@]}" -c "$input" -o "$out.${input//\//_}.o" >&2
+            input=$out.${input//\//_}.o
+        fi
+        inputs+=("$input")
+    done
+    "${IN[@]}" emcc "${flags[@]}" "${inputs[@]}" "${LINK_FLAGS[@]}" "-sEXPORTED_FUNCTIONS=$exports" -o "$out" >&2
+    rm -f -- "$out".*.o
     chmod 644 -- "$out"
     # shellcheck disable=SC2016 # JavaScript
-    ! have node || node -e '
+    node -e '
         const [file, allowed] = process.argv.slice(1)
         const module = new WebAssembly.Module(require("fs").readFileSync(file))
         const extra = WebAssembly.Module.imports(module).map((i) => `${i.module}.${i.name}`)
@@ -315,13 +330,43 @@ emcc_link() {
 
 sizes() {
     # shellcheck disable=SC2016 # JavaScript
-    ! have node || node -e '
+    node -e '
         const { brotliCompressSync, gzipSync, constants: c } = require("zlib")
         const raw = require("fs").readFileSync(process.argv[1])
         const br = brotliCompressSync(raw, { params: { [c.BROTLI_PARAM_LGWIN]: 24, [c.BROTLI_PARAM_SIZE_HINT]: raw.length } })
         const of = (bytes) => bytes.length.toLocaleString("en")
         console.log(`openssl.wasm: ${of(raw)} bytes, gzip ${of(gzipSync(raw, { level: 9 }))}, brotli ${of(br)}`)
-    ' "$1"
+        if (br.length > process.argv[2]) {
+            console.error(`that is more than BUDGET in wasm/openssl.lock, ${process.argv[2]} bytes of brotli`)
+            process.exit(1)
+        }
+    ' "$1" "$BUDGET"
+}
+
+# The linker's map, summed up: bytes of code and of data, before what wasm-opt does. Texts that several have are under none.
+object_sizes() {
+    local map=$cache/wasm/$wasm_key.map
+    if [[ ! -e $map ]]; then
+        toolchain_ensure
+        LINK_FLAGS+=("-Wl,-Map=$map.new")
+        link_wasm "$project" "$libs" "$cache/wasm/sizes.wasm"
+        mv -- "$map.new" "$map"
+        rm -f -- "$cache/wasm/sizes.wasm"
+    fi
+    # shellcheck disable=SC2016 # JavaScript
+    node -e '
+        const sizes = {}
+        let section
+        for (const line of require("fs").readFileSync(process.argv[1], "utf8").split("\n")) {
+            const [, size, what] = /^ *\S+ +[0-9a-f]+ +([0-9a-f]+) +(.*)/.exec(line) ?? []
+            if (/^(CODE|DATA)$/.test(what)) section = what
+            const object = /([^(\/]+\.o)\)?:\(/.exec(what)?.[1]
+            if (object) (sizes[object] ??= { CODE: 0, DATA: 0 })[section] += parseInt(size, 16)
+        }
+        console.log("    code     data")
+        for (const [object, { CODE, DATA }] of Object.entries(sizes).sort(([, a], [, b]) => b.CODE + b.DATA - a.CODE - a.DATA))
+            console.log(String(CODE).padStart(8), String(DATA).padStart(8), "", object)
+    ' "$map"
 }
 
 # The names under which results are kept: hashes over everything that has a say in them, these functions included.
@@ -329,17 +374,18 @@ libs_key='' wasm_key='' kernels_key=''
 keys() {
     libs_key=$({
         printf '%s\n' "$toolchain_id" "$OPENSSL_SHA256" "$SOURCE_DATE_EPOCH" "${CONFIGURE_FLAGS[@]}" "${COMPILE_FLAGS[@]}"
+        printf '%s\n' "${FAST_FLAGS[@]}" "${FAST[@]}"
         declare -f build_libs
-        hash_files wasm/wasm32.conf wasm/patches
+        hash_files wasm/wasm32.conf wasm/patches wasm/objects.pl wasm/objects.txt
     } | sha256sum | cut -c1-16)
     wasm_key=$({
-        printf '%s\n' "$libs_key" "${LINK_FLAGS[@]}" "$IMPORTS"
+        printf '%s\n' "$libs_key" "${LINK_FLAGS[@]}" "${WRAP_FLAGS[@]}" "${KERNEL_FLAGS[@]}" "$IMPORTS" "$BUDGET"
         declare -f emcc_link link_wasm
         find wasm -name '*.[ch]' -print0 | LC_ALL=C sort -z | xargs -0r sha256sum
-        hash_files wasm/exports.txt
+        hash_files wasm/exports.txt wasm/snapshot.mjs
     } | sha256sum | cut -c1-16)
     kernels_key=$({
-        printf '%s\n' "$libs_key" "${LINK_FLAGS[@]}" "$IMPORTS"
+        printf '%s\n' "$libs_key" "${LINK_FLAGS[@]}" "${KERNEL_FLAGS[@]}" "$IMPORTS"
         declare -f emcc_link link_kernels kernels_make
         hash_files wasm/libc.c wasm/kernels test/kernels/exports.txt
     } | sha256sum | cut -c1-16)
@@ -378,7 +424,7 @@ wasm_make() {
     local key=$wasm_key
     keys
     [[ $wasm_key == "$key" ]] || die "a file in wasm/ changed during the build; start it again"
-    sizes "$1.new.wasm" >"$1.sizes"
+    sizes "$1.new.wasm" >"$1.sizes" || { cat -- "$1.sizes"; exit 1; }
     mv -- "$1.new.wasm" "$1"
     staged
 }
@@ -527,6 +573,12 @@ all) locked "$checkout_lock" everything ;;
 wasm) locked "$checkout_lock" wasm ;;
 kernels) locked "$checkout_lock" kernels ;;
 named) locked "$checkout_lock" named ;;
+sizes)
+    toolchain_find
+    keys
+    libs_ensure
+    locked "$checkout_lock" object_sizes
+    ;;
 verify) verify ;;
 emcc)
     cd -- "$called_from"
@@ -535,5 +587,5 @@ emcc)
     toolchain_ensure
     "${IN[@]}" "$@"
     ;;
-*) die "usage: ./build.sh [all | wasm | kernels | named | verify | emcc ARGS…]" ;;
+*) die "usage: ./build.sh [all | wasm | kernels | named | sizes | verify | emcc ARGS…]" ;;
 esac

@@ -11,6 +11,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,14 +22,25 @@
 
 /* ---- entropy ---------------------------------------------------------------------------------------------- */
 
-__attribute__((import_module("wasi_snapshot_preview1"), import_name("random_get")))
-int wasi_random_get(void *buffer, size_t length);
+__attribute__((import_module("host"), import_name("random_get"))) int host_random_get(void *buffer, size_t length);
 
 /* OpenSSL seeds its generator with this one. The toolchain's own version aborts: a standalone module has no entropy. */
 int getentropy(void *buffer, size_t length) {
-    if (wasi_random_get(buffer, length) == 0) return 0;
+    if (host_random_get(buffer, length) == 0) return 0;
     errno = EIO;
     return -1;
+}
+
+/* ---- the clock -------------------------------------------------------------------------------------------- */
+
+/* Nanoseconds. WASI's own has a 64-bit parameter, for which engines compile glue at the first call, milliseconds long; this
+ * one has random_get's type, and shares its glue. */
+__attribute__((import_module("host"), import_name("clock_get"))) int host_clock_get(int clock, uint64_t *nanoseconds);
+
+uint16_t __wasi_clock_time_get(uint32_t clock, uint64_t precision, uint64_t *nanoseconds);
+uint16_t __wasi_clock_time_get(uint32_t clock, uint64_t precision, uint64_t *nanoseconds) {
+    (void)precision;
+    return (uint16_t)host_clock_get((int)clock, nanoseconds);
 }
 
 /* ---- memory ----------------------------------------------------------------------------------------------- */

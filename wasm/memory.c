@@ -1,18 +1,43 @@
-/* The heap, entropy, and starting up. */
+/* The heap, and starting up. */
+#define OPENSSL_SUPPRESS_DEPRECATED /* RAND_set_rand_method */
 #include "tls.h"
 
 #include <malloc.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 
-EXPORT int tls_init(void)
+static int no_entropy(unsigned char *buffer, int length)
 {
+    memset(buffer, 0, (size_t)length);
+    return 1;
+}
+
+EXPORT int tls_prepare(void)
+{
+    /* A context has random keys for tickets. These go with it, and the generator is not seeded. */
+    static const RAND_METHOD nothing = { .bytes = no_entropy, .pseudorand = no_entropy };
+    static const int roles[] = { 0, TLS_ROLE_SERVER };
+    size_t i;
+
     /* No configuration file (there is no file system), no atexit (the module never exits). */
-    return OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL) == 1
-        && tls_ssl_init() && tls_context_init() && tls_psk_init() && tls_ocsp_init() && tls_suspend_init() && tls_anchors_init()
-        && tls_tickets_init() && tls_session_init();
+    if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL) != 1
+        || !tls_ssl_init() || !tls_context_init() || !tls_psk_init() || !tls_ocsp_init() || !tls_suspend_init()
+        || !tls_anchors_init() || !tls_tickets_init() || !tls_session_init())
+        return 0;
+    if (!RAND_set_rand_method(&nothing))
+        return 0;
+    for (i = 0; i < sizeof roles / sizeof *roles; i++) {
+        SSL_CTX *ctx = tls_SSL_CTX_new(roles[i]);
+
+        if (ctx == NULL)
+            return 0;
+        SSL_CTX_free(ctx);
+    }
+    ERR_clear_error();
+    return RAND_set_rand_method(NULL);
 }
 
 EXPORT uint32_t tls_abi_version(void) { return TLS_ABI_VERSION; }

@@ -12,7 +12,7 @@
  *
  * Unless a line says otherwise, a pointer result of 0 means failure and an int result of 1 means success, 0 failure.
  * No function keeps a pointer to memory that was passed to it beyond the call, except where "takes" says that
- * ownership moves. No function calls JavaScript, except for entropy (random_get) and the clock (clock_time_get).
+ * ownership moves. No function calls JavaScript, except for entropy (random_get) and the clock (clock_get).
  * What OpenSSL would tell by callback is kept and asked for afterwards (tls_SSL_take_events, tls_SSL_verify_*).
  * The names begin with tls_ and go on with OpenSSL's own name where there is one; libssl has a few private functions
  * that begin so too (tls_free, tls_alloc_buffers …), and the linker says when one is taken.
@@ -36,7 +36,8 @@ typedef struct {
 
 /* ---- memory.c: the heap, and starting up ------------------------------------------------------------------ */
 
-int tls_init(void);                     /* once, after _initialize and before anything else. Fills the queue. */
+int tls_prepare(void);                  /* not in the published module: snapshot.mjs calls it, once, after _initialize, and keeps
+                                           what it made: OpenSSL started, and the algorithms of a context found. */
 uint32_t tls_abi_version(void);         /* TLS_ABI_VERSION of this header; TypeScript refuses any other. */
 #define TLS_ABI_VERSION 1
 const char *tls_OpenSSL_version(int t); /* borrows: a static string. */

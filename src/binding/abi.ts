@@ -5,10 +5,6 @@
  */
 export interface Abi {
   readonly memory: WebAssembly.Memory;
-  /** Constructors of the C side; once, before anything else. */
-  _initialize(): void;
-
-  tls_init(): number;
   tls_abi_version(): number;
   tls_OpenSSL_version(t: number): number;
   tls_heap_malloc(n: number): number;

@@ -9,7 +9,7 @@ const CLOCK_MONOTONIC = 1;
 const ENTROPY_MAX = 65_536;
 
 /**
- * All that the module imports: entropy and the clock, by their WASI names. A missing or failing source of entropy is
+ * All that the module imports: entropy and the clock, with WASI's numbers. A missing or failing source of entropy is
  * fatal: there is nothing to fall back on that would be safe.
  */
 export function hostImports(memory: () => WebAssembly.Memory): WebAssembly.Imports {
@@ -17,7 +17,7 @@ export function hostImports(memory: () => WebAssembly.Memory): WebAssembly.Impor
     throw new TlsError("entropy", "this platform has no crypto.getRandomValues, and so no secure randomness");
   }
   return {
-    wasi_snapshot_preview1: {
+    host: {
       random_get(ptr: number, length: number): number {
         try {
           const bytes = new Uint8Array(memory().buffer as ArrayBuffer, ptr, length);
@@ -30,7 +30,7 @@ export function hostImports(memory: () => WebAssembly.Memory): WebAssembly.Impor
           return ERRNO_IO;
         }
       },
-      clock_time_get(id: number, _precision: bigint, out: number): number {
+      clock_get(id: number, out: number): number {
         let milliseconds: number;
         if (id === CLOCK_REALTIME) milliseconds = Date.now();
         else if (id === CLOCK_MONOTONIC) milliseconds = performance.now();

@@ -7,10 +7,10 @@ import { hostImports } from "./host-imports.js";
 export type WasmSource = string | URL | Response | BufferSource | WebAssembly.Module;
 
 /**
- * Compiles, instantiates and initialises the module.
+ * Compiles and instantiates the module, whose memory begins with OpenSSL started (wasm/snapshot.mjs).
  *
  * `@assemblyscript/loader` is given a compiled module and an imports object of its own each time: it adds to that
- * object, and it never calls `_initialize`. Its `exports` are copies with AssemblyScript's conveniences; ours are
+ * object. Its `exports` are copies with AssemblyScript's conveniences; ours are
  * those of the instance.
  */
 export async function loadAbi(source: WasmSource | Promise<WasmSource>): Promise<Abi> {
@@ -57,7 +57,6 @@ function prepare(): { imports: WebAssembly.Imports; begin(exports: WebAssembly.E
       }
       memory = exports.memory;
       const abi = guarded(exports);
-      abi._initialize();
       const version = abi.tls_abi_version();
       if (version !== ABI_VERSION) {
         throw new TlsError(

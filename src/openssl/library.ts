@@ -12,7 +12,6 @@ export class Library {
   constructor(abi: Abi) {
     this.abi = abi;
     this.memory = new Memory(abi);
-    if (abi.tls_init() !== 1) throw this.failure("OpenSSL cannot be initialised");
   }
 
   /** Empties the error queue, earliest error first. */

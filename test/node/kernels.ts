@@ -174,7 +174,7 @@ function* lookUpTables(): Generator<[string, Buffer]> {
 function initialData(wasm: Uint8Array<ArrayBuffer>): Buffer {
   const nothing = () => 0;
   const instance = new WebAssembly.Instance(new WebAssembly.Module(wasm), {
-    wasi_snapshot_preview1: { random_get: nothing, clock_time_get: nothing },
+    host: { random_get: nothing, clock_get: nothing },
   });
   return Buffer.from((instance.exports.memory as WebAssembly.Memory).buffer);
 }

@@ -54,7 +54,8 @@ function wisp(duplex: Duplex): Streams<ArrayBuffer> {
       start: (controller) => controller.enqueue(packet(CONTINUE, 0, window)),
       async pull(controller) {
         await connection;
-        const chunk = await next();
+        // A connection that is closed in the middle is an end like others: it would log it otherwise.
+        const chunk = await next().catch(() => undefined);
         controller.enqueue(chunk ? packet(DATA, stream, chunk) : packet(CLOSE, stream, new Uint8Array([2])));
         if (!chunk) controller.close();
       },

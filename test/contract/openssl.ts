@@ -452,15 +452,23 @@ for (const [name, version] of [
     }
 
     for (const group of version === ssl.TLS1_3_VERSION
-      ? ["X25519MLKEM768", "x25519", "secp256r1", "secp384r1", "secp521r1"]
+      ? [
+          ...[
+            "X25519MLKEM768",
+            "SecP256r1MLKEM768",
+            "SecP384r1MLKEM1024",
+            "MLKEM512",
+            "MLKEM768",
+            "MLKEM1024",
+          ],
+          ...["x25519", "secp256r1", "secp384r1", "secp521r1", "ffdhe2048", "ffdhe3072", "ffdhe4096"],
+        ]
       : ["x25519", "secp256r1", "secp384r1"]) {
       QUnit.test(`key exchange with ${group}`, async (assert) => {
-        using both = await two({
-          version,
-          // TLS 1.2 counts the certificate's curve among the groups.
-          client: (context) =>
-            context.setGroups(version === ssl.TLS1_2_VERSION ? `${group}:secp256r1` : group),
-        });
+        // TLS 1.2 counts the certificate's curve among the groups.
+        const groups = version === ssl.TLS1_2_VERSION ? `${group}:secp256r1` : group;
+        const configure = (context: ssl.SslContext) => context.setGroups(groups);
+        using both = await two({ version, client: configure, server: configure });
         both.handshake();
         assert.strictEqual(both.client.ssl.getGroupName()?.toLowerCase(), group.toLowerCase());
       });

@@ -15,12 +15,12 @@
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer, type ServerResponse } from "node:http";
-import { connect } from "node:net";
 import { extname, join } from "node:path";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { Config } from "./contract/env.ts";
 import { randomBytes } from "./fakes/random.ts";
 import type { Peers } from "./peers/index.ts";
+import { relay } from "./relay.ts";
 
 const mimeTypes: Record<string, string> = {
   ".html": "text/html; charset=utf-8",
@@ -110,31 +110,6 @@ export async function startServer(options: { config: Config; peers: Peers; files
       server.closeAllConnections();
     },
   };
-}
-
-/** A WebSocket has no half-close: whichever side ends, ends both. */
-function relay(ws: WebSocket, port: number): void {
-  const tcp = connect({ host: "127.0.0.1", port, noDelay: true, allowHalfOpen: true });
-  ws.binaryType = "nodebuffer";
-  ws.on("message", (data: Buffer) => {
-    if (!tcp.write(data)) ws.pause();
-  });
-  tcp.on("drain", () => ws.resume());
-  tcp.on("data", (chunk) => {
-    tcp.pause();
-    ws.send(chunk, () => tcp.resume());
-  });
-  tcp.on("end", () => ws.close(1000));
-  tcp.on("error", (error: NodeJS.ErrnoException) => ws.close(1011, error.code ?? "TCP error"));
-  ws.on("error", () => tcp.destroy());
-  ws.on("close", (code) => {
-    if (code !== 1000 && code !== 1005) return tcp.resetAndDestroy();
-    // What the server still says is taken, or the kernel would reset the connection, and lose what we sent before.
-    tcp.end();
-    tcp.removeAllListeners("data").resume();
-    tcp.once("end", () => tcp.destroy());
-    setTimeout(() => tcp.destroy(), 2000).unref();
-  });
 }
 
 function json(response: ServerResponse, value: unknown): void {

@@ -10,7 +10,19 @@ EXPORT int tls_BIO_new_bio_pair(size_t internal, size_t network, int datagram, B
 
 EXPORT int tls_BIO_resize_bio_pair(BIO *internal, size_t internal_size, BIO *network, size_t network_size)
 {
+    void *rings[2];
+    int room;
+
     if (BIO_ctrl_pending(internal) > 0 || BIO_ctrl_pending(network) > 0)
+        return 0;
+    /* Once they are apart there is no way back: so first see that there is memory for both. (malloc and free themselves,
+     * whose result nobody uses, the compiler would leave out.) */
+    rings[0] = tls_heap_malloc(internal_size);
+    rings[1] = tls_heap_malloc(network_size);
+    room = rings[0] != NULL && rings[1] != NULL;
+    tls_heap_free(rings[0]);
+    tls_heap_free(rings[1]);
+    if (!room)
         return 0;
     /* A size can be set only while they are apart; the ring of another size is then made when they are joined. */
     return BIO_destroy_bio_pair(network) && BIO_set_write_buf_size(internal, internal_size)

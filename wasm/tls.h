@@ -68,9 +68,8 @@ void tls_ERR_raise(int lib, int reason);              /* adds to the queue: show
  */
 int tls_BIO_new_bio_pair(size_t internal, size_t network, int datagram, BIO *out[2]);
 /*
- * Rings of other sizes, in bytes, 1 or more, for a stream pair in which no bytes are and no half was shut down. 1, or 0 when
- * bytes are in it; or 0 with the reason in the queue when there is no memory: then the halves stay apart, and nothing goes
- * through them any more.
+ * Rings of other sizes, in bytes, 1 or more, for a stream pair in which no bytes are and no half was shut down. 1; or 0, and the
+ * pair is as it was, when bytes are in it or there is no memory.
  */
 int tls_BIO_resize_bio_pair(BIO *internal, size_t internal_size, BIO *network, size_t network_size);
 void tls_BIO_free(BIO *);

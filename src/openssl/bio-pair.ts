@@ -29,17 +29,13 @@ export class BioPair extends Owned {
   }
 
   /**
-   * Gives the pair rings of other sizes (see {@link BioPair.create}), unless it holds bytes: false. Not after
-   * {@link BioPair.shutdownWrite}.
+   * Gives the pair rings of other sizes (see {@link BioPair.create}), unless it holds bytes or there is no memory: false.
+   * Not after {@link BioPair.shutdownWrite}.
    *
    * @internal
    */
   resize(internalSize: number, networkSize: number): boolean {
-    const { abi } = this.library;
-    abi.tls_ERR_clear_error();
-    const resized = abi.tls_BIO_resize_bio_pair(this.internal, internalSize, this.ptr, networkSize);
-    if (resized === 0 && abi.tls_ERR_peek_error() !== 0) throw this.library.failure("no BIO pair");
-    return resized === 1;
+    return this.library.abi.tls_BIO_resize_bio_pair(this.internal, internalSize, this.ptr, networkSize) === 1;
   }
 
   /** Hands the internal half to an `Ssl`, which frees it. @internal */

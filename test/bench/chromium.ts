@@ -6,11 +6,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type ServerResponse } from "node:http";
-import { type AddressInfo, connect } from "node:net";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type WebSocket, WebSocketServer } from "ws";
+import { WebSocketServer } from "ws";
 import { killAtEnd } from "../processes.ts";
+import { relay } from "../relay.ts";
 import type { Request } from "./end.ts";
 import type { Job } from "./page.ts";
 
@@ -157,21 +158,4 @@ export class Chromium {
     this.#child.kill();
     this.#close();
   }
-}
-
-function relay(ws: WebSocket, port: number): void {
-  const tcp = connect({ host: "127.0.0.1", port, noDelay: true });
-  ws.binaryType = "nodebuffer";
-  ws.on("message", (data: Buffer) => {
-    if (!tcp.write(data)) ws.pause();
-  });
-  tcp.on("drain", () => ws.resume());
-  tcp.on("data", (chunk) => {
-    tcp.pause();
-    ws.send(chunk, () => tcp.resume());
-  });
-  tcp.on("close", () => ws.close(1000));
-  tcp.on("error", () => ws.close(1011));
-  ws.on("error", () => tcp.destroy());
-  ws.on("close", () => tcp.destroy());
 }

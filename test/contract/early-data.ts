@@ -175,7 +175,7 @@ QUnit.module("early data", () => {
   });
 
   QUnit.test(
-    "what the server does not read is rejected, and the connection is as good as any",
+    "what the server does not read is rejected, and arrives when it is written again",
     async (assert) => {
       const on = await context();
       const options = await prepared(on);

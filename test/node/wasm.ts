@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import QUnit from "qunit";
 import { OpenSsl, TlsError } from "wassl";
+import type { BioPair } from "wassl/openssl";
 import { env } from "../contract/env.ts";
 
 const require = createRequire(import.meta.url);
@@ -206,6 +207,8 @@ QUnit.module("openssl.wasm", () => {
     const context = openssl.newContext("server");
     context.useCertificateChain(env.certs.chains.ecdsa);
     context.usePrivateKey(env.certs.keys.ecdsa);
+    // What the pump does with it is not in the published types.
+    const pair = openssl.newBioPair(512) as BioPair & { resize(internal: number, network: number): boolean };
     const held: { free(): void }[] = [];
     const codes = new Set<string>();
     // All of it, in ever smaller pieces.
@@ -221,6 +224,9 @@ QUnit.module("openssl.wasm", () => {
     }
     assert.deepEqual([...codes], ["out-of-memory"]);
     assert.true(held.length > 5);
+    assert.false(pair.resize(65_536, 65_536), "a pair that cannot grow stays as it is");
+    assert.strictEqual(pair.write(new Uint8Array(100)), 100);
+    pair.free();
     for (const act of [
       () => openssl.newContext("client"),
       () => context.addCaCert(env.certs.caPem),

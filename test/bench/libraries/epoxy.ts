@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import type { Duplex } from "node:stream";
 import { chunksOf, type Library } from "../library.ts";
+import { overStreams } from "./wassl-streams.ts";
 
 type Streams<T> = { read: ReadableStream<T>; write: WritableStream<Uint8Array> };
 
@@ -84,21 +85,7 @@ export const library: Library = {
       options.wisp_v2 = false;
       const client = new epoxy.EpoxyClient(() => wisp(duplex), options);
       const { read, write } = await client.connect_tls("localhost:443");
-      const reader = read.getReader();
-      const writer = write.getWriter();
-      let have = 0;
-      return {
-        async receive(length) {
-          while (have < length) {
-            const { done, value } = await reader.read();
-            if (done) throw new Error("the connection was closed");
-            have += value.length;
-          }
-          have -= length;
-        },
-        send: (bytes) => writer.write(bytes),
-        close: () => void duplex.end(),
-      };
+      return overStreams({ readable: read, writable: write, close: async () => void duplex.end() });
     };
   },
 };

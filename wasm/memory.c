@@ -1,24 +1,14 @@
 /* The heap, and starting up. */
-#define OPENSSL_SUPPRESS_DEPRECATED /* RAND_set_rand_method */
 #include "tls.h"
 
 #include <malloc.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int no_entropy(unsigned char *buffer, int length)
-{
-    memset(buffer, 0, (size_t)length);
-    return 1;
-}
-
 EXPORT int tls_prepare(void)
 {
-    /* A context has random keys for tickets. These go with it, and the generator is not seeded. */
-    static const RAND_METHOD nothing = { .bytes = no_entropy, .pseudorand = no_entropy };
     static const int roles[] = { 0, TLS_ROLE_SERVER };
     size_t i;
 
@@ -27,8 +17,8 @@ EXPORT int tls_prepare(void)
         || !tls_ssl_init() || !tls_context_init() || !tls_psk_init() || !tls_ocsp_init() || !tls_suspend_init()
         || !tls_anchors_init() || !tls_tickets_init() || !tls_session_init())
         return 0;
-    if (!RAND_set_rand_method(&nothing))
-        return 0;
+    /* A context has random keys for tickets. These go with it. */
+    tls_random_zeros(1);
     for (i = 0; i < sizeof roles / sizeof *roles; i++) {
         SSL_CTX *ctx = tls_SSL_CTX_new(roles[i]);
 
@@ -36,8 +26,9 @@ EXPORT int tls_prepare(void)
             return 0;
         SSL_CTX_free(ctx);
     }
+    tls_random_zeros(0);
     ERR_clear_error();
-    return RAND_set_rand_method(NULL);
+    return 1;
 }
 
 EXPORT uint32_t tls_abi_version(void) { return TLS_ABI_VERSION; }

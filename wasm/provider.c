@@ -48,17 +48,16 @@ static const OSSL_ALGORITHM ciphers[] = {
     { PROV_NAMES_AES_256_CBC, DEFAULT, ossl_aes256cbc_functions, NULL },
     { PROV_NAMES_AES_192_CBC, DEFAULT, ossl_aes192cbc_functions, NULL },
     { PROV_NAMES_AES_128_CBC, DEFAULT, ossl_aes128cbc_functions, NULL },
-    /* Encrypted PEM: see ciphers.c. The random generator needs CTR and ECB too. */
+    /* Encrypted PEM: see ciphers.c. */
     { PROV_NAMES_AES_256_CFB, DEFAULT, ossl_aes256cfb_functions, NULL },
     { PROV_NAMES_AES_192_CFB, DEFAULT, ossl_aes192cfb_functions, NULL },
     { PROV_NAMES_AES_128_CFB, DEFAULT, ossl_aes128cfb_functions, NULL },
-    { PROV_NAMES_AES_256_OFB, DEFAULT, ossl_aes256ofb_functions, NULL },
-    { PROV_NAMES_AES_192_OFB, DEFAULT, ossl_aes192ofb_functions, NULL },
-    { PROV_NAMES_AES_128_OFB, DEFAULT, ossl_aes128ofb_functions, NULL },
     { PROV_NAMES_AES_256_CTR, DEFAULT, ossl_aes256ctr_functions, NULL },
     { PROV_NAMES_AES_192_CTR, DEFAULT, ossl_aes192ctr_functions, NULL },
     { PROV_NAMES_AES_128_CTR, DEFAULT, ossl_aes128ctr_functions, NULL },
-    { PROV_NAMES_AES_256_ECB, DEFAULT, ossl_aes256ecb_functions, NULL },
+    { PROV_NAMES_AES_256_OFB, DEFAULT, ossl_aes256ofb_functions, NULL },
+    { PROV_NAMES_AES_192_OFB, DEFAULT, ossl_aes192ofb_functions, NULL },
+    { PROV_NAMES_AES_128_OFB, DEFAULT, ossl_aes128ofb_functions, NULL },
     END
 };
 
@@ -73,12 +72,6 @@ static const OSSL_ALGORITHM kdfs[] = {
     { PROV_NAMES_TLS1_PRF, DEFAULT, ossl_kdf_tls1_prf_functions, NULL },
     { PROV_NAMES_PBKDF2, DEFAULT, ossl_kdf_pbkdf2_functions, NULL },
     { PROV_NAMES_PKCS12KDF, DEFAULT, ossl_kdf_pkcs12_functions, NULL },
-    END
-};
-
-static const OSSL_ALGORITHM rands[] = {
-    { PROV_NAMES_CTR_DRBG, DEFAULT, ossl_drbg_ctr_functions, NULL },
-    { PROV_NAMES_SEED_SRC, DEFAULT, ossl_seed_src_functions, NULL },
     END
 };
 
@@ -162,8 +155,6 @@ static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
         return macs;
     case OSSL_OP_KDF:
         return kdfs;
-    case OSSL_OP_RAND:
-        return rands;
     case OSSL_OP_KEYMGMT:
         return keymgmts;
     case OSSL_OP_KEYEXCH:

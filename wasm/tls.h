@@ -449,6 +449,7 @@ int tls_verify_callback(int ok, X509_STORE_CTX *);
 void tls_forget_verify_failure(SSL *);
 void tls_forget_key_exchange(SSL *); /* after the handshake; tls_try_handshake does so itself */
 void tls_message_callback(int write_p, int version, int type, const void *, size_t, SSL *, void *);
+void tls_random_zeros(int on); /* instead of random numbers, for tls_prepare() */
 tls_bytes *tls_bytes_new(const void *, size_t);
 tls_bytes *tls_bytes_from_bio(BIO *); /* takes the memory BIO */
 int tls_looks_like_pem(const uint8_t *, size_t);

@@ -2,6 +2,7 @@
 import { tryAead, tryCipher } from "./cases.ts";
 import { tryCounter, tryPoly1305, tryRecord } from "./edges.ts";
 import { Kernels } from "./module.ts";
+import { tryPoints, trySignature } from "./p256.ts";
 import { trySequence } from "./sequences.ts";
 
 export interface RandomTest {
@@ -41,6 +42,14 @@ export function randomTests(folder: string): RandomTest[] {
     {
       what: "records of TLS 1.2 with AES-GCM, opened by node:crypto",
       ...{ oneIn: 10, few: 300, tryCase: (n, seed) => tryRecord(kernels, n, seed) },
+    },
+    {
+      what: "multiples of points of P-256, as node:crypto has them",
+      ...{ oneIn: 1, few: 600, tryCase: (n, seed) => tryPoints(kernels, n, seed) },
+    },
+    {
+      what: "signatures with P-256, as node:crypto has them",
+      ...{ oneIn: 10, few: 200, tryCase: (n, seed) => trySignature(kernels, n, seed) },
     },
   ];
 }

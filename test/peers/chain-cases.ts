@@ -277,6 +277,9 @@ export const cases: Record<string, ChainCase> = {
     roots: ["rootTwin"],
   },
   "two roots of one name, no key identifier": { leaf: "oldMismatch", roots: ["root", "rootTwin"] },
+  // What was right with one key is not right with another.
+  "no key identifier": { leaf: "oldMismatch", roots: ["rootTwin"] },
+  "no key identifier, a root of that name with another key": { leaf: "oldMismatch", roots: ["root"] },
   "signed by an impostor": { leaf: "forged", ...usual },
   "signed by an impostor who is sent": {
     leaf: "forged",

@@ -60,7 +60,9 @@ export async function makeChains(
         if (keyOf === name) writeFileSync(path(`${name}.key`), newKey(key));
         const serial = (0x1000 + serials.size).toString(16).toUpperCase();
         serials.set(name, serial);
-        const authority = issuer === name || recipe.anonymousIssuer ? [] : ["authorityKeyIdentifier=keyid"];
+        // Left out, OpenSSL adds one; of a root it has none to add.
+        const authority =
+          issuer === name ? [] : [`authorityKeyIdentifier=${recipe.anonymousIssuer ? "none" : "keyid"}`];
         return [
           ...["req", "-x509", "-new", "-config", "req.cnf", "-key", `${keyOf}.key`, "-out", `${name}.pem`],
           ...["-subj", recipe.subject ?? `/O=Wassl chains/CN=${cn}`, "-set_serial", `0x${serial}`],

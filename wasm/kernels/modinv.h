@@ -5,6 +5,7 @@
  * matrix, is then applied to the numbers: signed digits of 30 bits.
  */
 #include <stdint.h>
+#include <string.h>
 
 #define INV_DIGITS 9
 #define INV_BITS 30

@@ -1,47 +1,16 @@
 /*
  * P-256: the group's operations that cost time, in place of crypto/ec/ecp_nistp256.c.
  *
- * WebAssembly has no product of two 64-bit words, but SIMD128 makes two of 32-bit words at once. So everything is done in
- * pairs: every formula for points is arranged so that two products of field elements are always wanted at the same time,
- * and they are made side by side, one in each half of the vectors.
- *
- * Field elements are in Montgomery form (R = 2^261) in nine signed digits of 29 bits. Digits between -2^28 and 2^28 leave
- * room to add and subtract a few elements without carrying: below, "n" beside a value says that its digits are less than
- * n * 2^28 in magnitude, and a product may be made of n and m when n * m <= 13, since 9 * 13 * 2^56 < 2^63.
+ * Every formula for points is arranged so that two products of field elements are always wanted at the same time (pairs.h).
+ * Field elements are in Montgomery form (R = 2^261).
  *
  * What depends on a secret: base_times() and point_times() take the same steps for every scalar, and read all of a table
  * to take one entry. verify's sum, both_times(), is of public values, and takes whatever is shortest.
  */
-#include <string.h>
-#include <wasm_simd128.h>
-
 #include "crypto/bn.h"
 #include "crypto/ec/ec_local.h"
 #include "modinv.h"
-
-/* ---- pairs of field elements ------------------------------------------------------------------------------------ */
-
-#define DIGITS 9
-#define BITS 29
-
-/* Two field elements x and y, digit by digit: x0 y0 x1 y1, x2 y2 x3 y3, …, x8 y8 0 0. */
-#define VECTORS 5
-typedef v128_t pair[VECTORS];
-
-#define EACH(v) for (int v = 0; v < VECTORS; v++)
-
-static const pair zero;
-
-/* Lane x of one and lane y of the other; x and y exchanged; x or y in both. */
-#define BLEND(x, y) wasm_i32x4_shuffle(x, y, 0, 5, 2, 7)
-#define SWAP(p) wasm_i32x4_shuffle(p, p, 1, 0, 3, 2)
-#define BOTH_X(p) wasm_i32x4_shuffle(p, p, 0, 0, 2, 2)
-#define BOTH_Y(p) wasm_i32x4_shuffle(p, p, 1, 1, 3, 3)
-#define ADD wasm_i32x4_add
-#define SUB wasm_i32x4_sub
-#define NEG wasm_i32x4_neg
-#define TIMES2(p) wasm_i32x4_shl(p, 1)
-#define TIMES4(p) wasm_i32x4_shl(p, 2)
+#include "pairs.h"
 
 /*
  * Column k of a product begins with a constant that makes it positive, since only unsigned 64-bit words can be shifted
@@ -58,21 +27,6 @@ static const uint64_t bias[2 * DIGITS][2] = {
     BIASES(9), BIASES(10), BIASES(11), BIASES(12), BIASES(13), BIASES(14), BIASES(15), BIASES(16), BIASES(17)
 };
 
-/* Digit i of a by digit j of b, for both elements; "swapped" is b with its even and odd digits exchanged. */
-static inline __attribute__((always_inline)) v128_t digits_product(const v128_t *a, const v128_t *b, const v128_t *swapped,
-    int i, int j)
-{
-    const v128_t with = (i ^ j) & 1 ? swapped[j / 2] : b[j / 2];
-
-    return i & 1 ? wasm_i64x2_extmul_high_i32x4(a[i / 2], with) : wasm_i64x2_extmul_low_i32x4(a[i / 2], with);
-}
-
-static inline __attribute__((always_inline)) void halves_swapped(v128_t *out, const v128_t *in)
-{
-#pragma unroll
-    EACH(v) out[v] = wasm_i64x2_shuffle(in[v], in[v], 1, 0);
-}
-
 /*
  * out = a * b / R + addend (mod p), each for both elements, with digits of 1. With "square", b is a.
  *
@@ -82,28 +36,14 @@ static inline __attribute__((always_inline)) void halves_swapped(v128_t *out, co
 static inline __attribute__((always_inline)) void product(v128_t *out, const v128_t *a, const v128_t *b, const v128_t *addend,
     int square)
 {
-    const v128_t mask = wasm_i64x2_const_splat((1 << BITS) - 1), round = wasm_i32x4_const_splat(1 << 28);
+    const v128_t mask = wasm_i64x2_const_splat((1 << BITS) - 1);
     v128_t x[VECTORS], y[VECTORS], swapped[VECTORS], m[DIGITS], digit[DIGITS], carry = wasm_i64x2_const_splat(0);
 
-#pragma unroll
-    EACH(v) {
-        x[v] = a[v];
-        /* A square has each product of two digits twice. */
-        y[v] = square ? TIMES2(x[v]) : b[v];
-    }
-    halves_swapped(swapped, y);
+    factors(x, y, swapped, a, b, square);
 #pragma unroll
     for (int k = 0; k < 2 * DIGITS; k++) {
-        v128_t t = wasm_v128_load(bias[k]);
-#pragma unroll
-        for (int i = k < DIGITS ? 0 : k - DIGITS + 1; i < DIGITS && i <= k; i++) {
-            int j = k - i;
+        v128_t t = column(wasm_v128_load(bias[k]), x, y, swapped, k, square);
 
-            if (!square || i < j)
-                t = wasm_i64x2_add(t, digits_product(x, y, swapped, i, j));
-            else if (i == j)
-                t = wasm_i64x2_add(t, digits_product(x, x, x, i, i));
-        }
         if (k >= DIGITS) {
             const v128_t e = addend[(k - DIGITS) / 2];
 
@@ -124,10 +64,7 @@ static inline __attribute__((always_inline)) void product(v128_t *out, const v12
             digit[k - DIGITS] = k < 2 * DIGITS - 1 ? wasm_v128_and(t, mask) : t;
         carry = wasm_u64x2_shr(t, BITS);
     }
-#pragma unroll
-    for (int v = 0; v < VECTORS - 1; v++)
-        out[v] = SUB(wasm_i32x4_shuffle(digit[2 * v], digit[2 * v + 1], 0, 2, 4, 6), round);
-    out[4] = SUB(wasm_i32x4_shuffle(digit[8], zero[0], 0, 2, 4, 6), wasm_i32x4_make(1 << 28, 1 << 28, 0, 0));
+    pack(out, digit);
 }
 
 static __attribute__((noinline)) void mul_add(pair out, const pair a, const pair b, const pair addend)
@@ -181,9 +118,6 @@ static int is_zero(const pair p, v128_t lane)
 
 /* ---- in and out -------------------------------------------------------------------------------------------------- */
 
-/* Little-endian 64-bit words, as BIGNUMs have them. */
-typedef uint64_t words[4];
-
 static const words prime = { 0xffffffffffffffff, 0x00000000ffffffff, 0, 0xffffffff00000001 };
 static const words order = { 0xf3b9cac2fc632551, 0xbce6faada7179e84, 0xffffffffffffffff, 0xffffffff00000000 };
 /* R^2 modulo p: from words into Montgomery form. */
@@ -192,25 +126,6 @@ static const words generator[2] = {
     { 0xf4a13945d898c296, 0x77037d812deb33a0, 0xf8bce6e563a440f2, 0x6b17d1f2e12c4247 },
     { 0xcbb6406837bf51f5, 0x2bce33576b315ece, 0x8ee7eb4a7c0f9e16, 0x4fe342e2fe1a7f9b }
 };
-
-/* Digits of 2, not in Montgomery form. */
-static void digits_of(pair out, const words x, const words y)
-{
-    int32_t lanes[4 * VECTORS] = { 0 };
-
-    for (int i = 0; i < DIGITS; i++) {
-        int word = BITS * i / 64, bit = BITS * i % 64;
-        uint64_t u = x[word] >> bit, v = y[word] >> bit;
-
-        if (bit > 64 - BITS && word < 3) {
-            u |= x[word + 1] << (64 - bit);
-            v |= y[word + 1] << (64 - bit);
-        }
-        lanes[2 * i] = (int32_t)(u & ((1 << BITS) - 1));
-        lanes[2 * i + 1] = (int32_t)(v & ((1 << BITS) - 1));
-    }
-    memcpy(out, lanes, sizeof(lanes));
-}
 
 static void encode(pair out, const words x, const words y)
 {
@@ -226,32 +141,16 @@ static void decode(words x, words y, const pair in)
 {
     static const words one = { 1, 0, 0, 0 };
     pair digits, factor;
-    int32_t lanes[4 * VECTORS];
 
     digits_of(factor, one, one);
     mul(digits, in, factor);
-    memcpy(lanes, digits, sizeof(lanes));
     for (int lane = 0; lane < 2; lane++) {
-        uint64_t *to = lane == 0 ? x : y, sum[5] = { 0 }, mask;
+        uint64_t *to = lane == 0 ? x : y, sum[5], mask;
         unsigned __int128 carry = 0;
 
-        /* Between -p and p: the digits add up to a number of 320 bits in two's complement, and p is added if it is negative. */
-        for (int i = 0; i < DIGITS; i++) {
-            int word = BITS * i / 64, bit = BITS * i % 64;
-            __int128 part = (__int128)lanes[2 * i + lane] << bit;
-            uint64_t low = (uint64_t)part, high = (uint64_t)(part >> 64), sign = (uint64_t)(part >> 127);
-
-            carry = (unsigned __int128)sum[word] + low;
-            sum[word] = (uint64_t)carry;
-            carry = (unsigned __int128)sum[word + 1] + high + (uint64_t)(carry >> 64);
-            sum[word + 1] = (uint64_t)carry;
-            for (int above = word + 2; above < 5; above++) {
-                carry = (unsigned __int128)sum[above] + sign + (uint64_t)(carry >> 64);
-                sum[above] = (uint64_t)carry;
-            }
-        }
+        /* Between -p and p: p is added if it is negative. */
+        digits_sum(sum, digits, lane);
         mask = 0 - (sum[4] >> 63);
-        carry = 0;
         for (int word = 0; word < 4; word++) {
             carry = (unsigned __int128)sum[word] + (prime[word] & mask) + (uint64_t)(carry >> 64);
             to[word] = (uint64_t)carry;
@@ -516,13 +415,6 @@ static uint32_t mask_of(uint32_t condition)
 static uint32_t equal(uint32_t a, uint32_t b)
 {
     return mask_of(((a ^ b) - 1) >> 31);
-}
-
-static void pair_select(pair out, uint32_t mask, const pair yes, const pair no)
-{
-    v128_t lanes = wasm_i32x4_splat((int32_t)mask);
-
-    EACH(v) out[v] = wasm_v128_bitselect(yes[v], no[v], lanes);
 }
 
 static void point_select(point *out, uint32_t mask, const point *yes, const point *no)

@@ -45,8 +45,8 @@ const defaultStore = new MemorySessionStore();
 export interface ResumptionParts {
   openssl: OpenSsl;
   ssl: Ssl;
-  /** The hash of all that must match; without the version. */
-  key: string;
+  /** The hash of all that must match, without the version; asked for once, and only if there is a store. */
+  key(): string;
   /** The peer's certificate is checked. */
   verifies: boolean;
   /** What is offered. */
@@ -67,6 +67,7 @@ export class Resumption {
   #waiting: Kept[] = [];
   /** How many of each version this connection has put into the store. */
   readonly #put = new Map<number, number>();
+  #key: string | undefined;
 
   constructor(parts: ResumptionParts) {
     this.#parts = parts;
@@ -210,7 +211,8 @@ export class Resumption {
   ): Promise<T | undefined> {
     if (!this.#store) return undefined;
     try {
-      return await what(this.#store, `${this.#parts.key}-${version === TLS1_3_VERSION ? "1.3" : "1.2"}`);
+      this.#key ??= this.#parts.key();
+      return await what(this.#store, `${this.#key}-${version === TLS1_3_VERSION ? "1.3" : "1.2"}`);
     } catch (error) {
       this.#parts.onError(error);
       return undefined;

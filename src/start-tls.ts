@@ -103,7 +103,7 @@ async function establish(
       resumption = new Resumption({
         openssl,
         ssl: connection.ssl,
-        key: context.sessionKey(peer!, options.sessionPartition ?? ""),
+        key: () => context.sessionKey(peer!, options.sessionPartition ?? ""),
         verifies: context.verifies,
         alpnProtocols: context.alpnProtocols,
         options,

@@ -166,7 +166,7 @@ export class BlockingTls implements Disposable {
         resumption = new Resumption({
           openssl,
           ssl: parts.ssl,
-          key: "",
+          key: () => "",
           verifies: context.verifies,
           alpnProtocols: context.alpnProtocols,
           // Stores may answer by promise, and nobody could wait for that here.

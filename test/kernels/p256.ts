@@ -10,6 +10,14 @@ const UNCOMPRESSED = 4;
 
 type Dice = ReturnType<typeof diceOf>;
 
+/** Inverse modulo the order, which is prime. */
+function inverse(n: bigint): bigint {
+  let result = 1n;
+  for (let power = mod(n), bits = ORDER - 2n; bits > 0n; bits >>= 1n, power = mod(power * power))
+    if (bits & 1n) result = mod(result * power);
+  return result;
+}
+
 const mod = (n: bigint) => ((n % ORDER) + ORDER) % ORDER;
 const bytesOf = (n: bigint) => Buffer.from(n.toString(16).padStart(64, "0"), "hex");
 const numberOf = (bytes: Uint8Array) => BigInt(`0x${Buffer.from(bytes).toString("hex")}`);
@@ -81,10 +89,20 @@ class Curve {
   }
 }
 
+/** j, k and P so that in j G + k P a point is added to itself, or to its opposite. */
+function coincidence(dice: Dice): [j: bigint, k: bigint, base: bigint] {
+  const sign = dice.below(2) === 0 ? 1n : -1n;
+  const shifted = BigInt(2 * dice.below(8) + 1) << BigInt(1 + dice.below(40));
+  const digit = BigInt(2 * dice.below(8) + 1);
+  return dice.below(2) === 0
+    ? [shifted, digit, mod(sign * shifted * inverse(digit))]
+    : [digit, shifted, mod(sign * digit * inverse(shifted))];
+}
+
 /** The three ways to multiply. */
-export function tryPoints(kernels: Kernels, _n: number, seed: number): void {
+export function tryPoints(kernels: Kernels, n: number, seed: number): void {
   const dice = diceOf(seed);
-  const [j, k, base] = [scalar(dice), scalar(dice), scalar(dice)];
+  const [j, k, base] = n % 8 === 0 ? coincidence(dice) : [scalar(dice), scalar(dice), scalar(dice)];
   const curve = new Curve(kernels);
   const check = (what: string, got: Uint8Array, wanted: bigint) => {
     if (!Buffer.from(got).equals(expected(wanted)))

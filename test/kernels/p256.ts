@@ -27,7 +27,7 @@ function scalar(dice: Dice): bigint {
   const small = BigInt(dice.below(70)) - 35n;
   switch (dice.below(8)) {
     case 0:
-      return mod(small);
+      return dice.below(2) === 0 ? mod(small) : ORDER + small;
     case 1:
       return mod((1n << BigInt(dice.below(256))) + small);
     case 2:

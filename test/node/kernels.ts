@@ -9,6 +9,7 @@ import { tryLong, withContext } from "../kernels/edges.ts";
 import { ctrl, folderOf, Kernels } from "../kernels/module.ts";
 import { randomTests } from "../kernels/random-tests.ts";
 import { tryVectors, vectorFiles } from "../kernels/vectors.ts";
+import { tryWycheproof, wycheproofFiles } from "../kernels/wycheproof.ts";
 
 const folder = folderOf(process.env.WASSL_REPOSITORY ?? "");
 
@@ -23,6 +24,14 @@ QUnit.module("kernels", () => {
         "evpmac_poly1305.txt": 40,
       };
       assert.true(tried >= (least[file as keyof typeof least] ?? 25), `${tried} vectors`);
+    });
+  }
+
+  for (const file of wycheproofFiles) {
+    QUnit.test(`Wycheproof's vectors, ${file}`, (assert) => {
+      const { tried, wrong } = tryWycheproof(new Kernels(folder), folder, file);
+      assert.deepEqual(wrong, []);
+      assert.true(tried > 100, `${tried} vectors`);
     });
   }
 

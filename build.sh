@@ -320,7 +320,7 @@ link_wasm() {
 
 # link_kernels LIBS OUT [INPUTS…]: a module for test/kernels, which calls OpenSSL's functions and those of the kernels.
 link_kernels() {
-    emcc_link "$1" "$2" test/kernels/exports.txt wasm/libc.c "${@:3}" "$1/libcrypto.a"
+    emcc_link "$1" "$2" test/kernels/exports.txt wasm/libc.c test/kernels/montgomery.c "${@:3}" "$1/libcrypto.a"
 }
 
 # emcc_link LIBS OUT EXPORTS INPUTS…
@@ -408,9 +408,9 @@ keys() {
         hash_files wasm/exports.txt wasm/snapshot.mjs
     } | sha256sum | cut -c1-16)
     kernels_key=$({
-        printf '%s\n' "$libs_key" "${LINK_FLAGS[@]}" "${KERNEL_FLAGS[@]}" "$IMPORTS" "$WYCHEPROOF_SHA256"
+        printf '%s\n' "$libs_key" "${LINK_FLAGS[@]}" "${KERNEL_FLAGS[@]}" "${KERNEL_WRAP_FLAGS[@]}" "$IMPORTS" "$WYCHEPROOF_SHA256"
         declare -f emcc_link link_kernels kernels_make
-        hash_files wasm/libc.c wasm/kernels test/kernels/exports.txt
+        hash_files wasm/libc.c wasm/kernels test/kernels/exports.txt test/kernels/montgomery.c
     } | sha256sum | cut -c1-16)
 }
 
@@ -496,7 +496,7 @@ kernels_make() {
     stage kernels
     tree=$(new_tree "$cache/kernels/build-$kernels_key")
     mkdir "$tree/out"
-    link_kernels "$libs" "$tree/out/kernels.wasm" wasm/kernels/*.c
+    link_kernels "$libs" "$tree/out/kernels.wasm" wasm/kernels/*.c "${KERNEL_WRAP_FLAGS[@]}"
     # The same without them: what they are compared with.
     link_kernels "$libs" "$tree/out/plain.wasm"
     tar -xzf "$tarball" -C "$tree/out" --strip-components=4 --no-same-owner \

@@ -2,6 +2,7 @@
 import { tryAead, tryCipher } from "./cases.ts";
 import { tryCounter, tryPoly1305, tryRecord } from "./edges.ts";
 import { Kernels } from "./module.ts";
+import { tryMultiply, tryRaise } from "./montgomery.ts";
 import { tryPoints, trySignature } from "./p256.ts";
 import { trySequence } from "./sequences.ts";
 
@@ -50,6 +51,14 @@ export function randomTests(folder: string): RandomTest[] {
     {
       what: "signatures with P-256, as node:crypto has them",
       ...{ oneIn: 10, few: 200, tryCase: (n, seed) => trySignature(kernels, n, seed) },
+    },
+    {
+      what: "Montgomery products, as BigInt and OpenSSL's own C have them",
+      ...{ oneIn: 1, few: 2000, tryCase: (n, seed) => tryMultiply(twins, n, seed) },
+    },
+    {
+      what: "powers modulo two numbers, as OpenSSL's own C has them",
+      ...{ oneIn: 200, few: 20, tryCase: (n, seed) => tryRaise(twins, n, seed) },
     },
   ];
 }

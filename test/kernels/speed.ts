@@ -1,9 +1,10 @@
 /**
- * What a gibibyte in records of 16 KiB costs: with the kernels, with OpenSSL's own C, and in node:crypto.
+ * What a gibibyte in records of 16 KiB costs, and what a private key of RSA: with the kernels, with OpenSSL's own C, and in
+ * node:crypto.
  *
  *     npm run kernels -- --speed
  */
-import { createCipheriv } from "node:crypto";
+import { constants, createCipheriv, generateKeyPairSync, privateDecrypt } from "node:crypto";
 import { type Context, ctrl, Kernels } from "./module.ts";
 
 const RECORD = 16_384;
@@ -31,25 +32,42 @@ export function printSpeed(folder: string): void {
       }
     }
     ways["node:crypto, encrypt"] = inNode(name);
-    const seen = new Map<string, number[]>(Object.keys(ways).map((way) => [way, []]));
-    // So many that a measurement takes some 50 ms.
-    const records = Object.fromEntries(
-      Object.entries(ways).map(([way, seal]) => {
-        cpu(() => seal(200));
-        return [way, Math.max(50, Math.round((100 * 0.05) / cpu(() => seal(100))))];
-      }),
-    );
-    for (let round = 0; round < ROUNDS; round++) {
-      for (const [way, seal] of Object.entries(ways)) {
-        const count = records[way]!;
-        seen.get(way)!.push((cpu(() => seal(count)) / count / RECORD) * 2 ** 30);
-      }
-    }
-    const cells = [...seen].map(
-      ([way, times]) => `${way} ${times.sort((a, b) => a - b)[ROUNDS >> 1]!.toFixed(2)}`,
-    );
-    console.log(`${name}: ${cells.join("; ")}`);
+    compare(name, ways, 100, 2 ** 30 / RECORD);
   }
+  console.log("CPU milliseconds for RSA's two powers, in node:crypto with what else its private key does");
+  for (const bits of [2048, 3072, 4096]) {
+    const ways: Record<string, (times: number) => void> = {};
+    for (const [what, kernels] of Object.entries(modules)) ways[what] = powersInWasm(kernels, bits / 128);
+    ways["node:crypto"] = powersInNode(bits);
+    compare(`RSA-${bits}`, ways, 5, 1000);
+  }
+}
+
+/** Prints the median of what one time takes, in units of which a CPU second has `scale`. `few` times tell how many to take. */
+function compare(
+  name: string,
+  ways: Record<string, (times: number) => void>,
+  few: number,
+  scale: number,
+): void {
+  const seen = new Map<string, number[]>(Object.keys(ways).map((way) => [way, []]));
+  // So many that a measurement takes some 50 ms.
+  const counts = Object.fromEntries(
+    Object.entries(ways).map(([way, work]) => {
+      cpu(() => work(2 * few));
+      return [way, Math.max(few >> 1, Math.round((few * 0.05) / cpu(() => work(few))))];
+    }),
+  );
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [way, work] of Object.entries(ways)) {
+      const count = counts[way]!;
+      seen.get(way)!.push((cpu(() => work(count)) / count) * scale);
+    }
+  }
+  const cells = [...seen].map(
+    ([way, times]) => `${way} ${times.sort((a, b) => a - b)[ROUNDS >> 1]!.toFixed(2)}`,
+  );
+  console.log(`${name}: ${cells.join("; ")}`);
 }
 
 function cpu(work: () => void): number {
@@ -97,5 +115,25 @@ function inNode(name: string): (records: number) => void {
       cipher.update(data);
       cipher.final();
     }
+  };
+}
+
+function powersInWasm(kernels: Kernels, words: number): (times: number) => void {
+  // Any odd numbers will do.
+  const [out, base, exponent, modulus] = [0, 1, 2, 3].map((i) => kernels.arena + 4096 * i);
+  kernels.view(base!, 16 * words).fill(0x55);
+  kernels.view(exponent!, 16 * words).fill(0xa7);
+  kernels.view(modulus!, 16 * words).fill(0xe5);
+  return (times) => {
+    for (let i = 0; i < times; i++) kernels.call.raise_words!(out!, base!, exponent!, modulus!, words, words);
+  };
+}
+
+function powersInNode(bits: number): (times: number) => void {
+  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: bits });
+  const key = { key: privateKey, padding: constants.RSA_NO_PADDING };
+  const data = Buffer.alloc(bits / 8, 0x55);
+  return (times) => {
+    for (let i = 0; i < times; i++) privateDecrypt(key, data);
   };
 }

@@ -132,6 +132,37 @@ QUnit.module("kernels", () => {
     }
   });
 
+  QUnit.test("Montgomery multiplication leaves nothing in memory of what was multiplied", (assert) => {
+    const words = 16;
+    const left = (call: "multiply_words" | "raise_words", seed: number) => {
+      const kernels = new Kernels(folder);
+      const [out, a, b, n, n0] = [0, 1, 2, 3, 4].map((i) => kernels.arena + 1024 * i) as [
+        number,
+        ...number[],
+      ];
+      const put = (at: number, bytes: Uint8Array) => kernels.view(at, bytes.length).set(bytes);
+      put(n!, new Uint8Array(16 * words).fill(0xff));
+      put(a!, randomBytes(16 * words, seed));
+      put(b!, randomBytes(16 * words, seed + 1));
+      // Both moduli are 2^1024 - 1, and so n0 is 1.
+      put(n0!, Uint8Array.of(1));
+      const last = call === "multiply_words" ? [n!, n0!, words] : [n!, words, words];
+      assert.strictEqual(kernels.call[call]!(out, a!, b!, ...last), 1);
+      const result = kernels.copyOut(out, 8 * words);
+      kernels.view(kernels.arena, 5 * 1024).fill(0);
+      return { result, memory: Buffer.from(kernels.copyOut(0, kernels.call.memory.buffer.byteLength)) };
+    };
+    for (const call of ["multiply_words", "raise_words"] as const) {
+      const [one, other] = [left(call, env.seed), left(call, env.seed + 7)];
+      assert.notDeepEqual(one.result, other.result, call);
+      assert.strictEqual(
+        Buffer.compare(one.memory, other.memory),
+        0,
+        `${call}: memory is the same after both`,
+      );
+    }
+  });
+
   QUnit.test("openssl.wasm holds no table of AES or GCM that is looked up by secrets", (assert) => {
     const file = createRequire(import.meta.url).resolve("wassl/openssl.wasm");
     const data = initialData(readFileSync(file));

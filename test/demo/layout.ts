@@ -1,6 +1,6 @@
 /** How the page looks, as far as a program can tell. */
 import assert from "node:assert/strict";
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 
 /** Nothing sticks out sideways, nothing covers anything, and all text is dark enough on its ground. */
 export async function checkLayout(page: Page, state: string): Promise<void> {
@@ -60,20 +60,15 @@ function findBadContrast(): string[] {
   return [...findings];
 }
 
-/** How many different colours an image has: a blank one has one. */
-export async function countColours(browser: Browser, png: Buffer): Promise<number> {
-  const page = await browser.newPage();
-  try {
-    return await page.evaluate(async (base64) => {
-      const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
-      const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
-      const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
-      const context = canvas.getContext("2d");
-      context?.drawImage(bitmap, 0, 0);
-      const data = context?.getImageData(0, 0, bitmap.width, bitmap.height).data;
-      return new Set(new Uint32Array(data?.buffer ?? new ArrayBuffer(0))).size;
-    }, png.toString("base64"));
-  } finally {
-    await page.close();
-  }
+/** How many different colours an image has: a blank one has one. The page only counts. */
+export async function countColours(page: Page, png: Buffer): Promise<number> {
+  return await page.evaluate(async (base64) => {
+    const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+    const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
+    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+    const context = canvas.getContext("2d");
+    context?.drawImage(bitmap, 0, 0);
+    const data = context?.getImageData(0, 0, bitmap.width, bitmap.height).data;
+    return new Set(new Uint32Array(data?.buffer ?? new ArrayBuffer(0))).size;
+  }, png.toString("base64"));
 }

@@ -1,6 +1,6 @@
 /** The page in headless Chromium: what it shows, what its buttons do, and how it explains what goes wrong. */
 import assert from "node:assert/strict";
-import { type Browser, chromium, type Page } from "playwright-core";
+import { chromium, type Page } from "playwright-core";
 import type { Test } from "../demo.test.ts";
 import type { Demo } from "./demo-process.ts";
 import { checkLayout, countColours } from "./layout.ts";
@@ -16,64 +16,96 @@ export async function testPage(test: Test, demo: Demo, executablePath: string): 
       ...["--no-first-run", "--disable-component-update", "--disable-sync"],
     ],
   });
+  const tabs = new Tabs(() => browser.newPage(), demo.url);
   try {
     for (const target of demo.setup.targets.filter(({ host }) => host === "localhost"))
-      await test(`the page talks to ${target.stack}`, () => showsConnection(browser, demo, target.id));
-    await test("TLS 1.2 when it is chosen", () => speaksTls12(browser, demo));
-    await test("an IP address is checked as one, and sent to nobody", () => checksIpAddress(browser, demo));
-    await test("the same connection carries another request", () => asksAgain(browser, demo));
-    await test("a long answer is counted in full and shown in part", () => boundsAnswer(browser, demo));
+      await test(`the page talks to ${target.stack}`, () => showsConnection(tabs, demo, target.id));
+    await test("TLS 1.2 when it is chosen", () => speaksTls12(tabs));
+    await test("an IP address is checked as one, and sent to nobody", () => checksIpAddress(tabs));
+    await test("the same connection carries another request", () => asksAgain(tabs));
+    await test("a long answer is counted in full and shown in part", () => boundsAnswer(tabs));
     for (const [verb, expected] of closings)
-      await test(`${verb}() and what it does`, () => closes(browser, demo, verb, expected));
-    await test("the server closes first, we answer", () => answersClose(browser, demo));
+      await test(`${verb}() and what it does`, () => closes(tabs, demo, verb, expected));
+    await test("the server closes first, we answer", () => answersClose(tabs));
     for (const trouble of troubles)
-      await test(`what if ${trouble.pick}: in words`, () => explains(browser, demo, trouble));
-    await test("a connection that is left behind is given up", () => leavesBehind(browser, demo));
-    await test("what is wrong in the form is said before anything is sent", () => checksForm(browser, demo));
-    await test("the keyboard alone will do", () => worksByKeyboard(browser, demo));
+      await test(`what if ${trouble.pick}: in words`, () => explains(tabs, trouble));
+    await test("a connection that is left behind is given up", () => leavesBehind(tabs, demo));
+    await test("what is wrong in the form is said before anything is sent", () => checksForm(tabs));
+    await test("the keyboard alone will do", () => worksByKeyboard(tabs));
     for (const colorScheme of ["light", "dark"] as const)
       for (const width of [380, 1280])
-        await test(`layout and contrast, ${colorScheme}, ${width} px`, () =>
-          looks(browser, demo, colorScheme, width));
+        await test(`layout and contrast, ${colorScheme}, ${width} px`, () => looks(tabs, colorScheme, width));
   } finally {
     await browser.close();
   }
 }
 
-/** A fresh page; whatever the browser complained about fails the test at its end. */
-async function withPage(
-  browser: Browser,
-  demo: Demo,
-  body: (page: Page, relayIds: string[]) => Promise<void>,
-  options: { width?: number; colorScheme?: "light" | "dark" } = {},
-): Promise<void> {
-  const { width = 1280, colorScheme = "light" } = options;
-  const page = await browser.newPage({ viewport: { width, height: 900 }, colorScheme });
-  page.setDefaultTimeout(wait.timeout);
-  const complaints: string[] = [];
-  const relayIds: string[] = [];
-  page.on("console", (message) => {
-    if (["error", "warning"].includes(message.type())) complaints.push(message.text());
-  });
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  page.on("requestfailed", (request) => {
-    // The page closes its event stream itself.
-    if (!request.url().includes("/relay/watch")) complaints.push(`${request.url()} failed`);
-  });
-  page.on("response", (response) => {
-    if (response.status() >= 400) complaints.push(`${response.url()}: ${response.status()}`);
-  });
-  page.on("request", (request) => {
-    if (new URL(request.url()).origin !== new URL(demo.url).origin) complaints.push(`asked ${request.url()}`);
-  });
-  page.on("websocket", (webSocket) => relayIds.push(new URL(webSocket.url()).searchParams.get("id") ?? ""));
-  try {
-    await page.goto(demo.url);
-    await page.waitForSelector("[data-pick][aria-pressed=true]");
-    await body(page, relayIds);
-    assert.deepEqual(complaints, [], "the browser has nothing to complain about");
-  } finally {
-    await page.close();
+/** A page of the browser, and what it has done since its test began. */
+interface Tab {
+  page: Page;
+  /** Whatever the browser complained about; it fails the test at its end. */
+  complaints: string[];
+  relayIds: string[];
+}
+
+/**
+ * The tests have one page in turn, which each of them loads anew: with a renderer for each, most of their time would go into
+ * compiling the same module again. A test that failed, or that goes on after its time, does not give its page back.
+ */
+class Tabs {
+  readonly #open: () => Promise<Page>;
+  readonly #url: string;
+  #idle: Tab | undefined;
+
+  constructor(open: () => Promise<Page>, url: string) {
+    this.#open = open;
+    this.#url = url;
+  }
+
+  async use(
+    body: (page: Page, relayIds: string[]) => Promise<void>,
+    options: { width?: number; colorScheme?: "light" | "dark" } = {},
+  ): Promise<void> {
+    const { width = 1280, colorScheme = "light" } = options;
+    const tab = this.#idle ?? this.#watch(await this.#open());
+    this.#idle = undefined;
+    const { page, complaints, relayIds } = tab;
+    complaints.length = relayIds.length = 0;
+    try {
+      await page.setViewportSize({ width, height: 900 });
+      await page.emulateMedia({ colorScheme });
+      await page.goto(this.#url);
+      await page.waitForSelector("[data-pick][aria-pressed=true]");
+      await body(page, relayIds);
+      assert.deepEqual(complaints, [], "the browser has nothing to complain about");
+    } catch (error) {
+      await page.close();
+      throw error;
+    }
+    this.#idle = tab;
+  }
+
+  #watch(page: Page): Tab {
+    const complaints: string[] = [];
+    const relayIds: string[] = [];
+    page.setDefaultTimeout(wait.timeout);
+    page.on("console", (message) => {
+      if (["error", "warning"].includes(message.type())) complaints.push(message.text());
+    });
+    page.on("pageerror", (error) => complaints.push(String(error)));
+    page.on("requestfailed", (request) => {
+      // The page closes its event stream itself.
+      if (!request.url().includes("/relay/watch")) complaints.push(`${request.url()} failed`);
+    });
+    page.on("response", (response) => {
+      if (response.status() >= 400) complaints.push(`${response.url()}: ${response.status()}`);
+    });
+    page.on("request", (request) => {
+      if (new URL(request.url()).origin !== new URL(this.#url).origin)
+        complaints.push(`asked ${request.url()}`);
+    });
+    page.on("websocket", (webSocket) => relayIds.push(new URL(webSocket.url()).searchParams.get("id") ?? ""));
+    return { page, complaints, relayIds };
   }
 }
 
@@ -102,8 +134,8 @@ async function timeline(page: Page): Promise<string[]> {
 
 const fact = (page: Page, name: string) => text(page, `[data-fact="${name}"] code`);
 
-async function showsConnection(browser: Browser, demo: Demo, pick: string): Promise<void> {
-  await withPage(browser, demo, async (page, relayIds) => {
+async function showsConnection(tabs: Tabs, demo: Demo, pick: string): Promise<void> {
+  await tabs.use(async (page, relayIds) => {
     await connect(page, pick);
     assert.equal(await fact(page, "Version"), "TLSv1.3");
     assert.match(await fact(page, "Cipher"), /^TLS_(AES_(128|256)_GCM|CHACHA20_POLY1305)_SHA/);
@@ -165,8 +197,8 @@ async function onlyCiphertext(page: Page, demo: Demo, relayIds: string[], secret
   assert.match(await text(page, "#way-count"), /^saw [\d.]+ k?B → and [\d.]+ k?B ←$/);
 }
 
-async function speaksTls12(browser: Browser, demo: Demo): Promise<void> {
-  await withPage(browser, demo, async (page) => {
+async function speaksTls12(tabs: Tabs): Promise<void> {
+  await tabs.use(async (page) => {
     await page.selectOption("#version", "TLSv1.2 TLSv1.2");
     await connect(page, "node");
     assert.equal(await fact(page, "Version"), "TLSv1.2");
@@ -175,8 +207,8 @@ async function speaksTls12(browser: Browser, demo: Demo): Promise<void> {
   });
 }
 
-async function checksIpAddress(browser: Browser, demo: Demo): Promise<void> {
-  await withPage(browser, demo, async (page) => {
+async function checksIpAddress(tabs: Tabs): Promise<void> {
+  await tabs.use(async (page) => {
     await page.click('[data-pick="node"]');
     await page.fill("#host", "127.0.0.1");
     await connect(page);
@@ -185,8 +217,8 @@ async function checksIpAddress(browser: Browser, demo: Demo): Promise<void> {
   });
 }
 
-async function asksAgain(browser: Browser, demo: Demo): Promise<void> {
-  await withPage(browser, demo, async (page, relayIds) => {
+async function asksAgain(tabs: Tabs): Promise<void> {
+  await tabs.use(async (page, relayIds) => {
     await connect(page, "node");
     await page.click('[data-verb="request"]');
     await page.waitForFunction(() => document.querySelectorAll("#timeline .event-down").length === 2);
@@ -199,8 +231,8 @@ async function asksAgain(browser: Browser, demo: Demo): Promise<void> {
   });
 }
 
-async function boundsAnswer(browser: Browser, demo: Demo): Promise<void> {
-  await withPage(browser, demo, async (page) => {
+async function boundsAnswer(tabs: Tabs): Promise<void> {
+  await tabs.use(async (page) => {
     await page.click('[data-pick="node"]');
     await page.fill("#path", "/large");
     await connect(page);
@@ -269,8 +301,8 @@ const closings: [verb: string, expected: Closing][] = [
   ],
 ];
 
-async function closes(browser: Browser, demo: Demo, verb: string, expected: Closing): Promise<void> {
-  await withPage(browser, demo, async (page, relayIds) => {
+async function closes(tabs: Tabs, demo: Demo, verb: string, expected: Closing): Promise<void> {
+  await tabs.use(async (page, relayIds) => {
     await connect(page, "node");
     const before = (await timeline(page)).length;
     await page.click(`[data-verb="${verb}"]`);
@@ -303,8 +335,8 @@ function order(lines: readonly (string | RegExp)[], line: string): number {
   );
 }
 
-async function answersClose(browser: Browser, demo: Demo): Promise<void> {
-  await withPage(browser, demo, async (page) => {
+async function answersClose(tabs: Tabs): Promise<void> {
+  await tabs.use(async (page) => {
     await connect(page, "s_server");
     await page.waitForFunction(() =>
       /close_notify/.test(document.querySelector("#timeline")?.textContent ?? ""),
@@ -377,8 +409,8 @@ const troubles: Trouble[] = [
   },
 ];
 
-async function explains(browser: Browser, demo: Demo, trouble: Trouble): Promise<void> {
-  await withPage(browser, demo, async (page) => {
+async function explains(tabs: Tabs, trouble: Trouble): Promise<void> {
+  await tabs.use(async (page) => {
     await page.click(`[data-pick="${trouble.pick}"]`);
     await page.waitForSelector("#trouble:not([hidden])");
     assert.match(await text(page, "#trouble h2"), trouble.title);
@@ -399,8 +431,8 @@ async function explains(browser: Browser, demo: Demo, trouble: Trouble): Promise
   });
 }
 
-async function leavesBehind(browser: Browser, demo: Demo): Promise<void> {
-  await withPage(browser, demo, async (page, relayIds) => {
+async function leavesBehind(tabs: Tabs, demo: Demo): Promise<void> {
+  await tabs.use(async (page, relayIds) => {
     await connect(page, "node");
     await connect(page, "rustls");
     assert.equal(await text(page, "#way-server small"), "rustls, in Deno");
@@ -411,8 +443,8 @@ async function leavesBehind(browser: Browser, demo: Demo): Promise<void> {
   });
 }
 
-async function checksForm(browser: Browser, demo: Demo): Promise<void> {
-  await withPage(browser, demo, async (page, relayIds) => {
+async function checksForm(tabs: Tabs): Promise<void> {
+  await tabs.use(async (page, relayIds) => {
     const cases: [field: string, value: string, words: RegExp][] = [
       ["#host", "https://localhost/", /name or an IP address/],
       ["#host", "", /name or an IP address/],
@@ -437,8 +469,8 @@ async function checksForm(browser: Browser, demo: Demo): Promise<void> {
   });
 }
 
-async function worksByKeyboard(browser: Browser, demo: Demo): Promise<void> {
-  await withPage(browser, demo, async (page) => {
+async function worksByKeyboard(tabs: Tabs): Promise<void> {
+  await tabs.use(async (page) => {
     await page.focus("#path");
     await page.keyboard.press("Enter");
     await page.waitForSelector('[data-step="answer"][data-phase="done"]');
@@ -452,15 +484,8 @@ async function worksByKeyboard(browser: Browser, demo: Demo): Promise<void> {
   });
 }
 
-async function looks(
-  browser: Browser,
-  demo: Demo,
-  colorScheme: "light" | "dark",
-  width: number,
-): Promise<void> {
-  await withPage(
-    browser,
-    demo,
+async function looks(tabs: Tabs, colorScheme: "light" | "dark", width: number): Promise<void> {
+  await tabs.use(
     async (page) => {
       await page.click("#trust summary");
       await checkLayout(page, "idle");
@@ -468,7 +493,7 @@ async function looks(
       await connect(page);
       await checkLayout(page, "connected");
       const shot = await page.screenshot();
-      const colours = await countColours(browser, shot);
+      const colours = await countColours(page, shot);
       assert.ok(colours > 50, `a screenshot has ${colours} colours`);
       await page.click('[data-verb="shutdown"]');
       await page.waitForSelector('body[data-state="ended"]');

@@ -8,6 +8,7 @@
  * whatever was started is stopped.
  */
 import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import {
   cpSync,
   existsSync,
@@ -24,7 +25,8 @@ import { createInterface } from "node:readline";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { type BuildOptions, build, type Plugin } from "esbuild";
-import { chromium } from "playwright-core";
+import type { WebSocket } from "ws";
+import { startChromium } from "./chromium.ts";
 import { installPackage } from "./pack.ts";
 import { makeCerts } from "./peers/certs.ts";
 import { makeChains } from "./peers/chains.ts";
@@ -44,6 +46,7 @@ const programName = (name: RuntimeName, suite: Suite) => (suite === "contract" ?
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), "..");
 const runtimeTimeout = 600_000;
+const pageTimeout = 60_000;
 const demoTimeout = 300_000;
 
 const { values: options } = parseArgs({
@@ -57,7 +60,7 @@ const { values: options } = parseArgs({
 
 const results = new Results(options.verbose);
 const folder = mkdtempSync(join(tmpdir(), "wassl-test-"));
-process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+process.once("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
 async function main(): Promise<void> {
   const tools = setUp();
   // Not part of what is packed.
@@ -95,10 +98,15 @@ async function main(): Promise<void> {
   const wasm = join(folder, "node_modules", "wassl", "dist", "binding", "openssl.wasm");
   mkdirSync(web, { recursive: true });
   if (existsSync(wasm)) cpSync(wasm, join(web, "openssl.wasm"));
+  let onPage = (_page: WebSocket) => {};
+  const page = new Promise<WebSocket>((resolve) => {
+    onPage = resolve;
+  });
   const server = await startServer({
     config: { seed, certs: publicCerts, chains: await chains },
     peers,
     files: web,
+    onPage: (page) => onPage(page),
   });
 
   const run = async (name: RuntimeName, suite: Suite) => {
@@ -109,7 +117,7 @@ async function main(): Promise<void> {
       results.report(...result);
     };
     try {
-      if (name === "chromium") await runChromium(tools.chromium, server.origin, report);
+      if (name === "chromium") await runChromium(tools.chromium, server.origin, page, report);
       else await runChild(name, command(name, suite, tools.deno, server.origin), tools.chromium, report);
     } catch (error) {
       report(name, "the runtime itself", error);
@@ -200,15 +208,12 @@ async function bundle(name: RuntimeName, suite: Suite, outdir: string): Promise<
   if (suite !== "contract") return;
   await build({ entryPoints: entries, outdir, ...common });
   if (name !== "chromium") return;
-  for (const [page, script] of [
-    ["index.html", "chromium.js"],
-    ["not-isolated.html", "chromium-not-isolated.js"],
-  ] as const) {
-    writeFileSync(
-      join(outdir, page),
-      `<!doctype html><link rel="icon" href="data:,"><title>wassl</title><script type="module" src="/${script}"></script>`,
-    );
-  }
+  await build({ entryPoints: [join(repository, "test", "page.ts")], outdir, ...common, format: "iife" });
+  const html = (scripts: string) =>
+    `<!doctype html><link rel="icon" href="data:,"><title>wassl</title>${scripts}`;
+  const module = (name: string) => `<script type="module" src="/${name}"></script>`;
+  writeFileSync(join(outdir, "index.html"), html(`<script src="/page.js"></script>${module("chromium.js")}`));
+  writeFileSync(join(outdir, "not-isolated.html"), html(module("chromium-not-isolated.js")));
 }
 
 /** The package reads its own openssl.wasm, the suite needs the network, and QUnit looks for its settings. */
@@ -291,47 +296,43 @@ async function runChild(
   if (code !== 0) report(name, "the exit code", new Error(`${name} exited with ${code}`));
 }
 
-async function runChromium(executablePath: string, origin: string, report: Report): Promise<void> {
-  const browser = await chromium.launch({
-    executablePath,
-    args: [
-      ...[
-        "--no-sandbox",
-        "--headless",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-sync",
-      ],
-      ...["--disable-background-networking", "--disable-component-update", "--js-flags=--expose-gc"],
-    ],
+/** As long as its connection to us lasts, the page is there; nothing else would say that it crashed. */
+async function runChromium(
+  executable: string,
+  origin: string,
+  page: Promise<WebSocket>,
+  report: Report,
+): Promise<void> {
+  const { receive, finish } = listener("chromium", report);
+  // Logs say what pages write to their consoles. A test may open another page.
+  const flags = ["--js-flags=--expose-gc", "--disable-popup-blocking", "--enable-logging=stderr"];
+  const child = startChromium(executable, join(folder, "chromium"), origin, flags);
+  createInterface({ input: child.stderr }).on("line", (line) => {
+    // It tells itself of every failed connection as an error; failing is what many tests are about.
+    if (options.verbose || line.includes(":INFO:CONSOLE")) console.log(`[chromium] ${line}`);
   });
+  const timers: NodeJS.Timeout[] = [];
+  const after = (milliseconds: number, how: string) =>
+    new Promise<string>((resolve) => {
+      timers.push(setTimeout(() => resolve(how), milliseconds));
+    });
   try {
-    const page = await browser.newPage();
-    const { receive, finish } = listener("chromium", report);
-    let begun = false;
-    let end = (_how: string) => {};
-    const ended = new Promise<string>((resolve) => {
-      end = resolve;
+    const exited = new Promise<string>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("exit", (code, signal) => resolve(`Chromium exited (${code ?? signal})`));
     });
-    await page.exposeFunction("emit", (message: Message) => {
-      begun = true;
-      receive(message);
-      if (message.type === "end") end("the page");
-    });
-    // Once QUnit runs, uncaught errors are its affair. Before that they are the end.
-    page.on("pageerror", (error) => begun || end(error.stack ?? String(error)));
-    page.on("crash", () => end("the page crashed"));
-    page.on("close", () => end("the page was closed"));
-    setTimeout(() => end(`${runtimeTimeout} ms had passed`), runtimeTimeout).unref();
-    page.on("console", (message) => {
-      // Chromium itself tells of every failed connection as an error; failing is what many tests are about.
-      if (options.verbose || message.type() === "log") console.log(`[chromium] ${message.text()}`);
-    });
-    await page.goto(origin);
-    finish(await ended);
+    const connected = await Promise.race([
+      page,
+      exited,
+      after(pageTimeout, `the page had not started after ${pageTimeout} ms`),
+    ]);
+    if (typeof connected === "string") return finish(connected);
+    connected.on("message", (data) => receive(JSON.parse(String(data)) as Message));
+    const closed = once(connected, "close").then(() => "the page was gone");
+    finish(await Promise.race([closed, exited, after(runtimeTimeout, `${runtimeTimeout} ms had passed`)]));
   } finally {
-    await browser.close();
+    for (const timer of timers) clearTimeout(timer);
+    child.kill("SIGKILL");
   }
 }
 

@@ -11,6 +11,7 @@
  *     /ws/terminate                  sends "hello", drops the connection
  *     /ws/refuse                     answers 403
  *     /ws/hang                       does not answer
+ *     /ws/runner                     is where the page in Chromium tells how its tests are doing
  */
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
@@ -35,8 +36,13 @@ const isolated = {
   "Cross-Origin-Embedder-Policy": "require-corp",
 };
 
-export async function startServer(options: { config: Config; peers: Peers; files: string }) {
-  const { config, peers, files } = options;
+export async function startServer(options: {
+  config: Config;
+  peers: Peers;
+  files: string;
+  onPage(ws: WebSocket): void;
+}) {
+  const { config, peers, files, onPage } = options;
   const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
 
   const server = createServer(async (request, response) => {
@@ -75,6 +81,8 @@ export async function startServer(options: { config: Config; peers: Peers; files
         act(ws);
       });
     switch (url.pathname) {
+      case "/ws/runner":
+        return accept(onPage);
       case "/ws/echo":
         return accept((ws) => ws.on("message", (data) => ws.send(data)));
       case "/ws/never-read":

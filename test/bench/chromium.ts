@@ -2,7 +2,7 @@
  * A page in Chromium, measured as a process is: the CPU time of its renderer. No debugger is attached, which would copy each
  * frame of a WebSocket; the page asks us for its work. It reaches TCP by a relay in this process.
  */
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type ServerResponse } from "node:http";
@@ -10,17 +10,13 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { WebSocketServer } from "ws";
-import { killAtEnd } from "../processes.ts";
+import { startChromium } from "../chromium.ts";
 import { relay } from "../relay.ts";
 import type { Request } from "./end.ts";
 import type { Job } from "./page.ts";
 
 /** Whoever does not answer for so long, in milliseconds, never will. */
 const PATIENCE = 120_000;
-const FLAGS = [
-  ...["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"],
-  ...["--disable-component-update", "--disable-sync", "--disable-extensions"],
-];
 
 export class Chromium {
   readonly #child: ChildProcess;
@@ -81,9 +77,9 @@ export class Chromium {
     const { port } = server.address() as AddressInfo;
 
     const profile = mkdtempSync(join(tmpdir(), "wassl-bench-chromium-"));
-    const args = [...FLAGS, `--user-data-dir=${profile}`, `http://127.0.0.1:${port}/`];
-    const child = spawn(process.env.WASSL_CHROMIUM ?? "chromium", args, { stdio: "ignore" });
-    killAtEnd(child);
+    const executable = process.env.WASSL_CHROMIUM ?? "chromium";
+    const child = startChromium(executable, profile, `http://127.0.0.1:${port}/`);
+    child.stderr.resume();
     process.once("exit", () => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }));
     let gone: Error | undefined;
     const onGone = (error: Error) => {

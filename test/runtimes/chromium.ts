@@ -3,8 +3,9 @@ import { connectWebSocket } from "wassl/transports/websocket";
 import { afterTest } from "../contract/env.ts";
 import { type Message, run, textOf, webWorker } from "./common.ts";
 
-// The runner's page gives this. (Uncaught errors are QUnit's own affair in a browser.)
-declare const emit: (message: Message) => void;
+/** The runner's page gives this (see test/page.ts). Uncaught errors are QUnit's own affair in a browser. */
+declare const runner: { emit(message: Message): void; close(): void };
+const { emit } = runner;
 
 export async function main(): Promise<void> {
   try {
@@ -25,4 +26,5 @@ export async function main(): Promise<void> {
   } catch (error) {
     emit({ type: "error", text: textOf(error) });
   }
+  runner.close();
 }

@@ -309,7 +309,7 @@ async function runChromium(
   const child = startChromium(executable, join(folder, "chromium"), origin, flags);
   createInterface({ input: child.stderr }).on("line", (line) => {
     // It tells itself of every failed connection as an error; failing is what many tests are about.
-    if (options.verbose || line.includes(":INFO:CONSOLE")) console.log(`[chromium] ${line}`);
+    if (line.includes(options.verbose ? ":CONSOLE" : ":INFO:CONSOLE")) console.log(`[chromium] ${line}`);
   });
   const timers: NodeJS.Timeout[] = [];
   const after = (milliseconds: number, how: string) =>

@@ -1,5 +1,4 @@
 /** A gibibyte through a peer that is slower than we are: neither linear memory nor the process grows with it. */
-import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { type AddressInfo, connect } from "node:net";
 import { createServer, type TLSSocket } from "node:tls";
@@ -16,16 +15,22 @@ QUnit.module("volume", () => {
   QUnit.test("1 GiB through a slow peer keeps memory flat", async (assert) => {
     assert.timeout(280_000);
     const { chains, keys, caPem } = env.certs;
+    const piece = randomBytes(MiB, env.seed);
     let received = 0;
-    const hash = createHash("sha256");
+    let wrongAt: number | undefined;
     const ended = new Promise<void>((resolve, reject) => {
       // The cipher that takes us the least time: this is about memory.
       const ciphers = "TLS_CHACHA20_POLY1305_SHA256";
       const server = createServer({ cert: chains.ecdsa, key: keys.ecdsa, ciphers }, (socket: TLSSocket) => {
         let sincePause = 0;
         socket.on("data", (chunk: Buffer) => {
+          for (let at = 0; at < chunk.length; ) {
+            const expected = piece.subarray((received + at) % MiB);
+            const part = chunk.subarray(at, at + expected.length);
+            if (!part.equals(expected.subarray(0, part.length))) wrongAt ??= received + at;
+            at += part.length;
+          }
           received += chunk.length;
-          hash.update(chunk);
           sincePause += chunk.length;
           if (sincePause < 4 * MiB) return;
           // By its pauses alone it takes 5 s.
@@ -46,18 +51,12 @@ QUnit.module("volume", () => {
     const openssl = await OpenSsl.load();
     const tls = await startTls(nodeTransport(socket), { hostname: "localhost", caCerts: caPem, openssl });
 
-    const piece = randomBytes(MiB, env.seed);
-    const expected = createHash("sha256");
     const writer = tls.writable.getWriter();
-    for (let i = 0; i < 8; i++) {
-      await writer.write(piece);
-      expected.update(piece);
-    }
+    for (let i = 0; i < 8; i++) await writer.write(piece);
     const before = { linear: openssl.memory.size, used: openssl.memory.used, process: inUse() };
     let most = 0;
     for (let sent = 8 * MiB; sent < GiB; sent += MiB) {
       await writer.write(piece);
-      expected.update(piece);
       most = Math.max(most, inUse());
     }
     assert.strictEqual(openssl.memory.size, before.linear, "linear memory");
@@ -67,7 +66,7 @@ QUnit.module("volume", () => {
     await writer.close();
     await ended;
     assert.strictEqual(received, GiB);
-    assert.strictEqual(hash.digest("hex"), expected.digest("hex"));
+    assert.strictEqual(wrongAt, undefined, "where it differs from what was sent");
     await tls.close();
   });
 });

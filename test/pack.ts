@@ -1,8 +1,9 @@
 /** What is published, as a program has it that installed it. */
-import { execFileSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 const ours = join(dirname(fileURLToPath(import.meta.url)), "..");
 
@@ -10,16 +11,14 @@ const ours = join(dirname(fileURLToPath(import.meta.url)), "..");
  * Unpacks what `npm pack` makes, as npm would, into the node_modules of `folder`, which lies outside of the checkout. Its
  * one dependency is copied from ours, which the lock file pins.
  */
-export function installPackage(folder: string, repository = ours): void {
-  const packed = execFileSync("npm", ["pack", "--ignore-scripts", "--json", "--pack-destination", folder], {
-    cwd: repository,
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  const [{ filename }] = JSON.parse(packed) as [{ filename: string }];
+export async function installPackage(folder: string, repository = ours): Promise<void> {
+  const run = promisify(execFile);
+  const pack = ["pack", "--ignore-scripts", "--json", "--pack-destination", folder];
+  const { stdout } = await run("npm", pack, { cwd: repository });
+  const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
   const modules = join(folder, "node_modules");
   mkdirSync(join(modules, "wassl"), { recursive: true });
-  execFileSync("tar", ["-xzf", join(folder, filename), "-C", join(modules, "wassl"), "--strip-components=1"]);
+  await run("tar", ["-xzf", join(folder, filename), "-C", join(modules, "wassl"), "--strip-components=1"]);
   const manifest = JSON.parse(readFileSync(join(modules, "wassl", "package.json"), "utf8")) as {
     dependencies?: Record<string, string>;
   };

@@ -69,6 +69,8 @@ async function main(): Promise<void> {
   }
   const seed = Number(options.seed);
   console.log(`seed ${seed}`);
+  // It needs nothing of what follows, and starts meanwhile.
+  const demo = options.runtime.includes("demo") && !options.grep ? runDemo() : Promise.resolve();
   const certs = makeCerts(tools.openssl, join(folder, "certs"));
   const peers = new Peers({ tools, certs, folder });
   const given = {
@@ -77,9 +79,6 @@ async function main(): Promise<void> {
     expired: readFileSync(certs.file("expired", "cert"), "utf8"),
     notYetValid: readFileSync(certs.file("notYetValid", "cert"), "utf8"),
   };
-  const chains = makeChains(tools.openssl, join(folder, "chains"), given, seed);
-  // It is told below, where it is waited for.
-  chains.catch(() => {});
   const {
     file: _file,
     ocspFile: _ocspFile,
@@ -87,10 +86,17 @@ async function main(): Promise<void> {
     intermediateFile: _intermediateFile,
     ...publicCerts
   } = certs;
-  installPackage(folder);
+  const chains = makeChains(tools.openssl, join(folder, "chains"), given, seed);
+  const config = chains.then((chains) => ({ seed, certs: publicCerts, chains }));
+  // Whoever asks for it is told.
+  config.catch(() => {});
+  await installPackage(folder);
   const wanted = runtimes.filter((name) => options.runtime.includes(name));
   const web = join(folder, "web");
-  const programs = wanted.flatMap((name) => suitesOf[name].map((suite) => ({ name, suite })));
+  // What takes longest comes first.
+  const programs = wanted
+    .flatMap((name) => suitesOf[name].map((suite) => ({ name, suite })))
+    .sort((a, b) => a.suite.localeCompare(b.suite));
   await Promise.all(
     programs.map(({ name, suite }) => bundle(name, suite, name === "chromium" ? web : folder)),
   );
@@ -103,7 +109,7 @@ async function main(): Promise<void> {
     onPage = resolve;
   });
   const server = await startServer({
-    config: { seed, certs: publicCerts, chains: await chains },
+    config,
     peers,
     files: web,
     onPage: (page) => onPage(page),
@@ -125,23 +131,13 @@ async function main(): Promise<void> {
     if (tests === 0 && !options.grep) report(name, `test/${suite}`, new Error("not a single test ran"));
     console.log(`${name}, test/${suite}: ${tests} tests in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   };
-  const jobs = programs.map(
-    ({ name, suite }) =>
-      () =>
-        run(name, suite),
-  );
-  if (options.runtime.includes("demo") && !options.grep) jobs.push(runDemo);
-  await inLanes(jobs);
+  // Four at a time keep two cores busy to the end, for much of a test is waiting; more would only make each one late.
+  const lane = async () => {
+    for (let next = programs.shift(); next; next = programs.shift()) await run(next.name, next.suite);
+  };
+  await Promise.all([demo.then(lane), lane(), lane(), lane()]);
   server.close();
   peers.close();
-}
-
-/** Three at a time keep two cores busy, for much of a test is waiting; more would only make each one late. */
-async function inLanes(jobs: (() => Promise<void>)[]): Promise<void> {
-  const lane = async () => {
-    for (let job = jobs.shift(); job; job = jobs.shift()) await job();
-  };
-  await Promise.all([lane(), lane(), lane()]);
 }
 
 /** All of test/contract or test/node in one file, and each worker in one. */

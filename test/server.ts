@@ -37,7 +37,7 @@ const isolated = {
 };
 
 export async function startServer(options: {
-  config: Config;
+  config: Promise<Config>;
   peers: Peers;
   files: string;
   onPage(ws: WebSocket): void;
@@ -49,7 +49,7 @@ export async function startServer(options: {
     const url = new URL(request.url ?? "/", "http://127.0.0.1");
     const peer = () => peers.get(url.searchParams.get("name") ?? "", url.searchParams.get("runtime") ?? "");
     try {
-      if (url.pathname === "/config.json") json(response, config);
+      if (url.pathname === "/config.json") json(response, await config);
       else if (url.pathname === "/peer") json(response, { port: (await peer()).port });
       else if (url.pathname === "/events") json(response, (await peer()).events.splice(0));
       else {

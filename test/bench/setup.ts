@@ -47,7 +47,7 @@ export async function setUp(
   const folder = given ?? mkdtempSync(join(tmpdir(), "wassl-bench-"));
   if (!given) {
     process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-    installPackage(folder);
+    await installPackage(folder);
     makeCerts("openssl", join(folder, "certs"));
   }
   if (named) {
@@ -84,7 +84,7 @@ export async function setUp(
 export async function setUpOther(repository: string): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "wassl-bench-"));
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
-  installPackage(folder, repository);
+  await installPackage(folder, repository);
   await bundle(join(folder, "bench"));
   return join(folder, "bench");
 }

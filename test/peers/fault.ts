@@ -13,7 +13,7 @@
  */
 import { connect, createServer } from "node:net";
 import { setImmediate } from "node:timers/promises";
-import { chunksOf, listen, type PeerContext } from "./peer.ts";
+import { chunksOf, listen, type PeerContext, resetOnceRead } from "./peer.ts";
 
 export async function startFault(context: PeerContext, parameters: URLSearchParams) {
   const target = await context.peer(parameters.get("peer") ?? "");
@@ -63,7 +63,7 @@ export async function startFault(context: PeerContext, parameters: URLSearchPara
         // Whatever else the server sends is read and lost.
         over = true;
         if (parameters.has("cut")) client.end();
-        if (parameters.has("reset")) setTimeout(() => client.resetAndDestroy(), 50);
+        if (parameters.has("reset")) void resetOnceRead(client);
       }
       if (!parameters.has("hold") && !over) client.end();
     })().catch(() => client.destroy());

@@ -16,7 +16,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { connect, createSecureContext, type SecureVersion, TLSSocket } from "node:tls";
 import { randomBytes } from "../fakes/random.ts";
 import { type LeafName, leafNames } from "./certs.ts";
-import { chunksOf, listen, type PeerContext } from "./peer.ts";
+import { chunksOf, listen, type PeerContext, resetOnceRead } from "./peer.ts";
 
 type Behaviour = (
   tls: TLSSocket,
@@ -141,7 +141,7 @@ const behaviours: Record<string, Behaviour> = {
   /** Sends a line and a reset. */
   reset(tls, raw) {
     tls.resume();
-    tls.write("reset follows\n", () => setTimeout(() => raw.resetAndDestroy(), 50));
+    tls.write("reset follows\n", () => resetOnceRead(raw));
   },
 };
 

@@ -1,7 +1,7 @@
 /** TCP servers that speak no TLS, or a little of it. */
 import { createServer, type Socket } from "node:net";
 import { randomBytes } from "../fakes/random.ts";
-import { listen, type PeerContext } from "./peer.ts";
+import { listen, type PeerContext, resetOnceRead } from "./peer.ts";
 
 const answers: Record<string, string | Uint8Array> = {
   "http-400":
@@ -31,8 +31,7 @@ export async function startRaw(_context: PeerContext, parameters: URLSearchParam
     const act = () => {
       const finish = () => {
         if (then === "close") socket.end();
-        // Not at once: the kernel would drop the answer, or even make a FIN of it.
-        if (then === "reset") setTimeout(() => socket.resetAndDestroy(), 50);
+        if (then === "reset") void resetOnceRead(socket);
       };
       if (answer.length > 0) socket.write(answer, finish);
       else finish();

@@ -31,7 +31,7 @@ export async function startRaw(_context: PeerContext, parameters: URLSearchParam
     const act = () => {
       const finish = () => {
         if (then === "close") socket.end();
-        if (then === "reset") void resetOnceRead(socket);
+        if (then === "reset") void (answer.length > 0 ? resetOnceRead(socket) : socket.resetAndDestroy());
       };
       if (answer.length > 0) socket.write(answer, finish);
       else finish();

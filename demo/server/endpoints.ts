@@ -2,6 +2,7 @@ import { createServer as createHttpServer, type IncomingMessage, type ServerResp
 import { createServer as createHttpsServer } from "node:https";
 import {
   type AddressInfo,
+  connect,
   createServer as createTcpServer,
   type Socket,
   type Server as TcpServer,
@@ -48,12 +49,19 @@ export async function startCutting(credentials: Credentials, cleanup: Cleanup): 
   return await listening(server, cleanup);
 }
 
-/** A port on which nothing listens: it was free a moment ago. */
+/** A port on which nothing listens. Of the first ones: a free one is soon another program's. */
 export async function findSilentPort(): Promise<number> {
-  const server = createTcpServer();
-  const port = await listen(server);
-  server.close();
-  return port;
+  for (let port = 1; port < 1024; port++) if (await refuses(port)) return port;
+  throw new Error("something listens on each of the first 1023 ports");
+}
+
+async function refuses(port: number): Promise<boolean> {
+  const socket = connect({ port, host: "127.0.0.1" });
+  const refused = await new Promise<boolean>((resolve) => {
+    socket.on("connect", () => resolve(false)).on("error", () => resolve(true));
+  });
+  socket.destroy();
+  return refused;
 }
 
 function greet(request: IncomingMessage, response: ServerResponse): void {

@@ -17,7 +17,12 @@ export class End {
   }
 
   static async start(folder: string, name: string): Promise<End> {
-    const child = fork(join(folder, "end.js"), [name], { cwd: folder, execArgv: ["--no-warnings"] });
+    const child = fork(join(folder, "end.js"), [name], {
+      cwd: folder,
+      execArgv: ["--no-warnings"],
+      // Some libraries tell of each connection there.
+      stdio: ["ignore", "ignore", "inherit", "ipc"],
+    });
     killAtEnd(child);
     const end = new End(child, name);
     try {

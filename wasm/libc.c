@@ -24,7 +24,7 @@
 
 __attribute__((import_module("host"), import_name("random_get"))) int host_random_get(void *buffer, size_t length);
 
-/* OpenSSL seeds its generator with this one. The toolchain's own version aborts: a standalone module has no entropy. */
+/* All random numbers are from here: see random.c. The toolchain's own version aborts: a standalone module has no entropy. */
 int getentropy(void *buffer, size_t length) {
     if (host_random_get(buffer, length) == 0) return 0;
     errno = EIO;

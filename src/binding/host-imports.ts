@@ -26,7 +26,7 @@ export function hostImports(memory: () => WebAssembly.Memory): WebAssembly.Impor
           }
           return ERRNO_SUCCESS;
         } catch {
-          // Never let an exception cross C frames. OpenSSL reports that it could not seed.
+          // Never let an exception cross C frames. What wanted random numbers fails.
           return ERRNO_IO;
         }
       },

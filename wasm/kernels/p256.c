@@ -364,7 +364,7 @@ static pair comb[2][15], odd[32];
 static void comb_make(void)
 {
     static int made;
-    static point sums[2][15];
+    point sums[2][15];
     point power;
     addend_point addend;
 

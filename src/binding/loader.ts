@@ -17,11 +17,18 @@ export async function loadAbi(source: WasmSource | Promise<WasmSource>): Promise
   const module = await compile(await source);
   const { imports, begin } = prepare();
   try {
-    return begin((await instantiate(module, imports)).instance.exports);
+    return begin((await begun(module, imports)).instance.exports);
   } catch (cause) {
     throw notInstantiated(cause);
   }
 }
+
+/**
+ * Only a page has to wait for it. The loader's asynchronous way looks at `Response` first, and Node.js loads all that
+ * `fetch` is made of when that is so much as looked at, which takes longer than all the rest.
+ */
+const begun = (module: WebAssembly.Module, imports: WebAssembly.Imports) =>
+  typeof document === "undefined" ? instantiateSync(module, imports) : instantiate(module, imports);
 
 /** The same, at once: browsers let only workers compile or start so large a module like this. */
 export function loadAbiSync(source: BufferSource | WebAssembly.Module): Abi {
@@ -73,7 +80,11 @@ async function compile(source: WasmSource): Promise<WebAssembly.Module> {
   if (source instanceof WebAssembly.Module) return source;
   try {
     if (typeof source === "string" || source instanceof URL) return await compileResponse(await load(source));
-    if (typeof Response !== "undefined" && source instanceof Response) return await compileResponse(source);
+    // So that `Response` is not looked at for nothing, see above.
+    const bytes = source instanceof ArrayBuffer || ArrayBuffer.isView(source);
+    if (!bytes && typeof Response !== "undefined" && source instanceof Response) {
+      return await compileResponse(source);
+    }
     return await WebAssembly.compile(source as BufferSource);
   } catch (cause) {
     throw notCompiled(cause);

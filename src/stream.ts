@@ -333,11 +333,10 @@ export class TlsStream implements Transport, AsyncDisposable {
     const { wire } = this.#parts;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
-      const error = new TlsError(
-        "timeout",
-        `the transport did not take close_notify within ${CLOSE_TIMEOUT} ms`,
-      );
-      timer = setTimeout(() => reject(error), CLOSE_TIMEOUT);
+      timer = setTimeout(() => {
+        const message = `the transport did not take close_notify within ${CLOSE_TIMEOUT} ms`;
+        reject(new TlsError("timeout", message));
+      }, CLOSE_TIMEOUT);
     });
     try {
       await Promise.race([this.closeWrite(), late]);

@@ -55,6 +55,7 @@ export function nodeTransport(duplex: DuplexLike): Transport {
   let writing: WritableStreamDefaultController;
   let ended = duplex.readableEnded;
   let failure: TlsError | undefined;
+  let cancelled = false;
 
   /** Those who wait for the duplex's next event, after which they look at its state again. */
   const waiting: (() => void)[] = [];
@@ -75,9 +76,9 @@ export function nodeTransport(duplex: DuplexLike): Transport {
   const end = () => {
     ended = true;
     try {
-      reading.close();
+      if (!cancelled) reading.close();
     } catch {
-      // Cancelled or errored meanwhile.
+      // Errored meanwhile.
     }
     wake();
   };
@@ -112,9 +113,14 @@ export function nodeTransport(duplex: DuplexLike): Transport {
         }
       },
       async cancel() {
+        cancelled = true;
         while (duplex.writableEnded && !duplex.writableFinished && !duplex.destroyed) await event();
-        if (duplex.writableFinished) await linger();
-        fail("closed", "The transport was closed by cancelling its readable");
+        if (!duplex.writableFinished) {
+          fail("closed", "The transport was closed by cancelling its readable");
+          return;
+        }
+        await linger();
+        duplex.destroy();
       },
     },
     // Nothing is read ahead: pull() runs when somebody waits for a chunk.

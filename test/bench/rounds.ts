@@ -127,7 +127,7 @@ export class Rounds {
       if (libraries[name]?.inPage && (row.work === "cold" || row.side === "server")) {
         throw new Error(row.work === "cold" ? "a page is no process" : "a page takes no connections");
       }
-      if (row.work === "cold") return await coldStart(this.#folderOf(name), name, certs.caPem);
+      if (row.work === "cold") return await coldStart(this.#folderOf(name), row.id, name, certs.caPem);
       let amount = this.#amounts.get(key);
       if (amount === undefined) {
         // Until it takes its time, twice: at first much is compiled, and what runs often a second time.

@@ -98,15 +98,22 @@ async function bundle(outdir: string): Promise<void> {
     nodePaths: [join(outdir, "..", "node_modules")],
     platform: "browser",
   });
-  cpSync(join(outdir, "..", "node_modules/wassl/dist/binding/openssl.wasm"), join(outdir, "openssl.wasm"));
-  await build({
+  const wasm = join(outdir, "..", "node_modules/wassl/dist/binding/openssl.wasm");
+  cpSync(wasm, join(outdir, "openssl.wasm"));
+  const programs = (names: string[]) => ({
     ...common,
-    entryPoints: ["end", "cold", "idle"].map((name) => join(here, `${name}.ts`)),
+    entryPoints: names.map((name) => join(here, `${name}.ts`)),
     // A library is loaded by the process that measures it, and by no other.
     splitting: true,
-    packages: "external",
-    platform: "node",
+    platform: "node" as const,
   });
+  await build({ ...programs(["end", "idle"]), packages: "external" });
+  await build({ ...programs(["cold"]), packages: "external", outdir: join(outdir, "cold") });
+  // As an application may be shipped. What is imported by a computed name is found as it was installed.
+  const bundled = join(outdir, "cold-bundled");
+  const nodePaths = [join(outdir, "..", "node_modules")];
+  await build({ ...programs(["cold"]), outdir: bundled, nodePaths, minify: true });
+  cpSync(wasm, join(bundled, "openssl.wasm"));
 }
 
 /** The libraries of `peers/package.json`, installed once into the cache that build.sh uses too. */

@@ -12,7 +12,8 @@ export async function coldStart(
   library: string,
   caPem: string,
 ): Promise<number> {
-  const { stdout } = await run(process.execPath, ["--no-warnings", join(folder, program, "cold.js"), library], {
+  const file = join(folder, program, "cold.js");
+  const { stdout } = await run(process.execPath, ["--no-warnings", file, library], {
     cwd: folder,
     env: { ...process.env, BENCH_CA: caPem },
     timeout: 60_000,

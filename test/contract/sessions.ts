@@ -269,6 +269,46 @@ for (const { name, short, version } of VERSIONS) {
       },
     );
 
+    for (const where of ["in a ticket", "in the server's memory"] as const) {
+      QUnit.test(`a client whose certificate expires is not resumed any more: ${where}`, async (assert) => {
+        const instance = await openssl();
+        const inMemory = where === "in the server's memory";
+        using on = contexts(instance, version, {
+          client(context) {
+            context.useCertificateChain(env.certs.chains.client);
+            context.usePrivateKey(env.certs.keys.client);
+          },
+          server(context) {
+            context.setVerify(ssl.SSL_VERIFY_PEER | ssl.SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
+            context.addCaCert(env.certs.caPem);
+            context.setSessionIdContext(utf8("one"));
+            context.verifyResumed();
+            if (!inMemory) return;
+            if (short === "1.2") context.setOptions(ssl.SSL_OP_NO_TICKET);
+            else context.setMaxEarlyData(1000);
+          },
+        });
+        const connect = (der: Uint8Array | undefined) => {
+          using session = der && instance.parseSession(der);
+          const both = on.start();
+          if (session) both.client.ssl.setSession(session);
+          return both;
+        };
+        using first = connect(undefined);
+        first.handshake();
+        const [der] = newSessions(first);
+        using again = connect(der);
+        again.handshake();
+        assert.true(again.server.ssl.sessionReused(), "as long as it is good");
+        const [next = der] = newSessions(again);
+        // Nothing changes but what time it is.
+        on.server.setVerifyParam({ time: new Date(Date.now() + 40 * 24 * 3600 * 1000) });
+        using late = connect(next);
+        assert.throws(() => late.handshake());
+        assert.strictEqual(ssl.X509_V_ERR[late.server.ssl.getVerifyResult()], "X509_V_ERR_CERT_HAS_EXPIRED");
+      });
+    }
+
     QUnit.test("the key log is both ends' and fits node:tls's", async (assert) => {
       const instance = await openssl();
       using on = contexts(instance, version, {

@@ -116,10 +116,10 @@ export interface PumpOptions {
 }
 
 /** A record's worth. */
-const RECORD = 16_384;
+export const RECORD = 16_384;
 /** How much is decrypted, or encrypted, in one call. */
 const READ_MOST = 65_536;
-const WRITE_MOST = 65_536;
+export const WRITE_MOST = 65_536;
 /** What a record adds at most: header 5, padding and type 1, tag 16, TLS 1.2 nonce 8. */
 const RECORD_OVERHEAD = 30;
 /**

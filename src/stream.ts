@@ -2,10 +2,11 @@ import type { TlsInfo } from "./configure.js";
 import { type CloseInfo, TlsError, TlsTruncationError } from "./errors.js";
 import { type ChannelBinding, channelBinding } from "./exporters.js";
 import { crashProof, howItFailed, settleSession } from "./failure.js";
+import { Gathering } from "./gather.js";
 import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "./openssl/constants.js";
-import { requireBytes } from "./openssl/library.js";
+import { isBytes } from "./openssl/library.js";
 import type { Ssl } from "./openssl/ssl.js";
-import type { Pump, Statistics } from "./pump.js";
+import { type Pump, type Statistics, WRITE_MOST } from "./pump.js";
 import type { Resumption } from "./resumption.js";
 import type { Transport } from "./transport.js";
 import type { TransportWire } from "./wire.js";
@@ -47,6 +48,8 @@ export const DEFAULT_SHUTDOWN_TIMEOUT = 5_000;
 export const DEFAULT_MAX_DISCARD = 2 ** 20;
 /** How long `close()` waits for the transport to take what is under way, in milliseconds. */
 const CLOSE_TIMEOUT = 2_000;
+/** What a chunk in the queue counts at least, in bytes: it costs some, and a queue of thousands is slow in Node.js. */
+const CHUNK_COST = 64;
 
 /**
  * An open TLS connection. Its streams carry application data, and it is a transport itself, so that TLS can run within
@@ -83,8 +86,9 @@ export class TlsStream implements Transport, AsyncDisposable {
   /** `readable` is closed, errored or cancelled. */
   #readOver = false;
   #discarded = 0;
+  readonly #gathering = new Gathering();
   #closeWrite: Promise<void> | undefined;
-  /** Chunks in the writable stream's queue, which the pump has not seen yet. */
+  /** Chunks of the writable stream's queue that have been neither written nor gathered yet. */
   #queued = 0;
   /** Those of them that were there before `closeWrite()`; undefined until it is called. What comes later is refused. */
   #ahead: number | undefined;
@@ -129,31 +133,26 @@ export class TlsStream implements Transport, AsyncDisposable {
             queueMicrotask(() => this.abort(controller.signal.reason));
           });
         },
-        write: async (chunk) => {
-          this.#queued--;
-          try {
-            if (this.#ahead === 0) throw new TlsError("closed", "the writing side is closed");
-            requireBytes(chunk, "what is written");
-            const written = parts.pump.write(chunk);
-            if (this.#ahead !== undefined && --this.#ahead === 0) this.#nothingAhead();
-            await written;
-          } catch (error) {
+        write: (chunk) =>
+          this.#write(chunk)?.catch((error) => {
             // The stream is errored by this, and what is queued behind never gets here.
             this.#forgetQueue();
             throw error;
-          }
-        },
-        close: () => {
+          }),
+        close: async () => {
+          // A chunk that write() refused, because of this close, was counted, and waited for.
+          if (this.#gathering.length > 0) await parts.pump.write(this.#gathering.take());
           this.#forgetQueue();
           return this.closeWrite();
         },
       },
       {
-        highWaterMark: 1,
+        highWaterMark: WRITE_MOST,
         // Asked when write() is called, and so the one place to learn of a chunk that waits in the stream's queue.
-        size: () => {
+        size: (chunk) => {
           this.#queued++;
-          return 1;
+          // What is not bytes is refused when its turn comes.
+          return Math.max(CHUNK_COST, isBytes(chunk) ? chunk.length : 0);
         },
       },
     );
@@ -391,8 +390,32 @@ export class TlsStream implements Transport, AsyncDisposable {
     this.#readController.byobRequest?.respond(0);
   }
 
+  /** A chunk whose turn it is. While others wait behind it, it is gathered with them; the last one waits for all. */
+  #write(chunk: Uint8Array): Promise<void> | undefined {
+    const { pump } = this.#parts;
+    const refused = this.#refusalOf(chunk);
+    if (this.#gathering.length > 0 && (refused || this.#gathering.blocks(chunk))) {
+      return pump.write(this.#gathering.take()).then(() => this.#write(chunk));
+    }
+    if (refused) return Promise.reject(refused);
+    this.#queued--;
+    if (this.#ahead !== undefined) this.#ahead--;
+    const bytes = this.#gathering.add(chunk, (this.#ahead ?? this.#queued) > 0);
+    const written = bytes && pump.write(bytes);
+    if (this.#ahead === 0) this.#nothingAhead();
+    return written;
+  }
+
+  #refusalOf(chunk: Uint8Array): TlsError | undefined {
+    if (this.#ahead === 0) return new TlsError("closed", "the writing side is closed");
+    if (!isBytes(chunk)) return new TlsError("invalid-argument", "what is written must be a Uint8Array");
+    if (chunk.length > 0 || !isDetached(chunk.buffer)) return undefined;
+    return new TlsError("invalid-argument", "the bytes of a write were detached before it was done");
+  }
+
   #forgetQueue(): void {
     this.#queued = 0;
+    this.#gathering.take();
     this.#nothingAhead();
   }
 
@@ -468,6 +491,15 @@ export class TlsStream implements Transport, AsyncDisposable {
 
   #hint(): string {
     return this.#shutdown ? "" : ", and so the transport was closed; preventClose keeps it open";
+  }
+}
+
+function isDetached(buffer: ArrayBufferLike): boolean {
+  try {
+    new Uint8Array(buffer);
+    return false;
+  } catch {
+    return true;
   }
 }
 

@@ -108,11 +108,13 @@ export abstract class Owned implements Disposable {
   protected abstract release(ptr: number): void;
 }
 
-/** Throws unless `value` is a Uint8Array (of any realm). */
+/** Whether `value` is a Uint8Array (of any realm). */
+export function isBytes(value: unknown): value is Uint8Array {
+  return ArrayBuffer.isView(value) && (value as Uint8Array)[Symbol.toStringTag] === "Uint8Array";
+}
+
 export function requireBytes(value: unknown, what: string): asserts value is Uint8Array {
-  if (!ArrayBuffer.isView(value) || (value as Uint8Array)[Symbol.toStringTag] !== "Uint8Array") {
-    throw new TlsError("invalid-argument", `${what} must be a Uint8Array`);
-  }
+  if (!isBytes(value)) throw new TlsError("invalid-argument", `${what} must be a Uint8Array`);
 }
 
 const encoder = new TextEncoder();

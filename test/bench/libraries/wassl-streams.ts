@@ -17,6 +17,8 @@ export function overStreams(streams: Streams): Connection {
   const reader = streams.readable.getReader();
   const writer = streams.writable.getWriter();
   let have = 0;
+  // What a write comes to is told by the next one.
+  const toldLater = () => {};
   return {
     async receive(length) {
       while (have < length) {
@@ -26,7 +28,10 @@ export function overStreams(streams: Streams): Connection {
       }
       have -= length;
     },
-    send: (bytes) => writer.write(bytes),
+    async send(bytes) {
+      await writer.ready;
+      writer.write(bytes).catch(toldLater);
+    },
     close() {
       writer.releaseLock();
       return streams.close();

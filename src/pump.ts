@@ -455,8 +455,8 @@ export class Pump {
         if (this.#drain()) moved = true;
         // A step that waited for an answer found a full pair, and has made room only now.
         if (!moved && this.#feed()) moved = true;
-        // Last, so that what one turn produced leaves as one batch.
-        if (!moved && this.#startSending()) moved = true;
+        // Last, so that what one turn produced leaves as one batch. If it does, the pair is empty, and nothing waits for that.
+        if (!moved) this.#startSending();
       } while (moved && !this.#released);
       if (this.#released) return;
       this.#noteEvents();

@@ -58,7 +58,9 @@ const CHUNK_COST = 64;
  * - `readable` is a byte stream: nothing is fetched until somebody reads, and a BYOB reader's buffer is filled directly.
  *   It ends with the peer's close_notify. A transport that ends without makes it error with `TlsTruncationError`, after
  *   all that arrived intact was read.
- * - `writable` takes `Uint8Array`s. A write settles when the transport has accepted its records. `writable.close()` is
+ * - `writable` takes `Uint8Array`s, and queues 64 KiB of them. A write settles when the transport has accepted its records.
+ *   Small ones that queue up are copied together, to share records: there each settles when it was copied, and the last one
+ *   when the transport has accepted all. Until a write has settled its bytes must not change. `writable.close()` is
  *   {@link TlsStream.closeWrite}, `writable.abort()` is {@link TlsStream.abort}.
  *
  * Four verbs end it. All of them can be called at any time, and again.

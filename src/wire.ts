@@ -38,8 +38,8 @@ export class TransportWire implements Wire {
     }
   }
 
-  async send(bytes: Uint8Array): Promise<void> {
-    await this.#writer.write(bytes);
+  send(bytes: Uint8Array): Promise<void> {
+    return this.#writer.write(bytes);
   }
 
   /** Gives the streams back, open as they are. */

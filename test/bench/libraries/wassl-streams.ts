@@ -17,7 +17,7 @@ export function overStreams(streams: Streams): Connection {
   const reader = streams.readable.getReader();
   const writer = streams.writable.getWriter();
   let have = 0;
-  // What a write comes to is told by the next one.
+  // That a write has failed is told by `ready`, or by what is not received.
   const toldLater = () => {};
   return {
     async receive(length) {

@@ -86,12 +86,12 @@ async function main(): Promise<void> {
     intermediateFile: _intermediateFile,
     ...publicCerts
   } = certs;
+  const wanted = runtimes.filter((name) => options.runtime.includes(name));
   const chains = makeChains(tools.openssl, join(folder, "chains"), given, seed);
-  const config = chains.then((chains) => ({ seed, certs: publicCerts, chains }));
+  const config = chains.then((chains) => ({ seed, certs: publicCerts, chains, runtimes: wanted }));
   // Whoever asks for it is told.
   config.catch(() => {});
   await installPackage(folder);
-  const wanted = runtimes.filter((name) => options.runtime.includes(name));
   const web = join(folder, "web");
   // What takes longest comes first.
   const programs = wanted

@@ -9,6 +9,8 @@ export interface Config {
   seed: number;
   certs: Certs;
   chains: Chains;
+  /** Those that take part in this run. */
+  runtimes: readonly string[];
 }
 
 export interface WorkerLike {
@@ -42,6 +44,18 @@ export let env: Env;
 
 export function setEnv(value: Env): void {
   env = value;
+}
+
+/**
+ * This runtime's share of the cases of a sweep: all runtimes together do each of them once, and another seed deals them
+ * out otherwise. For cases that differ in what OpenSSL or plain code make of them; what a runtime's own streams, sockets
+ * and workers may be judged by, each of them has to do.
+ */
+export function share<T>(cases: readonly T[]): T[] {
+  const { runtimes, runtime, seed } = env;
+  const own = cases.filter((_, i) => runtimes[(i + seed) % runtimes.length] === runtime);
+  if (own.length === 0) throw new Error(`${cases.length} cases are too few for ${runtimes.length} runtimes`);
+  return own;
 }
 
 /** Whatever a test leaves open is closed after it, so that no test suffers from another. */

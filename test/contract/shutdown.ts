@@ -19,7 +19,7 @@ import {
   type Outcome,
   type TwoEnds,
 } from "../fakes/two-ends.ts";
-import { env } from "./env.ts";
+import { env, share } from "./env.ts";
 import { concat, text, utf8 } from "./helpers.ts";
 
 const TLS12 = { name: "TLS 1.2", version: ssl.TLS1_2_VERSION, overhead: 29 } as const;
@@ -40,6 +40,15 @@ let loaded: Promise<ssl.OpenSsl> | undefined;
 function openssl(): Promise<ssl.OpenSsl> {
   loaded ??= ssl.OpenSsl.load(env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {});
   return loaded;
+}
+
+/** Made once for each version: no test changes their settings. */
+const shared = new Map<number, Contexts>();
+
+function contextsOf(instance: ssl.OpenSsl, version: number): Contexts {
+  const contexts = shared.get(version) ?? new Contexts(instance, env.certs, { version });
+  shared.set(version, contexts);
+  return contexts;
 }
 
 /** What a test has at hand: one version, one size of the BIO pairs, and contexts for them. */
@@ -63,7 +72,7 @@ class Case {
     this.size = size;
     this.overhead = protocol.overhead;
     this.alert = protocol.overhead + 2;
-    this.contexts = new Contexts(instance, env.certs, { version: protocol.version });
+    this.contexts = contextsOf(instance, protocol.version);
   }
 
   newContexts(setup: ContextSetup): Contexts {
@@ -119,13 +128,12 @@ function register(
   for (const protocol of versions) {
     QUnit.test(`${id} ${what} (${protocol.name})`, async (assert) => {
       const instance = await openssl();
-      for (const size of sizes) {
+      for (const size of sizes.length > 1 ? share(sizes) : sizes) {
         instance.clearErrors();
         const on = new Case(assert, instance, protocol, size);
         try {
           await body(on);
         } finally {
-          on.contexts[Symbol.dispose]();
           instance.clearErrors();
         }
       }
@@ -138,7 +146,7 @@ function each(id: string, what: string, body: Body, versions: readonly (typeof B
   register(id, what, [DEFAULT_SIZE], versions, body);
 }
 
-/** A test in both versions, with pairs of every size. */
+/** A test in both versions, with pairs of every size; each runtime has its share of them. */
 function sized(
   id: string,
   what: string,

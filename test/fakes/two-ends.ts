@@ -79,10 +79,19 @@ export class End {
 
   /** Moves what OpenSSL has written from the pair to the peer's inbox; how many bytes. */
   drain(): number {
+    const bytes = this.#take();
+    this.#send([bytes]);
+    return bytes.length;
+  }
+
+  #take(): Uint8Array {
     const bytes = new Uint8Array(this.pair.pending());
     if (bytes.length > 0) this.pair.read(bytes);
-    if (this.peer) this.peer.inbox = concat([this.peer.inbox, bytes]);
-    return bytes.length;
+    return bytes;
+  }
+
+  #send(chunks: readonly Uint8Array[]): void {
+    if (this.peer && chunks.length > 0) this.peer.inbox = concat([this.peer.inbox, ...chunks]);
   }
 
   /** Moves what arrived into the pair, as far as there is room; whether anything changed. */
@@ -132,17 +141,24 @@ export class End {
   /** Calls until OpenSSL waits for something that the wire does not have, or has an answer. */
   #run(call: () => number, failed = (ret: number) => ret <= 0, dst = new Uint8Array(0)): Outcome {
     const waits = new Set<string>();
+    // It goes off at the end: a pair of one byte makes thousands of them.
+    const sent: Uint8Array[] = [];
     let bytes = 0;
     for (let calls = 1; ; calls++) {
       this.feed();
       this.#instance.clearErrors();
       const ret = call();
       const outcome = this.#outcome(ret, bytes, calls, waits, dst.subarray(0, Math.max(ret, 0)));
-      const drained = this.drain();
-      bytes += drained;
+      const drained = this.#take();
+      if (drained.length > 0) sent.push(drained);
+      bytes += drained.length;
       const mayGoOn =
-        (outcome.error === "WANT_WRITE" && drained > 0) || (outcome.error === "WANT_READ" && this.feed());
-      if (!failed(ret) || !mayGoOn) return new Outcome({ ...outcome, bytes });
+        (outcome.error === "WANT_WRITE" && drained.length > 0) ||
+        (outcome.error === "WANT_READ" && this.feed());
+      if (!failed(ret) || !mayGoOn) {
+        this.#send(sent);
+        return new Outcome({ ...outcome, bytes });
+      }
       waits.add(`${outcome.ret} ${outcome.error}, st ${outcome.flags}`);
     }
   }

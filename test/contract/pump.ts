@@ -16,7 +16,7 @@ import {
 import { lockstep, pair } from "../fakes/pair.ts";
 import { random, randomBytes } from "../fakes/random.ts";
 import { cloggable, failingWriter, intercept, oneByte, randomChunks, tap } from "../fakes/wrappers.ts";
-import { afterTest, env } from "./env.ts";
+import { afterTest, env, share } from "./env.ts";
 import {
   concat,
   PENDING,
@@ -79,8 +79,8 @@ async function carries(
 }
 
 /** Both ends half-close, in turn; what is under way arrives, and both see the end. */
-async function closesWell(assert: Assert, client: TlsStream, server: TlsStream) {
-  const last = randomBytes(20_000, env.seed);
+async function closesWell(assert: Assert, client: TlsStream, server: TlsStream, length = 20_000) {
+  const last = randomBytes(length, env.seed);
   const [got] = await Promise.all([readAll(server.readable), writeAndClose(client.writable, last)]);
   assert.strictEqual(got.length, last.length, "all that was written arrives before the end");
   const [back] = await Promise.all([readAll(client.readable), writeAndClose(server.writable, last)]);
@@ -95,23 +95,26 @@ async function closesWell(assert: Assert, client: TlsStream, server: TlsStream) 
 for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
   const only = { minVersion: version, maxVersion: version };
   QUnit.module(`pump: ${version}`, () => {
-    for (const [name, make] of [
-      ["a pair with buffers", () => pair()],
-      ["a lockstep pair: a write settles only when it is read", () => lockstep()],
+    for (const [name, make, length] of [
+      ["a pair with buffers", () => pair(), 20_000],
+      ["a lockstep pair: a write settles only when it is read", () => lockstep(), 20_000],
       [
         "one byte at a time",
         () => {
           const [near, far] = pair();
           return [oneByte(near), far];
         },
+        2000,
       ],
-    ] as [string, () => [Transport, Transport]][]) {
+    ] as [string, () => [Transport, Transport], number][]) {
       QUnit.test(`over ${name}`, async (assert) => {
         const [client, server] = await connected(make(), only, only);
         assert.strictEqual(client.info.protocol, version);
-        await carries(assert, client, server, randomBytes(20_000, env.seed));
-        await carries(assert, server, client, randomBytes(20_000, env.seed + 1), 777);
-        await closesWell(assert, client, server);
+        // Records of full size, which come in any pieces.
+        await carries(assert, server, client, randomBytes(17_000, env.seed));
+        await carries(assert, client, server, randomBytes(length, env.seed));
+        await carries(assert, server, client, randomBytes(length, env.seed + 1), 777);
+        await closesWell(assert, client, server, length);
       });
     }
 
@@ -119,9 +122,11 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
       QUnit.test(`BIO pairs of ${size} bytes`, async (assert) => {
         const options = { ...only, bioPairSize: size };
         const [client, server] = await connected(pair(), options, options);
-        await carries(assert, client, server, randomBytes(30_000, env.seed));
-        await carries(assert, server, client, randomBytes(30_000, env.seed));
-        await closesWell(assert, client, server);
+        // In the smallest ones each byte takes a call of OpenSSL's; records of full size are among them all the same.
+        const small = size < 64;
+        await carries(assert, client, server, randomBytes(small ? 17_000 : 30_000, env.seed));
+        await carries(assert, server, client, randomBytes(small ? 17_000 : 30_000, env.seed));
+        await closesWell(assert, client, server, small ? 2000 : 20_000);
       });
     }
 
@@ -198,7 +203,7 @@ QUnit.module("pump: invariants", () => {
   });
 
   QUnit.test("reads and writes of any size, interleaved, through random pieces", async (assert) => {
-    for (let round = 0; round < 6; round++) {
+    for (const round of share([0, 1, 2, 3, 4, 5])) {
       const seed = (env.seed + round * 7919) >>> 0;
       const next = random(seed);
       const [near, far] = pair({ capacity: Math.floor(next() * 30_000) });
@@ -218,8 +223,8 @@ QUnit.module("pump: invariants", () => {
         }
         await writer.close();
       };
-      const there = randomBytes(150_000, seed);
-      const back = randomBytes(150_000, seed + 1);
+      const there = randomBytes(100_000, seed);
+      const back = randomBytes(100_000, seed + 1);
       const [, , gotThere, gotBack] = await Promise.all([
         sends(client, there),
         sends(server, back),
@@ -290,7 +295,7 @@ QUnit.module("pump: invariants", () => {
     const watch = tap(near);
     const [client] = await connected([watch.transport, far]);
     const before = watch.sent().length;
-    const writing = write(client.writable, new Uint8Array(8 * MiB));
+    const writing = write(client.writable, new Uint8Array(2 * MiB));
     writing.catch(() => {});
     assert.strictEqual(await within(writing, 300), PENDING);
     const sent = watch.sent().length - before;
@@ -302,14 +307,14 @@ QUnit.module("pump: invariants", () => {
     const watch = tap(near);
     const [client, server] = await connected([watch.transport, far]);
     const before = watch.received().length;
-    write(server.writable, new Uint8Array(4 * MiB)).catch(() => {});
+    write(server.writable, new Uint8Array(MiB)).catch(() => {});
     await sleep(200);
     assert.true(
       watch.received().length - before < 100 * KiB,
       `${watch.received().length - before} bytes were fetched`,
     );
-    const got = await readAtLeast(client.readable, 4 * MiB);
-    assert.strictEqual(got.length, 4 * MiB, "and all of it comes once somebody does");
+    const got = await readAtLeast(client.readable, MiB);
+    assert.strictEqual(got.length, MiB, "and all of it comes once somebody does");
   });
 
   QUnit.test("linear memory grows in the middle of a write that is tried again", async (assert) => {
@@ -414,7 +419,7 @@ QUnit.module("pump: invariants", () => {
 
   QUnit.test("an alert leaves whole, however small the pair", async (assert) => {
     for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
-      for (const bioPairSize of [1, 5, 16, 64, 1024]) {
+      for (const bioPairSize of share([1, 5, 16, 64, 1024])) {
         const options = { maxVersion, bioPairSize };
         const what = `${maxVersion}, ${bioPairSize} bytes`;
         const [near, far] = pair();
@@ -510,7 +515,7 @@ QUnit.module("pump: invariants", () => {
     await connected([watch.transport, far], options);
     const handshake = watch.received().length;
     const record = 16_384 + 21; // header 5, tag 16: ChaCha20-Poly1305, by default
-    for (const [extra, at, arrives] of [
+    for (const [extra, at, arrives] of share([
       [0, "record", 0],
       [3, "mid-record", 0],
       [5, "mid-record", 0],
@@ -519,7 +524,7 @@ QUnit.module("pump: invariants", () => {
       [record, "record", 16_384],
       [record + 5, "mid-record", 16_384],
       [2 * record, "record", 32_768],
-    ] as const) {
+    ] as const)) {
       for (const eofPolicy of ["strict", "record-boundary", "ignore"] as const) {
         const [near, far] = pair();
         // The handshake's length varies by the length of a signature, so count from its end.
@@ -735,12 +740,9 @@ QUnit.module("pump: invariants", () => {
     };
     await round(12);
     const before = openssl.memory;
-    const after = await round(60);
+    const after = await round(24);
     assert.strictEqual(after.size, before.size, "linear memory did not grow");
-    assert.true(
-      Math.abs(after.used - before.used) < 2_000,
-      `${before.used} bytes before, ${after.used} after`,
-    );
+    assert.true(Math.abs(after.used - before.used) < 800, `${before.used} bytes before, ${after.used} after`);
   });
 });
 

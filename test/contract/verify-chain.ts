@@ -10,7 +10,7 @@ import {
 } from "wassl";
 import * as ssl from "wassl/openssl";
 import type { ChainCase } from "../peers/chain-cases.ts";
-import { env } from "./env.ts";
+import { env, share } from "./env.ts";
 import { concat, tlsError } from "./helpers.ts";
 
 let loaded: Promise<OpenSsl> | undefined;
@@ -63,7 +63,7 @@ QUnit.module("verifyChain", () => {
   QUnit.test("every verdict and every error is that of openssl verify", async (assert) => {
     const entries = Object.entries(env.chains.cases);
     assert.true(entries.length > 100, `${entries.length} cases`);
-    for (const [given, { cli, ...each }] of entries) {
+    for (const [given, { cli, ...each }] of share(entries)) {
       const name = nameOf(given, each);
       const result = await verifyChain(await optionsOf(each));
       assert.strictEqual(result.ok, cli.ok, `${name}: ${verdict(result)}`);

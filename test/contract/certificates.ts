@@ -31,9 +31,7 @@ QUnit.module("malformed certificates", () => {
   };
 
   for (const name of ["leaf", "inter"] as const) {
-    const step = name === "leaf" ? 1 : 5;
-    const every = step === 1 ? "every byte" : "some bytes";
-    QUnit.test(`${name}: cut at ${every}, and changed in ${every}`, async (assert) => {
+    QUnit.test(`${name}: cut at every byte, and changed in every byte`, async (assert) => {
       const instance = await openssl();
       using store = instance.newX509Store();
       // Nothing above it, so that there is only one signature to verify each time.
@@ -65,12 +63,12 @@ QUnit.module("malformed certificates", () => {
       };
       const places = share([...whole.keys()]);
       for (const length of places) note(`cut at ${length}`, whole.subarray(0, length));
-      for (const at of places.filter((_, i) => i % step === 0)) {
+      for (const at of places) {
         const changed = whole.slice();
         changed[at]! ^= 1 << (bits[at]! & 7);
         note(`changed at ${at} to ${changed[at]}`, changed);
       }
-      assert.true(verdicts.size >= 4, JSON.stringify([...verdicts]));
+      assert.true(verdicts.size >= 3, JSON.stringify([...verdicts]));
       // OpenSSL keeps some things that it meets for the first time, algorithms and the texts of errors; leaks, one for each
       // malformed certificate, would be 2,500 bytes at least.
       const after = used();

@@ -6,15 +6,15 @@ import QUnit from "qunit";
 import { env } from "../contract/env.ts";
 
 QUnit.module("simulation", () => {
-  QUnit.test("600 connections through simulated networks are as the model has them", async (assert) => {
+  QUnit.test("400 connections through simulated networks are as the model has them", async (assert) => {
     assert.timeout(180_000);
     const repository = process.env.WASSL_REPOSITORY ?? "";
     const program = join(repository, "test", "simulate", "simulate.ts");
-    const args = ["--import", "tsx", program, "--seeds", "600", "--seed", String(env.seed)];
+    const args = ["--import", "tsx", program, "--seeds", "400", "--seed", String(env.seed)];
     const run = promisify(execFile)(process.execPath, args, { cwd: repository, timeout: 170_000 });
     const { stdout } = await run.catch((error: { stdout?: string; message: string }) => ({
       stdout: error.stdout || error.message,
     }));
-    assert.true(/\b600 seeds in .*, 0 failed\n$/.test(stdout), stdout);
+    assert.true(/\b400 seeds in .*, 0 failed\n$/.test(stdout), stdout);
   });
 });

@@ -57,7 +57,8 @@ QUnit.module("volume", () => {
     let most = 0;
     for (let sent = 8 * MiB; sent < GiB; sent += MiB) {
       await writer.write(piece);
-      most = Math.max(most, inUse());
+      // Not each time: asking is a good part of what the piece itself takes.
+      if (sent % (8 * MiB) === 0) most = Math.max(most, inUse());
     }
     assert.strictEqual(openssl.memory.size, before.linear, "linear memory");
     assert.true(openssl.memory.used <= before.used + 1000, "and what is allocated in it");

@@ -93,10 +93,7 @@ async function main(): Promise<void> {
   config.catch(() => {});
   await installPackage(folder);
   const web = join(folder, "web");
-  // What takes longest comes first.
-  const programs = wanted
-    .flatMap((name) => suitesOf[name].map((suite) => ({ name, suite })))
-    .sort((a, b) => a.suite.localeCompare(b.suite));
+  const programs = wanted.flatMap((name) => suitesOf[name].map((suite) => ({ name, suite })));
   await Promise.all(
     programs.map(({ name, suite }) => bundle(name, suite, name === "chromium" ? web : folder)),
   );
@@ -131,11 +128,8 @@ async function main(): Promise<void> {
     if (tests === 0 && !options.grep) report(name, `test/${suite}`, new Error("not a single test ran"));
     console.log(`${name}, test/${suite}: ${tests} tests in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   };
-  // Four at a time keep two cores busy to the end, for much of a test is waiting; more would only make each one late.
-  const lane = async () => {
-    for (let next = programs.shift(); next; next = programs.shift()) await run(next.name, next.suite);
-  };
-  await Promise.all([demo.then(lane), lane(), lane(), lane()]);
+  // All at once: much of a test is waiting, and whatever had to wait for another one would run alone at the end.
+  await Promise.all([demo, ...programs.map(({ name, suite }) => run(name, suite))]);
   server.close();
   peers.close();
 }

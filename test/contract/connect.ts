@@ -318,8 +318,9 @@ QUnit.module("connect: who is believed", () => {
     assert.deepEqual(leaf?.subjectAltName.slice(0, 2), ["DNS:localhost", "IP Address:127.0.0.1"]);
   });
 
-  QUnit.test("twenty connections at once", async (assert) => {
-    const streams = await Promise.all(Array.from({ length: 20 }, () => connectTls("tls")));
+  QUnit.test("ten connections at once", async (assert) => {
+    // Chromium lets more WebSockets than this wait for seconds, each of them.
+    const streams = await Promise.all(Array.from({ length: 10 }, () => connectTls("tls")));
     const answers = streams.map(async (stream, i) => {
       await writeAndClose(stream.writable, utf8(`connection ${i}`));
       return text(await readAll(stream.readable));

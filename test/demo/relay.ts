@@ -165,7 +165,7 @@ export async function testRelay(test: Test, demo: Demo, target: TargetServer): P
   await test("backpressure: a page that does not read stops the server", async () => {
     const [webSocket, socket] = await connected();
     webSocket.pause();
-    const total = 64 * mebi;
+    const total = 48 * mebi;
     let sent = 0;
     const pump = () => {
       while (sent < total) {
@@ -193,7 +193,7 @@ export async function testRelay(test: Test, demo: Demo, target: TargetServer): P
   await test("backpressure: a server that does not read stops the page", async () => {
     const id = randomUUID();
     const [webSocket, socket] = await connected(id);
-    const total = 64 * mebi;
+    const total = 48 * mebi;
     for (let at = 0; at < total; at += mebi) webSocket.send(Buffer.alloc(mebi, at / mebi));
     await sleep(700);
     const { up } = await relayLog(demo, id);

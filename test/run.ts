@@ -19,7 +19,7 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { setPriority, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -69,8 +69,10 @@ async function main(): Promise<void> {
   }
   const seed = Number(options.seed);
   console.log(`seed ${seed}`);
-  // It needs nothing of what follows, and starts meanwhile.
+  // These two need nothing of what follows, and start meanwhile.
   const demo = options.runtime.includes("demo") && !options.grep ? runDemo() : Promise.resolve();
+  const installed = installPackage(folder);
+  installed.catch(() => {});
   const certs = makeCerts(tools.openssl, join(folder, "certs"));
   const peers = new Peers({ tools, certs, folder });
   const given = {
@@ -91,7 +93,7 @@ async function main(): Promise<void> {
   const config = chains.then((chains) => ({ seed, certs: publicCerts, chains, runtimes: wanted }));
   // Whoever asks for it is told.
   config.catch(() => {});
-  await installPackage(folder);
+  await installed;
   const web = join(folder, "web");
   const programs = wanted.flatMap((name) => suitesOf[name].map((suite) => ({ name, suite })));
   await Promise.all(
@@ -266,6 +268,8 @@ async function runChild(
     },
   });
   killAtEnd(child);
+  // Chromium takes longest, and goes first.
+  if (child.pid) setPriority(child.pid, 5);
   const { receive, finish } = listener(name, report);
   let how = "the process exited";
   const timer = setTimeout(() => {

@@ -280,12 +280,12 @@ QUnit.module("black-box: half-close", () => {
 });
 
 QUnit.module("black-box: nothing is lost", () => {
-  QUnit.test("black-box-14 2 MiB are written, then close(): the peer has them all", async (assert) => {
+  QUnit.test("black-box-14 4 MiB are written, then close(): the peer has them all", async (assert) => {
     for (const version of versions) {
       for (const waiting of [true, false]) {
         const peer = own("tls?do=sink&pace=0", version);
         const stream = await connectTls(peer);
-        const bytes = randomBytes(2 * MiB, env.seed);
+        const bytes = randomBytes(4 * MiB, env.seed);
         const writer = stream.writable.getWriter();
         const writing: Promise<void>[] = [];
         for (let at = 0; at < bytes.byteLength; at += 100_000) {
@@ -300,10 +300,10 @@ QUnit.module("black-box: nothing is lost", () => {
   });
 
   QUnit.test(
-    "black-box-15 the peer sends 1 MiB, close_notify and FIN at once: a late reader has them all",
+    "black-box-15 the peer sends 4 MiB, close_notify and FIN at once: a late reader has them all",
     async (assert) => {
       for (const version of versions) {
-        const stream = await connectTls(own(`tls?do=source&bytes=${MiB}&seed=${env.seed}`, version));
+        const stream = await connectTls(own(`tls?do=source&bytes=${4 * MiB}&seed=${env.seed}`, version));
         await sleep(200);
         const chunks: Uint8Array[] = [];
         const reader = stream.readable.getReader();
@@ -314,7 +314,7 @@ QUnit.module("black-box: nothing is lost", () => {
           if (i < 10) await sleep(10);
         }
         const got = new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
-        await same(assert, got, randomBytes(MiB, env.seed));
+        await same(assert, got, randomBytes(4 * MiB, env.seed));
         assert.true(stream.shutdownFlags.received);
       }
     },

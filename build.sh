@@ -572,19 +572,39 @@ verify() {
 
 typescript() {
     stage TypeScript
-    local note=$project/node_modules/.wassl-typescript.sha256 sum
-    sum=$(hash_files src tsconfig.json package-lock.json | sha256sum)
+    local note=$project/node_modules/.wassl-typescript.sha256 sum kept
+    sum=$(hash_files src tsconfig.json package.json package-lock.json | sha256sum | cut -d' ' -f1)
     if [[ -e $note && $(<"$note") == "$sum" && -e $project/dist/index.js ]]; then
         staged "up to date"
         return
     fi
     # What was compiled from a file that is gone must not be published.
-    [[ ! -d $project/dist ]] || find "$project/dist" -type f \( -name '*.js' -o -name '*.d.ts' -o -name '*.map' \) -delete
+    [[ ! -d $project/dist ]] || (cd -- "$project/dist" && compiled -delete)
     rm -f -- "$note"
-    (cd -- "$project" && npx --no-install tsc -p tsconfig.json >&2 && npx --no-install tsc -p src/cli/tsconfig.json >&2)
-    chmod +x -- "$project/dist/cli/bin.js"
+    kept=$cache/typescript/${sum::16}
+    if [[ -d $kept ]]; then
+        cp -R -- "$kept/." "$project/dist"
+    else
+        (cd -- "$project" && npx --no-install tsc -p tsconfig.json >&2 && npx --no-install tsc -p src/cli/tsconfig.json >&2)
+        chmod +x -- "$project/dist/cli/bin.js"
+        locked typescript typescript_keep "$kept"
+    fi
     printf '%s\n' "$sum" >"$note"
     staged
+}
+
+# compiled ACTION…: what tsc made below the current directory.
+compiled() { find . -type f \( -name '*.js' -o -name '*.d.ts' -o -name '*.map' \) "$@"; }
+
+# Each change of a source makes one: the last few are enough.
+typescript_keep() {
+    [[ ! -d $1 ]] || return 0
+    local tree old
+    tree=$(new_tree "$cache/typescript")
+    (cd -- "$project/dist" && compiled -print0 | tar -c --null -T -) | tar -x -C "$tree"
+    mv -- "$tree" "$1"
+    find "$cache/typescript" -mindepth 1 -maxdepth 1 -printf '%T@ %p\n' | sort -rn | tail -n +9 | cut -d' ' -f2- |
+        while read -r old; do remove_tree "$old"; done
 }
 
 # ---- what was asked for ------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ import type { Idle } from "./idle.ts";
 import { libraries } from "./library.ts";
 import { type Profile, Rounds } from "./rounds.ts";
 import { rows } from "./rows.ts";
-import { type Prepared, setUp, setUpOther } from "./setup.ts";
+import { bundleCold, type Prepared, setUp, setUpOther } from "./setup.ts";
 import { sizes } from "./sizes.ts";
 import { median, printIdle, printProfile, printResults, printSizes } from "./table.ts";
 
@@ -71,6 +71,10 @@ const prepared = await setUp(
   options.library.some((name) => libraries[name]?.ofNpm),
   options.profile,
 );
+const otherFolder = options.against && (await setUpOther(options.against));
+if (wanted.some(({ id }) => id === "cold-bundled")) {
+  for (const folder of [prepared.folder, otherFolder]) if (folder) await bundleCold(folder);
+}
 const { node, v8, openssl } = process.versions;
 const about = {
   date: new Date().toISOString(),
@@ -81,7 +85,7 @@ const about = {
 const measured = new Rounds({
   ...prepared,
   rows: wanted,
-  otherFolder: options.against && (await setUpOther(options.against)),
+  otherFolder,
   libraries: compared,
   rounds,
   target: whole("target") / 1000,

@@ -89,31 +89,42 @@ export async function setUpOther(repository: string): Promise<string> {
   return join(folder, "bench");
 }
 
+const common = {
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  logLevel: "warning",
+} as const;
+
+const programs = (outdir: string, ...names: string[]) => ({
+  ...common,
+  outdir,
+  entryPoints: names.map((name) => join(here, `${name}.ts`)),
+  // A library is loaded by the process that measures it, and by no other.
+  splitting: true,
+  platform: "node" as const,
+});
+
 async function bundle(outdir: string): Promise<void> {
-  const common = { outdir, bundle: true, format: "esm", target: "es2022", logLevel: "warning" } as const;
+  const modules = join(outdir, "..", "node_modules");
   await build({
     ...common,
+    outdir,
     entryPoints: [join(here, "page.ts")],
     // It has no folder of ours above it.
-    nodePaths: [join(outdir, "..", "node_modules")],
+    nodePaths: [modules],
     platform: "browser",
   });
-  const wasm = join(outdir, "..", "node_modules/wassl/dist/binding/openssl.wasm");
-  cpSync(wasm, join(outdir, "openssl.wasm"));
-  const programs = (names: string[]) => ({
-    ...common,
-    entryPoints: names.map((name) => join(here, `${name}.ts`)),
-    // A library is loaded by the process that measures it, and by no other.
-    splitting: true,
-    platform: "node" as const,
-  });
-  await build({ ...programs(["end", "idle"]), packages: "external" });
-  await build({ ...programs(["cold"]), packages: "external", outdir: join(outdir, "cold") });
-  // As an application may be shipped. What is imported by a computed name is found as it was installed.
-  const bundled = join(outdir, "cold-bundled");
-  const nodePaths = [join(outdir, "..", "node_modules")];
-  await build({ ...programs(["cold"]), outdir: bundled, nodePaths, minify: true });
-  cpSync(wasm, join(bundled, "openssl.wasm"));
+  cpSync(join(modules, "wassl/dist/binding/openssl.wasm"), join(outdir, "openssl.wasm"));
+  await build({ ...programs(outdir, "end", "idle"), packages: "external" });
+  await build({ ...programs(join(outdir, "cold"), "cold"), packages: "external" });
+}
+
+/** As an application may be shipped. What is imported by a computed name is found as it was installed. */
+export async function bundleCold(folder: string): Promise<void> {
+  const outdir = join(folder, "cold-bundled");
+  await build({ ...programs(outdir, "cold"), nodePaths: [join(folder, "..", "node_modules")], minify: true });
+  cpSync(join(folder, "openssl.wasm"), join(outdir, "openssl.wasm"));
 }
 
 /** The libraries of `peers/package.json`, installed once into the cache that build.sh uses too. */

@@ -303,14 +303,14 @@ QUnit.module("verifyChain", () => {
     const once = async () => {
       for (const options of all) await verifyChain(options);
     };
-    // Twice, since the last certificates of one time are there at the next.
-    await once();
     await once();
     const before = openssl!.memory;
-    await once();
+    for (let i = 0; i < 4; i++) await once();
     const after = openssl!.memory;
     assert.strictEqual(after.size, before.size);
-    assert.true(Math.abs(after.used - before.used) <= 256, `${before.used} before, ${after.used} after`);
+    // The last sixteen certificates stay (wasm/interned.c), in what malloc makes of a thousand small pieces, now so, now so. A
+    // leak in each case would be 2,500 bytes at least.
+    assert.true(Math.abs(after.used - before.used) <= 1024, `${before.used} before, ${after.used} after`);
   });
 });
 

@@ -10,7 +10,7 @@ export class Gathering {
 
   /** `chunk` cannot join what is here, which therefore is to be written first. */
   blocks(chunk: Uint8Array): boolean {
-    return this.#length > 0 && (chunk.length > RECORD || this.#length + chunk.length > WRITE_MOST);
+    return chunk.length > RECORD || this.#length + chunk.length > WRITE_MOST;
   }
 
   /** What to write now, `chunk` being the end of it. Undefined where it is gathered, for `more` will come. */

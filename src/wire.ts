@@ -38,8 +38,9 @@ export class TransportWire implements Wire {
     }
   }
 
-  send(bytes: Uint8Array): Promise<void> {
-    return this.#writer.write(bytes);
+  /** Async, for Node.js throws where it should reject: on a stream that is closed. */
+  async send(bytes: Uint8Array): Promise<void> {
+    await this.#writer.write(bytes);
   }
 
   /** Gives the streams back, open as they are. */

@@ -25,7 +25,7 @@ export async function loadAbi(source: WasmSource | Promise<WasmSource>): Promise
 
 /**
  * Only a page has to wait for it. The loader's asynchronous way looks at `Response` first, and Node.js loads all that
- * `fetch` is made of when that is so much as looked at, which takes longer than all the rest.
+ * `fetch` is made of when that is so much as looked at, which takes longer than compiling and starting the module.
  */
 const begun = (module: WebAssembly.Module, imports: WebAssembly.Imports) =>
   typeof document === "undefined" ? instantiateSync(module, imports) : instantiate(module, imports);

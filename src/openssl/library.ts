@@ -113,6 +113,7 @@ export function isBytes(value: unknown): value is Uint8Array {
   return ArrayBuffer.isView(value) && (value as Uint8Array)[Symbol.toStringTag] === "Uint8Array";
 }
 
+/** Throws unless it is one. */
 export function requireBytes(value: unknown, what: string): asserts value is Uint8Array {
   if (!isBytes(value)) throw new TlsError("invalid-argument", `${what} must be a Uint8Array`);
 }

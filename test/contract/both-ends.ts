@@ -1,5 +1,12 @@
 /** Both ends of a connection in memory, through the public API. */
-import { acceptTls, type ClientOptions, type ServerOptions, startTls, type TlsStream } from "wassl";
+import {
+  acceptTls,
+  type ClientOptions,
+  type ServerOptions,
+  startTls,
+  type TlsStream,
+  type Transport,
+} from "wassl";
 import { pair } from "../fakes/pair.ts";
 import { afterTest, env } from "./env.ts";
 import { readAtLeast, text, utf8, write } from "./helpers.ts";
@@ -10,6 +17,20 @@ export const server = (): ServerOptions => ({ cert: env.certs.chains.ecdsa, key:
 export const client = (): ClientOptions => ({ hostname: "localhost", caCerts: env.certs.caPem });
 /** Who a client is. */
 export const clientCert = () => ({ cert: env.certs.chains.client, key: env.certs.keys.client });
+
+/** Both ends over these transports. */
+export async function over(
+  [near, far]: readonly [Transport, Transport],
+  clientOptions: Partial<ClientOptions> = {},
+  serverOptions: Partial<ServerOptions> = {},
+): Promise<[client: TlsStream, server: TlsStream]> {
+  const both = await Promise.all([
+    startTls(near, { ...client(), ...clientOptions }),
+    acceptTls(far, { ...server(), ...serverOptions }),
+  ]);
+  for (const stream of both) afterTest(() => stream.abort());
+  return both;
+}
 
 /** Both ends in memory; each with what its handshake came to. */
 export async function handshake(

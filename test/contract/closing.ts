@@ -1,10 +1,8 @@
 /** The four verbs that end a connection: what each pair of them does, and the typed outcome of each kind of end. */
 import QUnit from "qunit";
 import {
-  acceptTls,
   type ClientOptions,
   type CloseInfo,
-  startTls,
   TlsError,
   type TlsEvent,
   type TlsStream,
@@ -13,7 +11,8 @@ import {
 import { pair } from "../fakes/pair.ts";
 import { randomBytes } from "../fakes/random.ts";
 import { cloggable } from "../fakes/wrappers.ts";
-import { afterTest, env } from "./env.ts";
+import { over } from "./both-ends.ts";
+import { env } from "./env.ts";
 import {
   PENDING,
   readAll,
@@ -30,17 +29,8 @@ import {
 
 const reason = new Error("abort's reason");
 
-async function connected(
-  client: Partial<ClientOptions> = {},
-  [near, far]: [Transport, Transport] = pair(),
-): Promise<[TlsStream, TlsStream]> {
-  const both = await Promise.all([
-    startTls(near, { hostname: "localhost", caCerts: env.certs.caPem, ...client }),
-    acceptTls(far, { cert: env.certs.chains.ecdsa, key: env.certs.keys.ecdsa }),
-  ]);
-  for (const stream of both) afterTest(() => stream.abort());
-  return both;
-}
+const connected = (client: Partial<ClientOptions> = {}, transports: [Transport, Transport] = pair()) =>
+  over(transports, client);
 
 const verbs = {
   closeWrite: (stream: TlsStream) => stream.closeWrite(),

@@ -16,7 +16,8 @@ import {
 import { lockstep, pair } from "../fakes/pair.ts";
 import { random, randomBytes } from "../fakes/random.ts";
 import { cloggable, failingWriter, intercept, oneByte, randomChunks, tap } from "../fakes/wrappers.ts";
-import { afterTest, env, share } from "./env.ts";
+import { over } from "./both-ends.ts";
+import { env, share } from "./env.ts";
 import {
   concat,
   PENDING,
@@ -50,12 +51,7 @@ async function connected(
   client: Partial<ClientOptions> = {},
   server: Partial<ServerOptions> = {},
 ): Promise<[TlsStream, TlsStream]> {
-  const both = await Promise.all([
-    startTls(near, clientOptions(client)),
-    acceptTls(far, serverOptions(server)),
-  ]);
-  for (const stream of both) afterTest(() => stream.abort());
-  return both;
+  return over([near, far], clientOptions(client), serverOptions(server));
 }
 
 /** Sends `bytes` from one to the other, in writes of `size`, while the other reads; compares. */
@@ -449,6 +445,29 @@ QUnit.module("pump: invariants", () => {
         assert.strictEqual(`${outcome?.how} ${outcome?.alert?.description}`, "alert bad_record_mac", what);
       }
     }
+  });
+
+  QUnit.test("a transport that throws where it should reject", async (assert) => {
+    const [near, far] = pair();
+    const cause = new Error("thrown");
+    let broken = false;
+    const writer = new Proxy(near.writable.getWriter(), {
+      get(target, name) {
+        if (name === "write" && broken) {
+          return () => {
+            throw cause;
+          };
+        }
+        const value = Reflect.get(target, name, target);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    const writable = { getWriter: () => writer } as unknown as Transport["writable"];
+    const [client] = await connected([{ readable: near.readable, writable }, far]);
+    broken = true;
+    const error = await tlsError(write(client.writable, utf8("x")));
+    assert.strictEqual(error.code, "transport");
+    assert.strictEqual(error.cause, cause);
   });
 
   QUnit.test("a transport that fails while sending: the write says so", async (assert) => {

@@ -1,11 +1,11 @@
 /** Writes that nobody waits for one by one: they go together, whole and in order, and no more of them than there is room for. */
 import QUnit from "qunit";
-import { acceptTls, startTls, type TlsError, type TlsStream, type Transport } from "wassl";
+import type { TlsError, TlsStream } from "wassl";
 import { pair } from "../fakes/pair.ts";
 import { random, randomBytes } from "../fakes/random.ts";
 import { intercept, randomChunks } from "../fakes/wrappers.ts";
-import { client, server } from "./both-ends.ts";
-import { afterTest, env } from "./env.ts";
+import { over } from "./both-ends.ts";
+import { env } from "./env.ts";
 import {
   concat,
   PENDING,
@@ -21,12 +21,6 @@ import {
 
 const KiB = 1024;
 const reason = new Error("abort's reason");
-
-async function over([near, far]: [Transport, Transport]): Promise<[near: TlsStream, far: TlsStream]> {
-  const both = await Promise.all([startTls(near, client()), acceptTls(far, server())]);
-  for (const stream of both) afterTest(() => stream.abort());
-  return both;
-}
 
 /** A client over a transport that takes so many sends as it is told, and its server, which reads. */
 async function rationed() {

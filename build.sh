@@ -4,6 +4,7 @@
 #   ./build.sh                everything
 #   ./build.sh wasm           only as far as dist/binding/openssl.wasm; needs Node.js, and neither node_modules nor src/
 #   ./build.sh kernels        what test/kernels needs: a module with wasm/kernels in it that is not published
+#   ./build.sh faults         openssl.wasm with an allocator that fails when it is told to, for test/faults; neither is it
 #   ./build.sh named          openssl.wasm with the names of its functions, for profiles; it is not published either
 #   ./build.sh sizes          what each object file has in openssl.wasm
 #   ./build.sh verify         builds openssl.wasm twice from scratch, in two directories, and compares the bytes
@@ -511,6 +512,36 @@ kernels_make() {
     staged
 }
 
+# What test/faults/allocator.c stands in front of.
+FAULT_WRAP_FLAGS=(-Wl,--wrap=malloc,--wrap=calloc,--wrap=memalign,--wrap=posix_memalign
+    -Wl,--wrap=emscripten_builtin_free)
+
+# openssl.wasm for test/faults, at node_modules/.cache/wassl-faults.wasm.
+faults() {
+    toolchain_find
+    keys
+    local key kept
+    key=$({
+        printf '%s\n' "$wasm_key" "${FAULT_WRAP_FLAGS[@]}"
+        hash_files test/faults/allocator.c
+    } | sha256sum | cut -c1-16)
+    kept=$cache/wasm/$key.faults.wasm
+    [[ -e $kept ]] || locked "faults-$key" faults_make "$kept"
+    mkdir -p node_modules/.cache
+    ln -sfn -- "$kept" node_modules/.cache/wassl-faults.wasm
+}
+
+faults_make() {
+    [[ ! -e $1 ]] || return 0
+    libs_ensure
+    stage "openssl.wasm with an allocator that fails"
+    mkdir -p "$cache/wasm"
+    WRAP_FLAGS+=("${FAULT_WRAP_FLAGS[@]}" test/faults/allocator.c)
+    link_wasm "$project" "$libs" "$1.new.wasm"
+    mv -- "$1.new.wasm" "$1"
+    staged
+}
+
 # At node_modules/.cache/wassl-named.wasm.
 named() {
     toolchain_find
@@ -620,6 +651,7 @@ case ${1:-all} in
 all) locked "$checkout_lock" everything ;;
 wasm) locked "$checkout_lock" wasm ;;
 kernels) locked "$checkout_lock" kernels ;;
+faults) locked "$checkout_lock" faults ;;
 named) locked "$checkout_lock" named ;;
 sizes)
     toolchain_find
@@ -635,5 +667,5 @@ emcc)
     toolchain_ensure
     "${IN[@]}" "$@"
     ;;
-*) die "usage: ./build.sh [all | wasm | kernels | named | sizes | verify | emcc ARGS…]" ;;
+*) die "usage: ./build.sh [all | wasm | kernels | faults | named | sizes | verify | emcc ARGS…]" ;;
 esac

@@ -8,6 +8,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -19,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <wasm_simd128.h>
 
 /* ---- entropy ---------------------------------------------------------------------------------------------- */
 
@@ -54,6 +56,30 @@ int __wrap_emscripten_resize_heap(size_t size) {
     size_t now = (size_t)__builtin_wasm_memory_size(0) * 65536;
     if (now + now / 8 > size && __real_emscripten_resize_heap(now + now / 8)) return 1;
     return __real_emscripten_resize_heap(size);
+}
+
+void emscripten_builtin_free(void *);
+
+/* What is given back is overwritten, whoever gives it back: OpenSSL does so with keys, but not with all that is made of them, nor
+ * with what was encrypted. The toolchain's own functions do the rest. */
+void free(void *block) {
+    if (block == NULL) return;
+    /* A multiple of four, and 12 at least. */
+    size_t size = malloc_usable_size(block), i = 0;
+    for (; i + 16 <= size; i += 16) wasm_v128_store((char *)block + i, wasm_i64x2_splat(0));
+    for (; i < size; i += 4) *(uint32_t *)((char *)block + i) = 0;
+    emscripten_builtin_free(block);
+}
+
+/* A block that moves leaves nothing behind either; the toolchain's would. */
+void *realloc(void *block, size_t size) {
+    size_t had = block == NULL ? 0 : malloc_usable_size(block);
+    if (size <= had && had - size < 64) return block;
+    void *moved = malloc(size);
+    if (moved == NULL) return NULL;
+    if (block != NULL) memcpy(moved, block, size < had ? size : had);
+    free(block);
+    return moved;
 }
 
 /* ---- environment ------------------------------------------------------------------------------------------ */

@@ -5,7 +5,7 @@ import { signWith } from "./external-key.js";
 import type { PreliminaryResult } from "./identity.js";
 import type { Ssl } from "./openssl/ssl.js";
 import type { Question } from "./pump.js";
-import { TlsContext } from "./tls-context.js";
+import { readOptions, TlsContext } from "./tls-context.js";
 
 /** RFC 8446 §6 */
 const INTERNAL_ERROR = 80;
@@ -39,9 +39,11 @@ export class Answers {
     }
   };
 
-  /** A resumed session shows no certificate, so nothing was asked in the handshake. */
+  /** A resumed session shows no certificate again, so nothing was asked in the handshake. */
   async afterHandshake(): Promise<void> {
-    if (this.#ssl.sessionReused() && this.#context.verification.verify) await this.#judge();
+    if (!this.#ssl.sessionReused() || !this.#context.verification.verify) return;
+    // Whoever showed none, who has a pre-shared key say, is not asked about in a full handshake either.
+    if (this.#ssl.getPeerCertificates().length > 0) await this.#judge();
   }
 
   async #select(): Promise<void> {
@@ -68,9 +70,11 @@ export class Answers {
 
   #goOnWith(selected: TlsContext | object): void {
     const given = selected instanceof TlsContext;
-    const context = given ? selected : TlsContext.create(this.#context.openssl, "server", selected);
+    const { openssl } = this.#context;
+    const other = !given && "openssl" in selected && selected.openssl;
+    const context = given ? selected : TlsContext.create(openssl, "server", readOptions(selected));
     try {
-      if (context.role !== "server" || context.openssl !== this.#context.openssl) {
+      if (context.role !== "server" || context.openssl !== openssl || (other && other !== openssl)) {
         throw new TlsError(
           "invalid-argument",
           "selectContext must give a server's context of the same OpenSsl",

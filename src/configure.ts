@@ -42,7 +42,10 @@ export interface ContextOptions {
   signatureAlgorithms?: string;
   /** What is too weak to be used, keys and signatures of certificates too: 0 to 5, default 2 (`SSL_CTX_set_security_level(3)`). */
   securityLevel?: number;
-  /** A key that both ends know beforehand (RFC 8446 §2.2); no certificate is needed then. */
+  /**
+   * A key that both ends know beforehand (RFC 8446 §2.2); no certificate is needed then. A server with `clientAuth` "require"
+   * does not take it: its clients must show a certificate.
+   */
   psk?: PreSharedKey;
   /**
    * Told the lines of a key log (NSS format, which Wireshark reads; without the newline). With them anybody can read the
@@ -82,6 +85,9 @@ export interface PreSharedKey {
   /** The hash that it is for. Default "SHA-256". */
   hash?: "SHA-256" | "SHA-384";
 }
+
+/** All of it, by name: what is not here is not read. */
+export const PRE_SHARED_KEY: Record<keyof PreSharedKey, true> = { identity: true, key: true, hash: true };
 
 /** What the handshake settled. */
 export interface TlsInfo {

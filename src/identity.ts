@@ -44,6 +44,14 @@ export interface Identity {
   passphrase?: string;
 }
 
+/** All of it, by name: what is not here is not read. */
+export const IDENTITY: Record<keyof Identity, true> = {
+  cert: true,
+  key: true,
+  pkcs12: true,
+  passphrase: true,
+};
+
 /** What OpenSSL found out about the peer's certificates. */
 export interface PreliminaryResult {
   readonly ok: boolean;
@@ -64,7 +72,8 @@ export interface Verification {
   /**
    * Has the last word on the peer, whose certificates these are, its own first: pinning, asking a person, asking a service.
    * `true`, or a promise of it, accepts; all else refuses. It is asked when OpenSSL has accepted them, so it can only be
-   * stricter, and again when a session is resumed. The handshake waits meanwhile, up to `handshakeTimeout`.
+   * stricter, and again when a session is resumed; not about a peer that shows no certificate. The handshake waits meanwhile,
+   * up to `handshakeTimeout`.
    */
   verify?: (chain: readonly X509[], preliminary: PreliminaryResult) => boolean | Promise<boolean>;
   /**
@@ -108,8 +117,8 @@ export interface ServerIdentity extends Identity, Verification {
   /** More of them, one for each kind of key: a client gets the first that it can check. */
   identities?: readonly Identity[];
   /**
-   * Whether clients are asked for a certificate, and have to show one. One that is shown must be good in either case.
-   * Default "none".
+   * Whether clients are asked for a certificate, and have to show one. One that is shown must be good in either case. With
+   * "require" a `psk` counts for nothing, since who uses it shows no certificate. Default "none".
    */
   clientAuth?: "none" | "request" | "require";
   /** The trust anchors for certificates of clients: these are all. Their names are sent to the client. */
@@ -126,8 +135,10 @@ export interface ServerIdentity extends Identity, Verification {
   ticketKeys?: readonly Uint8Array[];
   /**
    * Only servers with the same accept each other's sessions, up to 32 bytes, a text in UTF-8 (`SSL_CTX_set_session_id_context(3)`).
-   * By default a hash over certificates, `clientAuth`, `caCerts` and `verifyOptions`, so that a session never gets a client
-   * where it would have been asked for more.
+   * By default a hash over our certificates. In either case it is combined with all that decides on clients (`clientAuth`,
+   * `caCerts`, `verifyOptions`, `verify`, `psk`, `ciphers` and their like), as it is when the options are read, so that a session
+   * never gets a client where it would have been asked for more. A `verify` is itself alone in that hash, also for another
+   * process; with `sessionIdContext` it is like any other, since it is asked again.
    */
   sessionIdContext?: Uint8Array | string;
   /**
@@ -197,6 +208,7 @@ export function configureServer(ctx: SslContext, options: ServerIdentity, keys: 
   }
   // Of the two ends this is the slow one.
   ctx.setOptions(SSL_OP_CIPHER_SERVER_PREFERENCE);
+  if (!isList(identities)) throw new TlsError("invalid-argument", "identities must be a list");
   const all = hasIdentity(options) ? [options, ...identities] : identities;
   for (const identity of all) useIdentity(ctx, identity, keys);
   addCaCerts(ctx, options.caCerts);

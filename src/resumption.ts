@@ -12,14 +12,16 @@ import type { Awaitable, SessionStore } from "./sessions/store.js";
 export interface ResumptionOptions {
   /**
    * A session to resume, from `getSession()` of an earlier connection with the same options: who we were then, and that an OCSP
-   * response was good, holds on. It is used if its server's certificate would be accepted now for this `hostname`; otherwise,
-   * and if the server does not want it, the handshake is a full one, which `info.sessionReused` tells. A ticket of TLS 1.3
-   * should be used once.
+   * response was good, holds on. It is used if the options of a context are the same (`verify` may be another function: it is
+   * asked again) and its server's certificate would be accepted now for this `hostname`; otherwise, and if the server does not
+   * want it, the handshake is a full one, which `info.sessionReused` tells. A ticket of TLS 1.3 should be used once.
    */
   session?: Uint8Array;
   /**
    * Where sessions are kept between connections, found by all that must match: `hostname`, `sessionPartition`, whom we
-   * believe, who we are, and what we offer. By default in memory, for as long as the program runs; `false` = nowhere.
+   * believe, who we are, and what we offer. By default in memory, for as long as the program runs; `false` = nowhere. A
+   * `verify` is the same if it is the same function: one that is made anew for each connection finds no session, nor does
+   * another run of the program.
    */
   sessionStore?: SessionStore | false;
   /**
@@ -47,6 +49,8 @@ export interface ResumptionParts {
   ssl: Ssl;
   /** The hash of all that must match, without the version; asked for once, and only if there is a store. */
   key(): string;
+  /** What sessions of the same settings bear. */
+  mark: Uint8Array;
   /** The peer's certificate is checked. */
   verifies: boolean;
   /** What is offered. */
@@ -115,7 +119,7 @@ export class Resumption {
 
   /** Sets the session if it is good for this connection. */
   #offer(bytes: Uint8Array, given: boolean): boolean {
-    const { openssl, ssl, verifies } = this.#parts;
+    const { openssl, ssl, verifies, mark } = this.#parts;
     let session: SslSession;
     try {
       session = openssl.parseSession(bytes);
@@ -126,6 +130,8 @@ export class Resumption {
     }
     try {
       if (expiry(session) <= Date.now() || !session.isResumable()) return false;
+      // An OCSP response, who we were, how strong a key had to be: OpenSSL looks at none of that again.
+      if (!equal(session.getMark(), mark)) return false;
       if (verifies && ssl.verifySession(session) !== X509_V_OK) return false;
       ssl.setSession(session);
       const version = session.getProtocolVersion();
@@ -158,6 +164,7 @@ export class Resumption {
   #collect(session: SslSession): void {
     try {
       if (!session.isResumable()) return;
+      session.setMark(this.#parts.mark);
       const bytes = session.toBytes();
       this.#latest = bytes;
       this.#waiting.push({ bytes, version: session.getProtocolVersion(), expires: expiry(session) });

@@ -11,6 +11,7 @@ import {
   type Connection,
   contextFor,
   newConnection,
+  readOptions,
   type ServerContextOptions,
   type TlsContext,
 } from "./tls-context.js";
@@ -40,8 +41,8 @@ export interface ServerOptions
 export interface EarlyDataOptions {
   /**
    * Takes early data (0-RTT, RFC 8446 §2.3): told piece by piece what the client sends along with its first message, before
-   * the handshake is done. Without it early data is rejected, which costs the client nothing but the time. Needs a `context`
-   * with `maxEarlyData`.
+   * the handshake is done. Without it early data is rejected, which costs the client nothing but the time; so it is where
+   * `verify` is to be asked about the client's certificate, for that is after the handshake. Needs a `context` with `maxEarlyData`.
    *
    * What it costs: nobody has proven yet that the client is there. Who has recorded its first flight can send it again;
    * `context` takes each session once, but a second server of the same name, or the client itself after a lost answer, may
@@ -64,7 +65,11 @@ const DEFAULT_HANDSHAKE_TIMEOUT = 30_000;
  * @throws TlsCertificateError | TlsAlertError | TlsTruncationError | TlsError, or the reason of `signal`
  */
 export async function startTls(transport: Transport, options: ClientOptions): Promise<TlsStream> {
-  return await establish("client", await begin(options), transport, options, options);
+  const { hostname, serverName } = options;
+  return await establish("client", transport, options, {
+    hostname,
+    ...(serverName !== undefined && { serverName }),
+  });
 }
 
 /**
@@ -72,7 +77,7 @@ export async function startTls(transport: Transport, options: ClientOptions): Pr
  * what happens to the transport.
  */
 export async function acceptTls(transport: Transport, options: ServerOptions): Promise<TlsStream> {
-  return await establish("server", await begin(options), transport, options);
+  return await establish("server", transport, options);
 }
 
 async function begin(options: CommonOptions): Promise<OpenSsl> {
@@ -84,16 +89,18 @@ async function begin(options: CommonOptions): Promise<OpenSsl> {
 
 async function establish(
   role: "client" | "server",
-  openssl: OpenSsl,
   transport: Transport,
   options: CommonOptions & ResumptionOptions & EarlyDataOptions,
   peer?: Peer,
 ): Promise<TlsStream> {
-  const { signal, handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT } = options;
+  const { signal, handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT, sessionPartition = "" } = options;
+  // At once: what the caller does with its object meanwhile is of no consequence.
+  const read = readOptions(options);
+  const openssl = await begin(options);
   if (typeof handshakeTimeout !== "number" || !(handshakeTimeout > 0)) {
     throw new TlsError("invalid-argument", "handshakeTimeout must be more than 0 ms");
   }
-  const { context, free } = contextFor(openssl, role, options);
+  const { context, free } = contextFor(openssl, role, options, read);
   let connection: Connection | undefined;
   let resumption: Resumption | undefined;
   let wire: TransportWire;
@@ -103,7 +110,8 @@ async function establish(
       resumption = new Resumption({
         openssl,
         ssl: connection.ssl,
-        key: () => context.sessionKey(peer!, options.sessionPartition ?? ""),
+        key: () => context.sessionKey(peer!, sessionPartition),
+        mark: context.sessionMark,
         verifies: context.verifies,
         alpnProtocols: context.alpnProtocols,
         options,
@@ -133,7 +141,8 @@ async function establish(
     quiet: options.quietShutdown ?? false,
     fixedPair: options.bioPairSize !== undefined,
     onEvent: options.onEvent,
-    keylog: context.keylog,
+    // That of the context that was selected.
+    keylog: (line) => answers.context.keylog?.(line),
     onNewSession: () => resumption?.collect(),
     onEarlyData: options.onEarlyData,
     answer: answers.answer,

@@ -1,11 +1,13 @@
 import type { ClientHello } from "./client-hello.js";
-import { type ConnectionOptions, type ContextOptions, configure } from "./configure.js";
+import { type ConnectionOptions, type ContextOptions, configure, PRE_SHARED_KEY } from "./configure.js";
 import { TlsError } from "./errors.js";
 import {
   type ClientIdentity,
   canonicalName,
   configureClient,
   configureServer,
+  IDENTITY,
+  type Identity,
   type Keys,
   type Peer,
   type ServerIdentity,
@@ -17,7 +19,9 @@ import { SSL_SESS_CACHE_CLIENT, SSL_SESS_CACHE_NO_INTERNAL } from "./openssl/con
 import type { SslContext } from "./openssl/context.js";
 import { OpenSsl } from "./openssl/openssl.js";
 import type { Ssl } from "./openssl/ssl.js";
-import { sessionKey } from "./sessions/key.js";
+import { anyFunction, sessionKey, whichFunction } from "./sessions/key.js";
+import { snapshot } from "./snapshot.js";
+import { VERIFY_OPTIONS } from "./verify-options.js";
 
 /** What a client's connections have in common. */
 export interface ClientContextOptions extends ContextOptions, Omit<ClientIdentity, keyof Peer> {
@@ -62,19 +66,32 @@ export class TlsContext implements Disposable {
   readonly keylog: ContextOptions["keylog"];
   /** @internal */
   readonly alpnProtocols: readonly string[];
-  readonly #options: object;
-  #settings: string | undefined;
+  /**
+   * @internal A client's sessions bear it, and are offered by connections of the same settings alone, wherever they were kept.
+   * `verify` is asked again anyway, so that it need not be the same function.
+   */
+  readonly sessionMark: Uint8Array;
+  readonly #settings: string;
 
-  private constructor(
-    openssl: OpenSsl,
-    role: "client" | "server",
-    options: ClientContextOptions & ServerContextOptions,
-  ) {
-    const { verify, unsafelyLetVerifyOverride, selectContext } = options;
+  private constructor(openssl: OpenSsl, role: "client" | "server", options: ReadOptions) {
+    if (!(openssl instanceof OpenSsl)) {
+      throw new TlsError("invalid-argument", "openssl must be an OpenSsl");
+    }
+    const { verify, unsafelyLetVerifyOverride, selectContext, clientAuth = "none" } = options;
     for (const [name, value] of Object.entries({ verify, selectContext })) {
       if (value !== undefined && typeof value !== "function") {
         throw new TlsError("invalid-argument", `${name} must be a function`);
       }
+    }
+    if (role === "server" && clientAuth === "require" && options.psk !== undefined) {
+      if (options.cert === undefined && options.pkcs12 === undefined && !options.identities?.length) {
+        throw new TlsError(
+          "invalid-argument",
+          'with clientAuth "require" a psk does not do: a certificate is needed',
+        );
+      }
+      // Who uses it shows no certificate, in either version.
+      delete options.psk;
     }
     this.role = role;
     this.openssl = openssl;
@@ -82,9 +99,7 @@ export class TlsContext implements Disposable {
     this.selectContext = selectContext;
     this.keylog = options.keylog;
     this.alpnProtocols = [...(options.alpnProtocols ?? [])];
-    this.#options = options;
-    this.verifies =
-      role === "client" ? !options.unsafelyDisableVerification : (options.clientAuth ?? "none") !== "none";
+    this.verifies = role === "client" ? !options.unsafelyDisableVerification : clientAuth !== "none";
     this.keys = new Map();
     this.sslContext = openssl.newContext(role);
     try {
@@ -97,9 +112,23 @@ export class TlsContext implements Disposable {
         configureServer(this.sslContext, options, this.keys);
         // Also where nobody is asked for a certificate: the context that is selected may, and the tickets are this one's.
         this.sslContext.verifyResumed();
-        this.sslContext.setSessionIdContext(this.#sessionIdContext(options));
       }
       if (selectContext) this.sslContext.suspendClientHello();
+      const settings = (functions: (value: object) => string, ...counts: Counts[]) =>
+        this.#hash(settingsOf(options, counts), functions);
+      if (role === "client") {
+        this.#settings = settings(whichFunction, "decides", "who", "client");
+        const mark = verify ? settings(anyFunction, "decides", "who", "client") : this.#settings;
+        this.sessionMark = this.#sha256(mark);
+      } else {
+        const { sessionIdContext } = options;
+        this.#settings =
+          sessionIdContext === undefined
+            ? settings(whichFunction, "decides", "who")
+            : this.#hash([requireIdContext(sessionIdContext), settings(anyFunction, "decides")]);
+        this.sessionMark = this.#sha256(this.#settings);
+        this.sslContext.setSessionIdContext(this.sessionMark);
+      }
     } catch (error) {
       this.sslContext.free();
       throw error;
@@ -108,53 +137,32 @@ export class TlsContext implements Disposable {
 
   /** @internal The key for sessions with that peer: a hash of all that must match. */
   sessionKey({ hostname, serverName }: Peer, partition: string): string {
-    this.#settings ??= this.#hash(
-      Object.entries(this.#options).filter(
-        ([name]) => Object.hasOwn(OF_A_CONTEXT, name) && !NOT_OF_A_SESSION.has(name),
-      ),
-    );
     return this.#hash([this.#settings, canonicalName(hostname).toLowerCase(), serverName ?? null, partition]);
   }
 
-  #sessionIdContext(options: ServerIdentity): Uint8Array {
-    const {
-      sessionIdContext: given,
-      cert,
-      pkcs12,
-      identities = [],
-      clientAuth,
-      caCerts,
-      verifyOptions,
-    } = options;
-    if (given === undefined) {
-      const certs = identities.map((identity) => [identity.cert, identity.pkcs12]);
-      const hash = this.#hash([cert, pkcs12, certs, clientAuth ?? "none", caCerts, verifyOptions]);
-      return this.openssl.sha256(new TextEncoder().encode(hash));
-    }
-    const bytes = typeof given === "string" ? new TextEncoder().encode(given) : given;
-    if (!(bytes instanceof Uint8Array) || bytes.length < 1 || bytes.length > 32) {
-      throw new TlsError("invalid-argument", "sessionIdContext must be 1 to 32 bytes");
-    }
-    return bytes;
+  #hash(parts: unknown, functions?: (value: object) => string): string {
+    return sessionKey((bytes) => this.openssl.sha256(bytes), parts, functions);
   }
 
-  #hash(parts: unknown): string {
-    return sessionKey((bytes) => this.openssl.sha256(bytes), parts);
+  #sha256(text: string): Uint8Array {
+    return this.openssl.sha256(new TextEncoder().encode(text));
   }
 
   /** @internal */
-  static create(openssl: OpenSsl, role: "client" | "server", options: object): TlsContext {
+  static create(openssl: OpenSsl, role: "client" | "server", options: ReadOptions): TlsContext {
     return new TlsContext(openssl, role, options);
   }
 
   /** @throws TlsError */
   static async client(options: ClientContextOptions): Promise<TlsContext> {
-    return new TlsContext(options.openssl ?? (await OpenSsl.shared()), "client", options);
+    const read = readOptions(options);
+    return new TlsContext(options.openssl ?? (await OpenSsl.shared()), "client", read);
   }
 
   /** @throws TlsError */
   static async server(options: ServerContextOptions): Promise<TlsContext> {
-    return new TlsContext(options.openssl ?? (await OpenSsl.shared()), "server", options);
+    const read = readOptions(options);
+    return new TlsContext(options.openssl ?? (await OpenSsl.shared()), "server", read);
   }
 
   free(): void {
@@ -168,55 +176,100 @@ export class TlsContext implements Disposable {
 
 type OfAContext = Exclude<keyof ClientContextOptions | keyof ServerContextOptions, "openssl">;
 
+/**
+ * What an option means for sessions. "decides": on who gets in; no session is good for two contexts that differ in it. "who": we
+ * are; a server's `sessionIdContext` stands for it. "client": the same for a client, and nothing for a server, which settles it
+ * anew each time. "no": nothing.
+ */
+type Counts = "decides" | "who" | "client" | "no";
+
 /** All options that a context is made of; beside a `context` they would count for nothing. */
-const OF_A_CONTEXT: Record<OfAContext, true> = {
-  alpnProtocols: true,
-  minVersion: true,
-  maxVersion: true,
-  ciphers: true,
-  cipherSuites: true,
-  groups: true,
-  signatureAlgorithms: true,
-  securityLevel: true,
-  psk: true,
-  keylog: true,
-  cert: true,
-  key: true,
-  pkcs12: true,
-  passphrase: true,
-  verify: true,
-  unsafelyLetVerifyOverride: true,
-  verifyOptions: true,
-  caCerts: true,
-  unsafelyDisableVerification: true,
-  ocsp: true,
-  identities: true,
-  clientAuth: true,
-  ocspResponse: true,
-  tickets: true,
-  ticketKeys: true,
-  sessionIdContext: true,
-  sessionTimeout: true,
-  maxEarlyData: true,
-  selectContext: true,
+const OF_A_CONTEXT: Record<OfAContext, Counts> = {
+  alpnProtocols: "client",
+  minVersion: "client",
+  maxVersion: "client",
+  ciphers: "decides",
+  cipherSuites: "decides",
+  groups: "decides",
+  signatureAlgorithms: "decides",
+  securityLevel: "decides",
+  psk: "decides",
+  keylog: "no",
+  cert: "who",
+  // Whose it is the certificate says.
+  key: "no",
+  pkcs12: "who",
+  passphrase: "no",
+  verify: "decides",
+  unsafelyLetVerifyOverride: "decides",
+  verifyOptions: "decides",
+  caCerts: "decides",
+  unsafelyDisableVerification: "client",
+  ocsp: "client",
+  identities: "who",
+  clientAuth: "decides",
+  ocspResponse: "no",
+  tickets: "no",
+  ticketKeys: "no",
+  sessionIdContext: "no",
+  sessionTimeout: "no",
+  maxEarlyData: "no",
+  selectContext: "no",
 };
 
-/** Whose sessions they are is said by the certificate. */
-const NOT_OF_A_SESSION: ReadonlySet<string> = new Set<OfAContext>(["key", "passphrase", "keylog"]);
+/** What of options makes a context, as it was when they were read, and nobody else's any more. */
+export type ReadOptions = Omit<ClientContextOptions & ServerContextOptions, "openssl"> & {
+  readonly read: true;
+};
+
+export function readOptions(options: object): ReadOptions {
+  return { ...snapshot(options, OF_A_CONTEXT, NESTED), read: true };
+}
+
+/** Those of them that are objects, or lists of objects. Of `caCerts` these are trust anchors. */
+const NESTED = {
+  psk: PRE_SHARED_KEY,
+  verifyOptions: VERIFY_OPTIONS,
+  identities: IDENTITY,
+  caCerts: { table: true },
+};
+
+function settingsOf(options: ReadOptions, counts: readonly Counts[]): unknown[] {
+  const entries = Object.entries(options).filter(([name]) =>
+    counts.includes(OF_A_CONTEXT[name as OfAContext]),
+  );
+  return entries.map(([name, value]) =>
+    name === "identities"
+      ? [name, (value as Identity[]).map(({ cert, pkcs12 }) => [cert, pkcs12])]
+      : [name, value],
+  );
+}
+
+function requireIdContext(given: Uint8Array | string): Uint8Array {
+  const bytes = typeof given === "string" ? new TextEncoder().encode(given) : given;
+  if (!(bytes instanceof Uint8Array) || bytes.length < 1 || bytes.length > 32) {
+    throw new TlsError("invalid-argument", "sessionIdContext must be 1 to 32 bytes");
+  }
+  return bytes;
+}
 
 /** The context that was given, or one for this connection alone, which is the caller's to free once it is used. */
 export function contextFor(
   openssl: OpenSsl,
   role: "client" | "server",
   options: { context?: TlsContext },
+  read: ReadOptions,
 ): { context: TlsContext; free(): void } {
   const { context } = options;
   if (context === undefined) {
-    const own = TlsContext.create(openssl, role, options);
+    const own = TlsContext.create(openssl, role, read);
     return { context: own, free: () => own.free() };
   }
   if (!(context instanceof TlsContext) || context.role !== role) {
     throw new TlsError("invalid-argument", `context must be a TlsContext for a ${role}`);
+  }
+  if (context.openssl !== openssl) {
+    throw new TlsError("invalid-argument", "context is of another OpenSsl than the one that is given");
   }
   for (const [name, value] of Object.entries(options)) {
     if (value !== undefined && Object.hasOwn(OF_A_CONTEXT, name)) {

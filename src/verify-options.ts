@@ -21,6 +21,16 @@ export interface VerifyOptions {
   flags?: readonly VerifyFlag[] | undefined;
 }
 
+/** All of them, by name: what is not here is not read. */
+export const VERIFY_OPTIONS: Record<keyof VerifyOptions, true> = {
+  time: true,
+  purpose: true,
+  depth: true,
+  partialChain: true,
+  crls: true,
+  flags: true,
+};
+
 /** What an `SslContext` and an `X509Store` have in common. */
 interface Verifier {
   addCrl(data: string | Uint8Array): number;

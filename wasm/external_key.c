@@ -19,7 +19,6 @@ static int key_index = -1;
 /* Which signatures a key makes; in the key's ex_data. */
 typedef struct {
     unsigned id; /* by which the other side knows it */
-    int proven;  /* a signature of it fitted the certificate */
     size_t count;
     uint16_t algorithms[];
 } external;
@@ -54,7 +53,6 @@ EXPORT int tls_SSL_CTX_use_external_key(SSL_CTX *ctx, unsigned id, const uint16_
 
     if (key != NULL && e != NULL) {
         e->id = id;
-        e->proven = 0;
         e->count = count;
         memcpy(e->algorithms, algorithms, count * sizeof *algorithms);
         if (EVP_PKEY_set_ex_data(key, key_index, e)) {
@@ -93,6 +91,31 @@ static int cannot_sign(SSL_CONNECTION *sc, const SIGALG_LOOKUP *algorithm)
 
 int __real_tls_choose_sigalg(SSL_CONNECTION *, int fatal);
 
+/* OpenSSL's choice, which without signature_algorithms in the ClientHello is one with SHA-1. */
+static int choose_sigalg(SSL_CONNECTION *sc, int fatal)
+{
+    int ret = __real_tls_choose_sigalg(sc, fatal);
+
+    if (ret == 0 || sc->s3.tmp.sigalg == NULL || !cannot_sign(sc, sc->s3.tmp.sigalg))
+        return ret;
+    sc->s3.tmp.cert = NULL;
+    sc->s3.tmp.sigalg = NULL;
+    if (!fatal)
+        return 1;
+    SSLfatal(sc, SSL_AD_HANDSHAKE_FAILURE, SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM);
+    return 0;
+}
+
+void __real_ssl_set_masks(SSL_CONNECTION *);
+
+/* A key that only signs decrypts no premaster secret. */
+void __wrap_ssl_set_masks(SSL_CONNECTION *sc)
+{
+    __real_ssl_set_masks(sc);
+    if (external_of(sc->cert->pkeys[SSL_PKEY_RSA].privatekey) != NULL)
+        sc->s3.tmp.mask_k &= ~(SSL_kRSA | SSL_kRSAPSK);
+}
+
 int __wrap_tls_choose_sigalg(SSL_CONNECTION *sc, int fatal)
 {
     const SIGALG_LOOKUP **shared = sc->shared_sigalgs, **usable = NULL;
@@ -102,7 +125,7 @@ int __wrap_tls_choose_sigalg(SSL_CONNECTION *sc, int fatal)
     for (i = 0; i < count && !cannot_sign(sc, shared[i]); i++)
         ;
     if (i == count)
-        return __real_tls_choose_sigalg(sc, fatal);
+        return choose_sigalg(sc, fatal);
     if ((usable = malloc(count * sizeof *usable)) == NULL) {
         SSLfatal(sc, SSL_AD_INTERNAL_ERROR, ERR_R_MALLOC_FAILURE);
         return 0;
@@ -112,7 +135,7 @@ int __wrap_tls_choose_sigalg(SSL_CONNECTION *sc, int fatal)
             usable[n++] = shared[i];
     sc->shared_sigalgs = usable;
     sc->shared_sigalgslen = n;
-    ret = __real_tls_choose_sigalg(sc, fatal);
+    ret = choose_sigalg(sc, fatal);
     sc->shared_sigalgs = shared;
     sc->shared_sigalgslen = count;
     free(usable);
@@ -306,17 +329,14 @@ EXPORT int tls_SSL_answer_signature(SSL *ssl, const uint8_t *signature, size_t l
 {
     SSL_CONNECTION *sc = SSL_CONNECTION_FROM_SSL(ssl);
     tls_suspend *s = tls_suspend_of(ssl, 0);
-    external *e;
 
     if (s == NULL || s->sign != WAITING)
         return 0;
     if (length > 0) {
-        e = external_of(sc->s3.tmp.cert->privatekey);
-        if (!e->proven && !fits(sc, s, signature, length)) {
+        if (!fits(sc, s, signature, length)) {
             s->sign = ANSWERED;
             return -1;
         }
-        e->proven = 1;
         if ((s->signature = malloc(length)) == NULL)
             return 0;
         memcpy(s->signature, signature, length);

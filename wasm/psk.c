@@ -46,7 +46,7 @@ static SSL_SESSION *session_for(SSL *ssl, const psk *k)
 static int use_session(SSL *ssl, const EVP_MD *md, const unsigned char **id, size_t *id_length, SSL_SESSION **out)
 {
     psk *k = psk_of(ssl);
-    SSL_SESSION *s = session_for(ssl, k);
+    SSL_SESSION *s = k == NULL ? NULL : session_for(ssl, k);
 
     *out = NULL;
     *id = NULL;
@@ -74,7 +74,7 @@ static int find_session(SSL *ssl, const unsigned char *id, size_t id_length, SSL
     psk *k = psk_of(ssl);
 
     *out = NULL;
-    if (!is_identity(k, id, id_length)) /* unknown: a full handshake, or a ticket */
+    if (k == NULL || !is_identity(k, id, id_length)) /* unknown: a full handshake, or a ticket */
         return 1;
     *out = session_for(ssl, k);
     return *out != NULL;
@@ -92,7 +92,7 @@ static unsigned client_psk(SSL *ssl, const char *hint, char *id, unsigned id_roo
 {
     psk *k = psk_of(ssl);
 
-    if (k->identity_length + 1 > id_room)
+    if (k == NULL || k->identity_length + 1 > id_room)
         return 0;
     memcpy(id, k->identity, k->identity_length + 1);
     return give_key(k, key, room);
@@ -102,7 +102,7 @@ static unsigned server_psk(SSL *ssl, const char *id, unsigned char *key, unsigne
 {
     psk *k = psk_of(ssl);
 
-    return is_identity(k, id, strlen(id)) ? give_key(k, key, room) : 0;
+    return k != NULL && is_identity(k, id, strlen(id)) ? give_key(k, key, room) : 0;
 }
 
 EXPORT int tls_SSL_CTX_set_psk(SSL_CTX *ctx, const char *identity, const uint8_t *key, size_t key_length, int cipher)

@@ -165,7 +165,7 @@ EXPORT int tls_SSL_set_session(SSL *ssl, SSL_SESSION *session)
     return complete_chain(session) && SSL_set_session(ssl, session);
 }
 
-/* Whether we would accept that chain now. Leaves the connection as it was: its handshake is still to come. */
+/* Whether we would accept that chain now. */
 static int verify_now(SSL *ssl, STACK_OF(X509) *chain)
 {
     SSL_CONNECTION *sc = SSL_CONNECTION_FROM_SSL(ssl);
@@ -175,18 +175,40 @@ static int verify_now(SSL *ssl, STACK_OF(X509) *chain)
     if (ssl_verify_cert_chain(sc, chain) > 0 || sc->verify_result != X509_V_OK)
         result = (int)sc->verify_result;
     ERR_pop_to_mark();
+    return result;
+}
+
+/* The connection is as it was before verify_now: its handshake is still to come. */
+static void forget_verdict(SSL *ssl)
+{
+    SSL_CONNECTION *sc = SSL_CONNECTION_FROM_SSL(ssl);
+
     sc->verify_result = X509_V_OK;
     OSSL_STACK_OF_X509_free(sc->verified_chain);
     sc->verified_chain = NULL;
     tls_forget_verify_failure(ssl);
-    return result;
 }
 
 EXPORT int tls_SSL_verify_session(SSL *ssl, SSL_SESSION *session)
 {
-    if (session->verify_result != X509_V_OK)
-        return (int)session->verify_result;
-    return session->peer == NULL || !complete_chain(session) ? X509_V_ERR_UNSPECIFIED : verify_now(ssl, session->peer_chain);
+    int result = (int)session->verify_result;
+
+    if (result != X509_V_OK)
+        return result;
+    result = session->peer == NULL || !complete_chain(session) ? X509_V_ERR_UNSPECIFIED : verify_now(ssl, session->peer_chain);
+    forget_verdict(ssl);
+    return result;
+}
+
+/* A client's sessions bear a mark of ours, which is never sent: see resumption.ts. */
+EXPORT int tls_SSL_SESSION_set_mark(SSL_SESSION *s, const uint8_t *p, size_t n) { return SSL_SESSION_set1_ticket_appdata(s, p, n); }
+
+EXPORT const uint8_t *tls_SSL_SESSION_get0_mark(SSL_SESSION *session, size_t *length)
+{
+    void *mark = NULL;
+
+    *length = 0;
+    return SSL_SESSION_get0_ticket_appdata(session, &mark, length) && *length > 0 ? mark : NULL;
 }
 
 /* ---- a server's sessions, verified again ------------------------------------------------------------------ */
@@ -249,29 +271,88 @@ static STACK_OF(X509) *whole_chain(SSL_SESSION *session)
 
 EXPORT void tls_SSL_CTX_verify_resumed(SSL_CTX *ctx) { SSL_CTX_set_session_ticket_cb(ctx, keep_chain, NULL, NULL); }
 
+/*
+ * A session gets nobody in where a full handshake would not: who has to show a certificate has shown one, and it is verified
+ * again. The verdict of then must be the one of now; one that is not good is only for who asks the application, which is told
+ * the present one.
+ */
+static int lets_in(SSL_CONNECTION *sc, SSL *ssl, SSL_SESSION *session)
+{
+    STACK_OF(X509) *chain;
+    int result;
+
+    if (session->peer == NULL)
+        return !(sc->verify_mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
+    if (!(sc->verify_mode & SSL_VERIFY_PEER)) /* it would not be asked for a certificate, and has none here */
+        return 0;
+    if ((chain = whole_chain(session)) == NULL)
+        return 0;
+    result = verify_now(ssl, chain);
+    OSSL_STACK_OF_X509_free(chain);
+    sc->verify_result = result;
+    return result == session->verify_result && (result == X509_V_OK || tls_verify_mode(ssl) == TLS_VERIFY_ANYWAY);
+}
+
 int __real_ssl_get_prev_session(SSL_CONNECTION *, CLIENTHELLO_MSG *);
 
 /* What the client wants to resume, or 0: then the handshake is a full one. */
 int __wrap_ssl_get_prev_session(SSL_CONNECTION *sc, CLIENTHELLO_MSG *hello)
 {
-    int found = __real_ssl_get_prev_session(sc, hello), result;
+    int found = __real_ssl_get_prev_session(sc, hello);
+    SSL *ssl = SSL_CONNECTION_GET_USER_SSL(sc);
     SSL_SESSION *session = sc->session;
-    STACK_OF(X509) *chain;
 
-    /* One that was refused, and resumed all the same, never reads as verified. */
-    if (found != 1 || session->peer == NULL || session->verify_result != X509_V_OK || !(sc->verify_mode & SSL_VERIFY_PEER)
-        || SSL_CONNECTION_GET_CTX(sc)->generate_ticket_cb != keep_chain)
+    if (found != 1 || SSL_CONNECTION_GET_CTX(sc)->generate_ticket_cb != keep_chain)
         return found;
-    chain = whole_chain(session);
-    result = chain == NULL ? X509_V_ERR_OUT_OF_MEM : verify_now(SSL_CONNECTION_GET_USER_SSL(sc), chain);
-    OSSL_STACK_OF_X509_free(chain);
-    if (result == X509_V_OK)
+    if (lets_in(sc, ssl, session)) {
+        /* The application is asked when the handshake is done, and early data would be told before. */
+        if (session->peer != NULL && tls_verify_mode(ssl) != 0)
+            sc->ext.early_data_ok = 0;
         return 1;
+    }
+    forget_verdict(ssl);
     SSL_CTX_remove_session(sc->session_ctx, session);
     SSL_SESSION_free(session);
     sc->session = NULL;
-    sc->ext.ticket_expected = 1;
+    /* It gets a new ticket, if it knows tickets. */
+    if (SSL_CONNECTION_IS_TLS13(sc) || hello->pre_proc_exts[TLSEXT_IDX_session_ticket].present)
+        sc->ext.ticket_expected = 1;
     return 0;
+}
+
+/* ---- sessions of TLS 1.2 are none in TLS 1.3 ---------------------------------------------------------------- */
+
+SSL_TICKET_STATUS __real_tls_decrypt_ticket(SSL_CONNECTION *, const unsigned char *, size_t, const unsigned char *, size_t, SSL_SESSION **);
+SSL_SESSION *__real_lookup_sess_in_cache(SSL_CONNECTION *, const unsigned char *, size_t);
+
+/*
+ * OpenSSL compares versions when it has looked at the PSK's binder with the hash of the session's cipher, which for one of
+ * TLS 1.2 may be none that TLS 1.3 has: then it fails. Such an identity is unknown (RFC 8446 §4.2.11).
+ */
+static int of_another_version(SSL_CONNECTION *sc, SSL_SESSION **session)
+{
+    if (*session == NULL || !SSL_CONNECTION_IS_TLS13(sc) || (*session)->ssl_version == sc->version)
+        return 0;
+    SSL_SESSION_free(*session);
+    *session = NULL;
+    sc->ext.ticket_expected = 1;
+    return 1;
+}
+
+SSL_TICKET_STATUS __wrap_tls_decrypt_ticket(SSL_CONNECTION *sc, const unsigned char *ticket, size_t length,
+    const unsigned char *id, size_t id_length, SSL_SESSION **session)
+{
+    SSL_TICKET_STATUS status = __real_tls_decrypt_ticket(sc, ticket, length, id, id_length, session);
+
+    return of_another_version(sc, session) ? SSL_TICKET_NO_DECRYPT : status;
+}
+
+SSL_SESSION *__wrap_lookup_sess_in_cache(SSL_CONNECTION *sc, const unsigned char *id, size_t length)
+{
+    SSL_SESSION *session = __real_lookup_sess_in_cache(sc, id, length);
+
+    of_another_version(sc, &session);
+    return session;
 }
 
 EXPORT void tls_SHA256(const uint8_t *data, size_t length, uint8_t *out) { SHA256(data, length, out); }

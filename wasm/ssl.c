@@ -69,7 +69,7 @@ int tls_verify_callback(int ok, X509_STORE_CTX *store)
 
     if (ok || ssl == NULL || (s = state_of(ssl, 1)) == NULL)
         return ok;
-    ok = tls_verify_is_asked_anyway(ssl);
+    ok = tls_verify_mode(ssl) == TLS_VERIFY_ANYWAY;
     if (s->verify_depth >= 0)
         return ok;
     s->verify_error = X509_STORE_CTX_get_error(store);

@@ -134,7 +134,24 @@ static int take_over_groups(SSL_CONNECTION *sc, SSL_CTX *ctx)
     return TAKE_OVER(sc, ctx, supportedgroups) && TAKE_OVER(sc, ctx, keyshares) && TAKE_OVER(sc, ctx, tuples);
 }
 
-/* SSL_set_SSL_CTX, which takes over certificates only, and the rest of what an SSL has from its SSL_CTX. */
+/* X509_VERIFY_PARAM_set1 would leave standing what `ctx` does not name: flags, a time, a depth. */
+static int take_over_param(SSL_CONNECTION *sc, SSL_CTX *ctx)
+{
+    X509_VERIFY_PARAM *param = X509_VERIFY_PARAM_new();
+
+    if (param == NULL || !X509_VERIFY_PARAM_inherit(param, ctx->param)) {
+        X509_VERIFY_PARAM_free(param);
+        return 0;
+    }
+    X509_VERIFY_PARAM_free(sc->param);
+    sc->param = param;
+    return 1;
+}
+
+/*
+ * SSL_set_SSL_CTX, which takes over certificates only, and the rest of what an SSL has from its SSL_CTX: all that SSL_new
+ * copies and a TlsContext can set. What fails half way refuses the client.
+ */
 static int take_over(SSL *ssl, SSL_CONNECTION *sc, SSL_CTX *ctx)
 {
     SSL_CTX *before = sc->session_ctx;
@@ -149,7 +166,9 @@ static int take_over(SSL *ssl, SSL_CONNECTION *sc, SSL_CTX *ctx)
     sc->num_tickets = SSL_CTX_get_num_tickets(ctx);
     sc->max_early_data = ctx->max_early_data;
     sc->recv_max_early_data = ctx->recv_max_early_data;
-    return X509_VERIFY_PARAM_set1(SSL_get0_param(ssl), SSL_CTX_get0_param(ctx))
+    sc->psk_server_callback = ctx->psk_server_callback;
+    sc->psk_find_session_cb = ctx->psk_find_session_cb;
+    return take_over_param(sc, ctx)
         && SSL_set_min_proto_version(ssl, SSL_CTX_get_min_proto_version(ctx))
         && SSL_set_max_proto_version(ssl, SSL_CTX_get_max_proto_version(ctx))
         && SSL_set_session_id_context(ssl, ctx->sid_ctx, (unsigned)ctx->sid_ctx_length)
@@ -179,11 +198,11 @@ EXPORT int tls_SSL_suspend_verify(SSL *ssl, int mode)
     return s != NULL;
 }
 
-int tls_verify_is_asked_anyway(SSL *ssl)
+int tls_verify_mode(SSL *ssl)
 {
     tls_suspend *s = tls_suspend_of(ssl, 0);
 
-    return s != NULL && s->verify_mode == TLS_VERIFY_ANYWAY;
+    return s == NULL ? 0 : s->verify_mode;
 }
 
 EXPORT int tls_SSL_answer_verify(SSL *ssl, int accept)

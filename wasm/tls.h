@@ -306,7 +306,8 @@ int tls_SSL_answer_verify(SSL *, int accept);
  * A private key that is elsewhere, for the certificate that was used last. id: by which the caller knows it. algorithms: the
  * signatures that it makes, RFC 8446 §4.2.3. Stops with SSL_ERROR_WANT_X509_LOOKUP where it has to sign; then
  * tls_SSL_get_to_be_signed gives bytes, the algorithm and the id. An answer of no bytes means that it will not. It is 1; -1 =
- * it is not of that certificate's key, by which the first one is judged, and counts as none. Fills the queue.
+ * it is not of that certificate's key, and counts as none. Fills the queue. Such a key decrypts nothing: RSA key exchange is
+ * not agreed on with it.
  */
 X509 *tls_SSL_CTX_get0_certificate(SSL_CTX *); /* borrows: the one that was used last, or 0 */
 int tls_SSL_CTX_use_external_key(SSL_CTX *, unsigned id, const uint16_t *algorithms, size_t count);
@@ -342,9 +343,12 @@ SSL_SESSION *tls_d2i_SSL_SESSION(const uint8_t *, size_t);
  * verifies nothing when it resumes. Before the handshake, which it leaves as it was.
  */
 int tls_SSL_verify_session(SSL *, SSL_SESSION *);
+int tls_SSL_SESSION_set_mark(SSL_SESSION *, const uint8_t *mark, size_t length); /* goes where the session is written, and never to the peer */
+const uint8_t *tls_SSL_SESSION_get0_mark(SSL_SESSION *, size_t *length);         /* borrows, or 0 */
 /*
- * A server resumes a session only if it would accept the client's certificate now, and otherwise makes a full handshake. Its
- * tickets hold the certificates above the client's own, up to 8 KiB. For contexts with SSL_VERIFY_PEER.
+ * A server resumes a session only if it would accept the client now, its certificate or that it has none, and otherwise makes a
+ * full handshake. Its tickets hold the certificates above the client's own, up to 8 KiB. Early data is refused where the verdict
+ * is to be asked for (tls_SSL_suspend_verify).
  */
 void tls_SSL_CTX_verify_resumed(SSL_CTX *);
 void tls_SHA256(const uint8_t *, size_t, uint8_t *out); /* 32 bytes */
@@ -438,7 +442,7 @@ int tls_ssl_init(void);
 int tls_context_init(void);
 int tls_psk_init(void);
 int tls_ocsp_init(void);
-int tls_verify_is_asked_anyway(SSL *);
+int tls_verify_mode(SSL *); /* 0, or TLS_VERIFY_* */
 int tls_suspend_init(void);
 int tls_anchors_init(void);
 int tls_anchors_load(X509_STORE *, const X509_NAME *); /* all anchors of that subject become certificates of the store */

@@ -153,6 +153,8 @@ export interface Abi {
   tls_SSL_SESSION_get_protocol_version(session: number): number;
   tls_i2d_SSL_SESSION(session: number, withChain: number): number;
   tls_SSL_verify_session(ssl: number, session: number): number;
+  tls_SSL_SESSION_set_mark(session: number, ptr: number, length: number): number;
+  tls_SSL_SESSION_get0_mark(session: number, length: number): number;
   tls_SSL_CTX_verify_resumed(ctx: number): void;
   tls_SHA256(ptr: number, length: number, out: number): void;
   tls_d2i_SSL_SESSION(ptr: number, length: number): number;

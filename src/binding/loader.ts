@@ -140,6 +140,10 @@ async function compileResponse(response: Response): Promise<WebAssembly.Module> 
 /**
  * After a trap nothing in linear memory can be relied on: the stack pointer was not restored, locks and queues may be
  * half changed. So the first one ends the instance, and each later call says so instead of working on.
+ *
+ * A trap is what is thrown from within the module. Its imports throw nothing, so that what is left is what JavaScript throws
+ * while it converts arguments, before the module is entered: that harms nothing. Of objects, whose conversion may run any
+ * code and throw anything, none gets so far; of the others JavaScript throws a TypeError, which no trap is.
  */
 function guarded(exports: WebAssembly.Exports): Abi {
   let crash: TlsError | undefined;
@@ -160,14 +164,26 @@ function guarded(exports: WebAssembly.Exports): Abi {
     // No export has more than five parameters; fixed ones are cheaper than a rest array.
     abi[name] = (a: unknown, b: unknown, c: unknown, d: unknown, e: unknown) => {
       if (crash) throw crash;
+      if (isOdd(a) || isOdd(b) || isOdd(c) || isOdd(d) || isOdd(e)) throw noNumber(undefined);
       try {
         return call(a, b, c, d, e);
       } catch (cause) {
-        throw crashed(cause);
+        throw cause instanceof TypeError ? noNumber(cause) : crashed(cause);
       }
     };
   }
   return abi as unknown as Abi;
+}
+
+function isOdd(argument: unknown): boolean {
+  const type = typeof argument;
+  return type !== "number" && type !== "bigint" && type !== "undefined" && type !== "boolean";
+}
+
+function noNumber(cause: unknown): TlsError {
+  return new TlsError("invalid-argument", "a number was expected, or a bigint where options are bits", {
+    cause,
+  });
 }
 
 function messageOf(e: unknown): string {

@@ -52,8 +52,9 @@ export class Memory {
     return new Uint8Array(this.#abi.memory.buffer as ArrayBuffer, ptr, length);
   }
 
-  copyIn(bytes: Uint8Array, ptr: number): void {
-    this.view(ptr, bytes.length).set(bytes);
+  copyIn(bytes: Uint8Array, ptr: number, length = bytes.length): void {
+    // Of bytes that are detached there are none.
+    if (length > 0) this.view(ptr, length).set(bytes);
   }
 
   /** A copy that is the caller's own. V8 makes it a sixth faster so than by slice(). */
@@ -88,17 +89,20 @@ export class Memory {
 
   /** Copies `bytes` in for the time of one call. They are overwritten afterwards: they may be a key. */
   withBytes<T>(bytes: Uint8Array, use: (ptr: number, length: number) => T): T {
-    const ptr = this.allocate(bytes.length);
+    // Asked once: a class of the caller's may answer otherwise the next time.
+    const { length } = bytes;
+    const ptr = this.allocate(length);
     try {
-      this.copyIn(bytes, ptr);
-      return use(ptr, bytes.length);
+      this.copyIn(bytes, ptr, length);
+      return use(ptr, length);
     } finally {
-      this.#abi.tls_heap_clear_free(ptr, bytes.length);
+      this.#abi.tls_heap_clear_free(ptr, length);
     }
   }
 
   /** The same for a C string. Text that holds a NUL would be cut there, and is refused. */
   withText<T>(text: string, use: (ptr: number) => T): T {
+    if (typeof text !== "string") throw new TlsError("invalid-argument", "a text was expected");
     if (text.includes("\0")) throw new TlsError("invalid-argument", "a text with a NUL character in it");
     return this.withBytes(encoder.encode(`${text}\0`), use);
   }

@@ -26,7 +26,7 @@ import { FAILED_SYSCALL, type Ssl, WANT_READ, WANT_WRITE, ZERO_RETURN } from "..
 import type { TlsEvent, Untimed } from "../pump.js";
 import { RecordEdges } from "../record-edges.js";
 import { Resumption, type ResumptionOptions } from "../resumption.js";
-import { newConnection, TlsContext } from "../tls-context.js";
+import { newConnection, readOptions, TlsContext } from "../tls-context.js";
 import { type BlockingTransport, requireRoom } from "./blocking-transport.js";
 import { Course } from "./channel.js";
 import { BlockingTimeoutError, Deadline, type Timeout } from "./deadline.js";
@@ -151,7 +151,7 @@ export class BlockingTls implements Disposable {
     if (handshakeTimeout !== undefined && !(handshakeTimeout > 0)) {
       throw new TlsError("invalid-argument", "handshakeTimeout must be more than 0 ms");
     }
-    using context = TlsContext.create(openssl, role, options);
+    using context = TlsContext.create(openssl, role, readOptions(options));
     if (context.verification.verify || context.selectContext || context.keys.size > 0) {
       throw new TlsError(
         "invalid-argument",
@@ -167,6 +167,7 @@ export class BlockingTls implements Disposable {
           openssl,
           ssl: parts.ssl,
           key: () => "",
+          mark: context.sessionMark,
           verifies: context.verifies,
           alpnProtocols: context.alpnProtocols,
           // Stores may answer by promise, and nobody could wait for that here.

@@ -1,3 +1,4 @@
+import { TlsError } from "../errors.js";
 import { type Library, Owned, requireBytes } from "./library.js";
 
 /**
@@ -5,13 +6,18 @@ import { type Library, Owned, requireBytes } from "./library.js";
  * the bytes of the transport go in and out.
  */
 export class BioPair extends Owned {
-  /** The internal half, until an `Ssl` takes it. @internal */
-  internal: number;
+  #internal: number;
   #internalIsOurs = true;
 
   private constructor(library: Library, network: number, internal: number) {
     super(library, network);
-    this.internal = internal;
+    this.#internal = internal;
+  }
+
+  /** The internal half, which lives as long as the `Ssl` that has taken it. @internal */
+  get internal(): number {
+    if (this.#internal === 0) throw new TlsError("freed", "the Ssl of this BioPair was freed");
+    return this.#internal;
   }
 
   /**
@@ -41,6 +47,11 @@ export class BioPair extends Owned {
   /** Hands the internal half to an `Ssl`, which frees it. @internal */
   giveInternal(): void {
     this.#internalIsOurs = false;
+  }
+
+  /** The `Ssl` is freed, and has freed it. @internal */
+  internalFreed(): void {
+    this.#internal = 0;
   }
 
   get internalIsTaken(): boolean {

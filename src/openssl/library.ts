@@ -88,6 +88,11 @@ export abstract class Owned implements Disposable {
     return this.#ptr;
   }
 
+  /** Whether it lies in the memory of that instance. @internal */
+  isOf(library: Library): boolean {
+    return this.library === library;
+  }
+
   get freed(): boolean {
     return this.#ptr === 0;
   }
@@ -106,6 +111,23 @@ export abstract class Owned implements Disposable {
 
   /** @internal */
   protected abstract release(ptr: number): void;
+}
+
+/**
+ * The pointer of a second object, for a function of `library`. In another instance the same number is the address of something
+ * else, or of nothing.
+ */
+export function ptrOf<T extends Owned>(
+  library: Library,
+  value: T,
+  // biome-ignore lint/complexity/noBannedTypes: a class, whatever its constructor
+  kind: Function & { prototype: T },
+): number {
+  if (!(value instanceof kind)) throw new TlsError("invalid-argument", `a ${kind.name} was expected`);
+  if (!value.isOf(library)) {
+    throw new TlsError("invalid-argument", `this ${kind.name} is of another OpenSsl`);
+  }
+  return value.ptr;
 }
 
 /** Whether `value` is a Uint8Array (of any realm). */

@@ -3,7 +3,7 @@ import { loadAbi, loadAbiSync, type WasmSource } from "../binding/loader.js";
 import { type OpenSslError, TlsError } from "../errors.js";
 import { BioPair } from "./bio-pair.js";
 import { type Role, SslContext } from "./context.js";
-import { Library } from "./library.js";
+import { Library, requireBytes } from "./library.js";
 import { SslSession } from "./session.js";
 import type { TrustAnchors } from "./trust-anchors.js";
 import { X509Store } from "./verify.js";
@@ -36,14 +36,35 @@ export class OpenSsl {
   }
 
   static #shared: Promise<OpenSsl> | undefined;
+  /** The same, once it is loaded. */
+  static #loaded: OpenSsl | undefined;
 
-  /** The instance that `startTls` uses when it is given none: loaded once, and again if that failed. */
+  /**
+   * The instance that `startTls` uses when it is given none: loaded once, and again if that failed, or if the instance has ended
+   * since ("wasm-crashed").
+   */
   static shared(): Promise<OpenSsl> {
-    OpenSsl.#shared ??= OpenSsl.load().catch((reason) => {
-      OpenSsl.#shared = undefined;
-      throw reason;
-    });
+    if (OpenSsl.#loaded && !OpenSsl.#loaded.#lives) OpenSsl.#shared = OpenSsl.#loaded = undefined;
+    OpenSsl.#shared ??= OpenSsl.load().then(
+      (openssl) => {
+        OpenSsl.#loaded = openssl;
+        return openssl;
+      },
+      (reason) => {
+        OpenSsl.#shared = undefined;
+        throw reason;
+      },
+    );
     return OpenSsl.#shared;
+  }
+
+  get #lives(): boolean {
+    try {
+      this.#library.abi.tls_abi_version();
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** "OpenSSL 3.5.7 …" */
@@ -102,6 +123,7 @@ export class OpenSsl {
   /** SHA-256, also where WebCrypto is not to be had (a page that came by http). */
   sha256(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
     const { abi, memory } = this.#library;
+    requireBytes(bytes, "what is hashed");
     return memory.withBytes(bytes, (ptr, length) => {
       abi.tls_SHA256(ptr, length, memory.scratch);
       return memory.copyOut(memory.scratch, 32);

@@ -57,6 +57,21 @@ export class SslSession extends Owned {
     return ptr === 0 ? undefined : new TextDecoder().decode(memory.view(ptr, memory.word(memory.scratch)));
   }
 
+  /** What is kept with a client's session, also where it is written, and not sent to anybody. @internal */
+  setMark(mark: Uint8Array): void {
+    const { abi, memory } = this.library;
+    // The error queue stays as it is: sessions are collected also when an operation has just failed, and nobody has asked why.
+    const ok = memory.withBytes(mark, (at, length) => abi.tls_SSL_SESSION_set_mark(this.ptr, at, length));
+    this.library.check(ok, "no room in the session");
+  }
+
+  /** @internal */
+  getMark(): Uint8Array | undefined {
+    const { abi, memory } = this.library;
+    const ptr = abi.tls_SSL_SESSION_get0_mark(this.ptr, memory.scratch);
+    return ptr === 0 ? undefined : memory.copyOut(ptr, memory.word(memory.scratch));
+  }
+
   /** The peer's own certificate, if it had one. */
   getPeerCertificate(): X509 | undefined {
     const ptr = this.library.abi.tls_SSL_SESSION_get0_peer(this.ptr);

@@ -1,6 +1,6 @@
 import { Memory } from "../binding/memory.js";
 import { type OpenSslError, TlsError } from "../errors.js";
-import type { BioPair } from "./bio-pair.js";
+import { BioPair } from "./bio-pair.js";
 import {
   ERR_R_MALLOC_FAILURE,
   SSL_ERROR_SSL,
@@ -17,9 +17,9 @@ import {
   SSL_READ_EARLY_DATA_SUCCESS,
   X509_V_ERR,
 } from "./constants.js";
-import type { SslContext } from "./context.js";
+import { SslContext } from "./context.js";
 import { parseEvents, type SslEvent } from "./events.js";
-import { type Library, Owned, requireBytes } from "./library.js";
+import { type Library, Owned, ptrOf, requireBytes } from "./library.js";
 import { SslSession } from "./session.js";
 import { X509 } from "./x509.js";
 
@@ -69,15 +69,18 @@ export interface SslFailure {
 export class Ssl extends Owned {
   /** @internal */
   static create(library: Library, ctx: number, pair: BioPair): Ssl {
-    const network = pair.ptr;
-    if (network === 0 || pair.internalIsTaken) {
+    ptrOf(library, pair, BioPair);
+    if (pair.internalIsTaken) {
       throw new TlsError("invalid-argument", "this BIO pair belongs to another Ssl already");
     }
     library.abi.tls_ERR_clear_error();
     const ssl = new Ssl(library, library.check(library.abi.tls_SSL_new(ctx, pair.internal), "no SSL"));
     pair.giveInternal();
+    ssl.#pair = pair;
     return ssl;
   }
+
+  #pair: BioPair | undefined;
 
   // State
 
@@ -331,11 +334,9 @@ export class Ssl extends Owned {
   }
 
   setSession(session: SslSession): void {
+    const ptr = ptrOf(this.library, session, SslSession);
     this.library.abi.tls_ERR_clear_error();
-    this.library.check(
-      this.library.abi.tls_SSL_set_session(this.ptr, session.ptr),
-      "the session cannot be used",
-    );
+    this.library.check(this.library.abi.tls_SSL_set_session(this.ptr, ptr), "the session cannot be used");
   }
 
   /**
@@ -344,7 +345,7 @@ export class Ssl extends Owned {
    */
   verifySession(session: SslSession): number {
     const { abi } = this.library;
-    const result = abi.tls_SSL_verify_session(this.ptr, session.ptr);
+    const result = abi.tls_SSL_verify_session(this.ptr, ptrOf(this.library, session, SslSession));
     abi.tls_ERR_clear_error();
     return result;
   }
@@ -590,7 +591,8 @@ export class Ssl extends Owned {
   /** Goes on, with `context` if one is given; or, with an alert, refuses the client. */
   answerClientHello(context?: SslContext, alert = -1): void {
     const { abi } = this.library;
-    this.#answer(abi.tls_SSL_answer_client_hello(this.ptr, context?.ptr ?? 0, alert), "ClientHello");
+    const ctx = context === undefined ? 0 : ptrOf(this.library, context, SslContext);
+    this.#answer(abi.tls_SSL_answer_client_hello(this.ptr, ctx, alert), "ClientHello");
   }
 
   /**
@@ -599,6 +601,7 @@ export class Ssl extends Owned {
    */
   suspendVerify(when: "never" | "accepted" | "anyway"): void {
     const mode = { never: 0, accepted: 1, anyway: 2 }[when];
+    if (mode === undefined) throw new TlsError("invalid-argument", `there is no "${when}"`);
     this.library.check(this.library.abi.tls_SSL_suspend_verify(this.ptr, mode), "no room");
   }
 
@@ -623,8 +626,8 @@ export class Ssl extends Owned {
   }
 
   /**
-   * Goes on with the signature, or, without one, fails with internal_error; so it does, and false is returned, when the first
-   * signature of a key is none by its certificate.
+   * Goes on with the signature, or, without one, fails with internal_error; so it does, and false is returned, when it is none by
+   * the key's certificate.
    */
   answerSignature(signature: Uint8Array = new Uint8Array(0)): boolean {
     requireBytes(signature, "the signature");
@@ -656,6 +659,7 @@ export class Ssl extends Owned {
 
   /** @internal */
   protected override release(ptr: number): void {
+    this.#pair?.internalFreed();
     this.library.abi.tls_SSL_free(ptr);
   }
 }

@@ -1,35 +1,64 @@
 /**
  * The key under which sessions are kept: a hash over all that must match, so that a session of one connection is never found
- * by another that has another peer in mind, believes others, or is somebody else itself.
+ * by another that has another peer in mind, believes others, or is somebody else itself. `functions` says which are the same.
  */
-export function sessionKey(sha256: (bytes: Uint8Array) => Uint8Array, parts: unknown): string {
-  const text = JSON.stringify(canonical(sha256, parts));
+export function sessionKey(
+  sha256: (bytes: Uint8Array) => Uint8Array,
+  parts: unknown,
+  functions: (value: object) => string = whichFunction,
+): string {
+  const text = JSON.stringify(canonical({ sha256, functions }, parts));
   return hex(sha256(new TextEncoder().encode(text)));
 }
 
+/** What a function does cannot be compared: each is like itself alone, in this program alone. */
+export function whichFunction(value: object): string {
+  let name = known.get(value);
+  if (name === undefined) {
+    program ??= hex(crypto.getRandomValues(new Uint8Array(16)));
+    name = `function ${program} ${++count}`;
+    known.set(value, name);
+  }
+  return name;
+}
+
+/** For where it is asked again whatever it is. */
+export function anyFunction(): string {
+  return "function";
+}
+
+const known = new WeakMap<object, string>();
+let program: string | undefined;
+let count = 0;
+
+interface Means {
+  sha256(bytes: Uint8Array): Uint8Array;
+  functions(value: object): string;
+}
+
 /** The same for what means the same, whatever the order of names; secrets and large texts as hashes. */
-function canonical(sha256: (bytes: Uint8Array) => Uint8Array, value: unknown): unknown {
+function canonical(means: Means, value: unknown): unknown {
+  const { sha256, functions } = means;
   if (typeof value === "string") return value.length <= 64 ? `"${value}` : hashOfText(sha256, value);
   if (typeof value === "bigint") return `bigint ${value}`;
-  // What a function does cannot be compared. That there is one can.
-  if (typeof value === "function") return "function";
+  if (typeof value === "function") return functions(value);
   if (typeof value !== "object" || value === null) return value;
   if (value instanceof Date) return `date ${value.getTime()}`;
   if (ArrayBuffer.isView(value)) {
     return `sha256 ${hex(sha256(new Uint8Array(value.buffer, value.byteOffset, value.byteLength)))}`;
   }
-  if (Array.isArray(value)) return value.map((each) => canonical(sha256, each) ?? null);
+  if (Array.isArray(value)) return value.map((each) => canonical(means, each) ?? null);
   const entries = Object.entries(value).filter(([, each]) => each !== undefined);
   entries.sort(([a], [b]) => (a < b ? -1 : 1));
-  return ["object", ...entries.map(([name, each]) => [name, canonical(sha256, each)])];
+  return ["object", ...entries.map(([name, each]) => [name, canonical(means, each)])];
 }
 
 /** Hashes of the last few large texts: a program has one set of trust anchors, and many connections. */
 const large = new Map<string, string>();
 
 function hashOfText(sha256: (bytes: Uint8Array) => Uint8Array, text: string): string {
-  const known = large.get(text);
-  if (known !== undefined) return known;
+  const before = large.get(text);
+  if (before !== undefined) return before;
   const hash = `sha256 ${hex(sha256(encoder.encode(text)))}`;
   if (text.length >= 10_000) {
     if (large.size === 4) large.delete(large.keys().next().value!);

@@ -35,7 +35,17 @@ const allowed: Record<string, readonly string[]> = {
   "external-key.ts": ["errors.ts", "openssl/x509.ts"],
   "identity.ts": ["errors.ts", "external-key.ts", "verify-options.ts", "openssl/"],
   "configure.ts": ["errors.ts", "failure.ts", "verify-options.ts", "pump.ts", "openssl/"],
-  "tls-context.ts": ["errors.ts", "client-hello.ts", "configure.ts", "identity.ts", "sessions/", "openssl/"],
+  "snapshot.ts": ["openssl/library.ts", "openssl/x509.ts"],
+  "tls-context.ts": [
+    "errors.ts",
+    "client-hello.ts",
+    "configure.ts",
+    "identity.ts",
+    "snapshot.ts",
+    "verify-options.ts",
+    "sessions/",
+    "openssl/",
+  ],
   "verify-chain.ts": ["errors.ts", "identity.ts", "verify-options.ts", "openssl/"],
   "answers.ts": [
     "errors.ts",

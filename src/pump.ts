@@ -136,6 +136,8 @@ const SMALL_BATCH = 2_048;
  * failed send is what is reported.
  */
 const LAST_WORDS = 1_000;
+/** So long the writes that failed wait for that: mostly it is here already, and tells more than the failed send does. */
+const FIRST_WORDS = 250;
 
 /** What went over a connection until now, and what is on its way. */
 export interface Statistics {
@@ -779,7 +781,7 @@ export class Pump {
     this.#failure = error;
     this.#early?.stop();
     clearTimeout(this.#lastWords);
-    this.#rejectAll(error, false);
+    this.#rejectAll(error, this.#sendError !== undefined);
     // Not from within a turn, see emit.
     queueMicrotask(() => this.#options.onFailure(error));
   }
@@ -787,22 +789,33 @@ export class Pump {
   /** A send failed. The peer may have told us why before: read on for a moment (see LAST_WORDS). */
   #sendFailed(cause: unknown): void {
     if (this.#released) return;
-    this.#sendError = transportError("sending", cause);
-    for (const flush of this.#flushes.splice(0)) flush.reject(this.#sendError);
-    this.#write?.reject(this.#sendError);
-    this.#closeNotify?.reject(this.#sendError);
+    const sendError = transportError("sending", cause);
+    this.#sendError = sendError;
+    // They wait with the others, for what is known then, and not for OpenSSL.
+    for (const wish of [this.#write, this.#closeNotify]) if (wish) this.#flushes.push(wish);
     this.#write = this.#closeNotify = undefined;
-    if (this.#failure) return;
-    const sendError = this.#sendError;
+    const tell = (reason: TlsError) => {
+      for (const flush of this.#flushes.splice(0)) flush.reject(reason);
+    };
+    if (this.#failure) {
+      tell(this.#failure);
+      return;
+    }
     if (this.#ended) {
       this.#failWith(sendError);
       return;
     }
-    this.#lastWords = setTimeout(() => this.#failWith(sendError), LAST_WORDS);
+    this.#lastWords = setTimeout(() => {
+      tell(sendError);
+      this.#lastWords = setTimeout(() => this.#failWith(sendError), LAST_WORDS - FIRST_WORDS);
+    }, FIRST_WORDS);
     if (this.#open) {
       // Data that is there belongs to the reader; the failure comes when the reader has seen it all.
       this.readable().then(
-        () => clearTimeout(this.#lastWords),
+        () => {
+          clearTimeout(this.#lastWords);
+          tell(sendError);
+        },
         () => {},
       );
     } else {
@@ -818,7 +831,7 @@ export class Pump {
     const waiting = [this.#handshake, this.#write, this.#closeNotify, ...this.#readers.splice(0)];
     this.#handshake = this.#write = this.#closeNotify = undefined;
     for (const wish of waiting) wish?.reject(reason);
-    // After a failure they still wait for the alert to leave.
+    // After a failure they still wait for the alert to leave, if it can.
     if (flushesToo) for (const flush of this.#flushes.splice(0)) flush.reject(reason);
   }
 

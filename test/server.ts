@@ -6,6 +6,7 @@
  *     /ws/echo                       sends frames back
  *     /ws/never-read                 reads nothing
  *     /ws/source?bytes=N&seed=N      sends N bytes at once
+ *     /ws/source?…&then=CODE         and closes with that code; 1006 drops the connection
  *     /ws/text                       sends a text frame
  *     /ws/close?code=N&reason=TEXT   sends "hello", closes with that code
  *     /ws/terminate                  sends "hello", drops the connection
@@ -91,6 +92,10 @@ export async function startServer(options: {
         return accept((ws) => {
           const bytes = randomBytes(number("bytes"), number("seed"));
           for (let at = 0; at < bytes.byteLength; at += 65536) ws.send(bytes.subarray(at, at + 65536));
+          if (!url.searchParams.has("then")) return;
+          if (number("then") === 1006) ws.send(new Uint8Array(0), () => ws.terminate());
+          else if (number("then") === 1003) ws.send("a text frame");
+          else ws.close(number("then"), "enough");
         });
       case "/ws/text":
         return accept((ws) => ws.send("some text"));

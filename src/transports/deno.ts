@@ -17,6 +17,7 @@
  */
 
 import { TlsError } from "../errors.js";
+import { after } from "../timers.js";
 import type { Transport } from "../transport.js";
 
 /** What is used of a `Deno.Conn`. Written out so that neither this file nor its declarations need Deno's types. */
@@ -45,6 +46,8 @@ export function denoTransport(conn: DenoConnLike): Transport {
   /** `writable.close()` was called; settles when the FIN has left. */
   let ending: Promise<void> | undefined;
   let lingering = false;
+  /** Only the writing side has failed. */
+  let writeFailure: TlsError | undefined;
 
   const close = () => {
     readOpen = writeOpen = false;
@@ -66,12 +69,19 @@ export function denoTransport(conn: DenoConnLike): Transport {
     close();
     return error;
   };
-  const failed = (cause: unknown) =>
-    fail(new TlsError("transport", cause instanceof Error ? cause.message : String(cause), { cause }));
+  const errorOf = (cause: unknown) =>
+    new TlsError("transport", cause instanceof Error ? cause.message : String(cause), { cause });
+  /** The stream errors with what this returns. Reading goes on: what the peer said before may tell why. */
+  const writeFailed = (cause: unknown) => {
+    writeOpen = false;
+    writeFailure ??= errorOf(cause);
+    closeWhenDone();
+    return writeFailure;
+  };
 
   const linger = async (ended: Promise<void>) => {
     lingering = true;
-    const timer = setTimeout(close, LINGER);
+    const stop = after(LINGER, close);
     try {
       await ended;
       const dropped = new Uint8Array(CHUNK);
@@ -79,7 +89,7 @@ export function denoTransport(conn: DenoConnLike): Transport {
     } catch {
       // It is closed, by us or by the peer.
     }
-    clearTimeout(timer);
+    stop();
   };
 
   const readable = new ReadableStream({
@@ -96,11 +106,14 @@ export function denoTransport(conn: DenoConnLike): Transport {
       try {
         length = await conn.read(new Uint8Array(buffer, byteOffset, byteLength));
       } catch (error) {
-        failed(error);
+        fail(writeFailure ?? errorOf(error));
         return;
       }
       if (!readOpen) return;
-      if (length === null) {
+      if (length === null && writeFailure) {
+        // The kernel shows an end to those who read on after a failed write, whether there was one or not.
+        fail(writeFailure);
+      } else if (length === null) {
         readOpen = false;
         reading.close();
         request.respond(0);
@@ -135,7 +148,7 @@ export function denoTransport(conn: DenoConnLike): Transport {
       try {
         for (let at = 0; at < chunk.byteLength; ) at += await conn.write(chunk.subarray(at));
       } catch (error) {
-        throw failed(error);
+        throw writeFailed(error);
       }
     },
     async close() {
@@ -143,7 +156,7 @@ export function denoTransport(conn: DenoConnLike): Transport {
       try {
         await ending;
       } catch (error) {
-        throw failed(error);
+        throw writeFailed(error);
       }
       writeOpen = false;
       closeWhenDone();

@@ -25,6 +25,7 @@
 
 import { TlsError, type TlsErrorCode } from "../errors.js";
 import type { Transport } from "../transport.js";
+import { Inbox } from "./inbox.js";
 
 /** What is used of a MessagePort: a browser's, Deno's and Node's all are one. */
 export interface MessagePortLike {
@@ -55,19 +56,17 @@ const MAX_MESSAGE = 64 * 1024;
  */
 export function messagePortTransport(port: MessagePortLike, options: MessagePortOptions = {}): Transport {
   const { window = 256 * 1024 } = options;
-  let reading: ReadableStreamDefaultController<Uint8Array>;
   let writing: WritableStreamDefaultController;
   let failure: TlsError | undefined;
   let sendOpen = true;
-  /** `ended`: the peer said so, and what is unread may still be read. `dropped`: cancelled or failed. */
-  let receiving: "open" | "ended" | "dropped" = "open";
+  /** The peer has said so. */
+  let ended = false;
 
   /** Bytes that we may send. */
   let credit = 0;
   /** Bytes that the peer may send, and those that our reader took since that was last told. */
   let granted = 0;
   let taken = 0;
-  const unread: Uint8Array[] = [];
 
   /** Those who wait for the next message, after which they look at the state again. */
   const waiting: (() => void)[] = [];
@@ -76,7 +75,7 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
     return new Promise<void>((resolve) => waiting.push(resolve));
   };
   const wake = () => {
-    port.unref?.();
+    if (!inbox.waiting) port.unref?.();
     for (const resolve of waiting.splice(0)) resolve();
   };
 
@@ -88,56 +87,38 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
   const take = (bytes: number) => {
     taken += bytes;
     // In large steps: a message per chunk would double the number of messages.
-    if (2 * taken < window || receiving !== "open") return;
+    if (2 * taken < window || !inbox.open) return;
     grant(taken);
     taken = 0;
   };
 
   const closeWhenDone = () => {
-    if (!sendOpen && receiving !== "open") port.close();
-  };
-  const drop = () => {
-    if (receiving === "open") receiving = "dropped";
-    if (receiving === "dropped") unread.length = 0;
-    wake();
+    if (!sendOpen && !inbox.open) port.close();
   };
 
-  /** Errors whichever side is still open, and gives the port up. Of several failures the first one tells. */
+  /**
+   * Errors whichever side is still open, the reading side behind what has arrived, and gives the port up. Of several
+   * failures the first one tells.
+   */
   const fail = (message: string, cause?: unknown, code: TlsErrorCode = "transport") => {
     failure ??= new TlsError(code, message, { cause });
-    if (receiving === "open") reading.error(failure);
+    inbox.fail(failure);
     writing.error(failure);
     sendOpen = false;
-    drop();
+    wake();
     port.close();
     return failure;
   };
 
-  const readable = new ReadableStream<Uint8Array>(
-    {
-      start(controller) {
-        reading = controller;
-      },
-      async pull() {
-        while (receiving === "open" && unread.length === 0) await event();
-        const chunk = unread.shift();
-        if (chunk) {
-          reading.enqueue(chunk);
-          take(chunk.byteLength);
-        } else if (receiving === "ended") {
-          reading.close();
-        }
-      },
-      cancel(reason) {
-        if (receiving === "open") post({ cancel: String(reason) });
-        receiving = "dropped";
-        drop();
-        closeWhenDone();
-      },
+  const inbox = new Inbox({
+    wanted: () => port.ref?.(),
+    taken: take,
+    cancel(reason) {
+      if (!ended && !failure) post({ cancel: String(reason) });
+      wake();
+      closeWhenDone();
     },
-    // Nothing is read ahead: what waits, waits here, counted.
-    { highWaterMark: 0 },
-  );
+  });
 
   const writable = new WritableStream<Uint8Array>({
     start(controller) {
@@ -148,7 +129,9 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
       signal.addEventListener("abort", () =>
         queueMicrotask(() => {
           if (!failure) post({ abort: String(signal.reason) });
-          fail("The transport was aborted", signal.reason);
+          failure ??= new TlsError("transport", "The transport was aborted", { cause: signal.reason });
+          inbox.drop(failure);
+          fail(failure.message);
         }),
       );
     },
@@ -180,11 +163,12 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
     if (message instanceof Uint8Array) {
       granted -= message.byteLength;
       if (granted < 0) fail("The other end of the MessagePort sent more than it had credit for");
-      else if (receiving === "open" && message.byteLength > 0) unread.push(message);
+      else inbox.push(message);
     } else if (Number.isSafeInteger(fields.credit) && Number(fields.credit) > 0) {
       credit += Number(fields.credit);
     } else if (fields.end === true) {
-      if (receiving === "open") receiving = "ended";
+      ended = true;
+      inbox.end();
     } else if (typeof fields.cancel === "string") {
       sendOpen = false;
       writing.error(
@@ -201,11 +185,11 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
   port.addEventListener("message", ({ data }) => receive(data));
   port.addEventListener("messageerror", () => fail("A message could not be deserialized"));
   port.addEventListener("close", () => {
-    if (sendOpen || receiving === "open") fail("The MessagePort was closed before both directions had ended");
+    if (sendOpen || inbox.open) fail("The MessagePort was closed before both directions had ended");
   });
   port.start();
   port.unref?.();
   grant(window);
 
-  return { readable, writable };
+  return { readable: inbox.readable, writable };
 }

@@ -5,10 +5,13 @@
  * nothing is fetched until somebody asks, it hands out `Buffer`s, and it turns a half-closed or destroyed
  * stream into `AbortError`s that hide what happened. What is needed is small:
  *
- * - Reading keeps the duplex paused and takes a chunk only when the reader asks for one, so that the only
- *   buffer is the duplex's own, and TCP's window closes when nobody reads.
+ * - Reading keeps the duplex paused. At most 64 KiB are read ahead, what waits in the duplex's own buffer included, so that
+ *   TCP's window closes when nobody reads, and a reset takes nothing away that had come so far. An end is not looked for
+ *   until somebody reads.
  * - A write settles when the duplex is done with the bytes (its write callback: for a socket, the kernel has
  *   them). Until then the caller's memory must not change; afterwards it may.
+ * - When the peer takes no more (EPIPE, ECONNRESET), a socket would destroy itself, and with it what the peer had said
+ *   before, perhaps why. Here only the writable fails. What arrived is read, and then the readable fails too.
  * - `writable.close()` is `end()`: the bytes leave, then the FIN, and reading goes on.
  * - `writable.abort()` destroys. So does `readable.cancel()`, unless we have ended: then what the peer still sends is
  *   read and dropped until it ends too, for two seconds at most. A kernel that closes a socket with bytes unread (a
@@ -18,10 +21,14 @@
  */
 
 import { TlsError, type TlsErrorCode } from "../errors.js";
+import { after } from "../timers.js";
 import type { Transport } from "../transport.js";
+import { Inbox } from "./inbox.js";
 
 /** How long a socket that we have closed still takes what the peer sends, in milliseconds. */
 const LINGER = 2_000;
+/** In bytes. */
+const READ_AHEAD = 64 * 1024;
 
 /**
  * What is used of `node:stream`'s `Duplex`; every `Duplex` is one. Written out so that neither this file nor
@@ -31,13 +38,19 @@ export interface DuplexLike {
   readonly destroyed: boolean;
   readonly errored: Error | null;
   readonly readableEnded: boolean;
+  readonly readableLength: number;
+  readonly readableHighWaterMark: number;
   readonly writableEnded: boolean;
   readonly writableFinished: boolean;
   on(event: string, listener: (error: Error) => void): unknown;
-  read(): unknown;
+  read(size?: number): unknown;
   write(chunk: Uint8Array, done: (error?: Error | null) => void): boolean;
   end(): unknown;
   destroy(error?: Error): unknown;
+  // biome-ignore lint/suspicious/noExplicitAny: what implementers of streams override, with parameters of Node's own types
+  _write?(...parts: any[]): void;
+  // biome-ignore lint/suspicious/noExplicitAny: the same
+  _writev?: ((...parts: any[]) => void) | null;
 }
 
 /**
@@ -51,11 +64,10 @@ export interface DuplexLike {
  * Failures are `TlsError`s of code `"transport"` with the duplex's error as their `cause`.
  */
 export function nodeTransport(duplex: DuplexLike): Transport {
-  let reading: ReadableStreamDefaultController<Uint8Array>;
   let writing: WritableStreamDefaultController;
-  let ended = duplex.readableEnded;
   let failure: TlsError | undefined;
-  let cancelled = false;
+  /** Only the writing side has failed. */
+  let writeFailure: TlsError | undefined;
 
   /** Those who wait for the duplex's next event, after which they look at its state again. */
   const waiting: (() => void)[] = [];
@@ -64,68 +76,80 @@ export function nodeTransport(duplex: DuplexLike): Transport {
     for (const resolve of waiting.splice(0)) resolve();
   };
 
-  /** Errors whichever side is still open, and gives the duplex up. Of several failures the first one tells. */
+  /** What the duplex has goes to the reader, or as much of it. */
+  const take = (size?: number): boolean => {
+    const chunk = duplex.read(size);
+    if (chunk instanceof Uint8Array) {
+      // A plain view: a Buffer's slice() and toString() are not those of a Uint8Array.
+      inbox.push(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+    } else if (chunk !== null) {
+      fail("invalid-argument", "The duplex gives strings or objects instead of bytes");
+    }
+    return chunk !== null;
+  };
+  const readAhead = (most: number) => {
+    // With the exact size: otherwise the duplex would see its end, and might end its writing side because of that.
+    while (!failure && inbox.open && inbox.size < most && duplex.readableLength > 0) {
+      if (!take(duplex.readableLength)) return;
+    }
+  };
+  const ahead = Math.max(0, READ_AHEAD - duplex.readableHighWaterMark);
+
+  /**
+   * Errors whichever side is still open, the reading side behind what has arrived, and gives the duplex up. Of several
+   * failures the first one tells.
+   */
   const fail = (code: TlsErrorCode, message: string, cause?: unknown) => {
-    failure ??= new TlsError(code, message, { cause });
-    reading.error(failure);
+    if (!failure) {
+      readAhead(Infinity);
+      failure = new TlsError(code, message, { cause });
+    }
+    inbox.fail(writeFailure ?? failure);
     writing.error(failure);
     duplex.destroy();
     wake();
     return failure;
   };
+  const drop = (code: TlsErrorCode, message: string, cause?: unknown) => {
+    inbox.drop(failure ?? new TlsError(code, message, { cause }));
+    fail(code, message, cause);
+  };
   const end = () => {
-    ended = true;
-    try {
-      if (!cancelled) reading.close();
-    } catch {
-      // Errored meanwhile.
+    // The kernel shows an end to those who read on after a failed write, whether there was one or not.
+    if (writeFailure) {
+      fail("transport", writeFailure.message, writeFailure.cause);
+    } else {
+      inbox.end();
+      wake();
     }
-    wake();
   };
 
   const linger = async () => {
     let late = false;
-    const timer = setTimeout(() => {
+    const stop = after(LINGER, () => {
       late = true;
       wake();
-    }, LINGER);
-    while (!late && !ended && !failure) {
+    });
+    while (!late && !duplex.readableEnded && !failure) {
       while (duplex.read() !== null);
       await event();
     }
-    clearTimeout(timer);
+    stop();
   };
 
-  const readable = new ReadableStream<Uint8Array>(
-    {
-      start(controller) {
-        reading = controller;
-      },
-      async pull() {
-        while (!failure && !ended) {
-          const chunk = duplex.read();
-          if (chunk instanceof Uint8Array) {
-            // A plain view: a Buffer's slice() and toString() are not those of a Uint8Array.
-            return reading.enqueue(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength));
-          }
-          if (chunk === null) await event();
-          else fail("invalid-argument", "The duplex gives strings or objects instead of bytes");
-        }
-      },
-      async cancel() {
-        cancelled = true;
-        while (duplex.writableEnded && !duplex.writableFinished && !duplex.destroyed) await event();
-        if (!duplex.writableFinished) {
-          fail("closed", "The transport was closed by cancelling its readable");
-          return;
-        }
-        await linger();
-        duplex.destroy();
-      },
+  const inbox = new Inbox({
+    wanted: take,
+    taken: () => readAhead(ahead),
+    async cancel() {
+      while (duplex.writableEnded && !duplex.writableFinished && !duplex.destroyed) await event();
+      if (!duplex.writableFinished) {
+        fail("closed", "The transport was closed by cancelling its readable");
+        return;
+      }
+      await linger();
+      duplex.destroy();
     },
-    // Nothing is read ahead: pull() runs when somebody waits for a chunk.
-    { highWaterMark: 0 },
-  );
+  });
 
   const writable = new WritableStream<Uint8Array>({
     start(controller) {
@@ -134,7 +158,7 @@ export function nodeTransport(duplex: DuplexLike): Transport {
       // A sink's own abort() is only called after a write that is under way, which may never end. In a microtask,
       // for the stream isn't to be errored while it aborts.
       signal.addEventListener("abort", () =>
-        queueMicrotask(() => fail("transport", "The transport was aborted", signal.reason)),
+        queueMicrotask(() => drop("transport", "The transport was aborted", signal.reason)),
       );
     },
     write(chunk) {
@@ -143,6 +167,7 @@ export function nodeTransport(duplex: DuplexLike): Transport {
       return new Promise<void>((resolve, reject) => {
         duplex.write(chunk, (error) => {
           if (error) reject(fail("transport", error.message, error));
+          else if (writeFailure) reject(writeFailure);
           // A socket that is destroyed calls back without an error for bytes that never left.
           else if (failure) reject(failure);
           else resolve();
@@ -158,18 +183,41 @@ export function nodeTransport(duplex: DuplexLike): Transport {
     },
   });
 
-  duplex.on("readable", wake);
+  keepAfterFailedWrite(duplex, (error) => {
+    writeFailure ??= new TlsError("transport", error.message, { cause: error });
+  });
+  duplex.on("readable", () => {
+    if (inbox.waiting) take();
+    readAhead(ahead);
+    wake();
+  });
   duplex.on("finish", wake);
   duplex.on("end", end);
   // Listened to for good: a reset after both sides have ended must not become an uncaught exception.
   duplex.on("error", (error) => fail("transport", error.message, error));
   duplex.on("close", () => {
-    if (!ended) fail("transport", "The duplex closed before it had ended");
+    if (!duplex.readableEnded) fail("transport", "The duplex closed before it had ended");
     else if (!duplex.writableFinished) fail("transport", "The duplex closed for writing");
   });
   if (duplex.errored) fail("transport", duplex.errored.message, duplex.errored);
   else if (duplex.destroyed) fail("transport", "The duplex was already destroyed");
-  else if (ended) end();
+  else if (duplex.readableEnded) end();
 
-  return { readable, writable };
+  return { readable: inbox.readable, writable };
+}
+
+/** The kernel's verdict on a write is kept from the socket, which would destroy itself, and `failed` is told of it instead. */
+function keepAfterFailedWrite(duplex: DuplexLike, failed: (error: Error) => void): void {
+  for (const name of ["_write", "_writev"] as const) {
+    const own = duplex[name];
+    if (typeof own !== "function") continue;
+    duplex[name] = (...parts: unknown[]) => {
+      const done = parts.pop() as (error?: Error | null) => void;
+      own.call(duplex, ...parts, (error?: (Error & { syscall?: unknown }) | null) => {
+        if (error?.syscall !== "write") return done(error);
+        failed(error);
+        done();
+      });
+    };
+  }
 }

@@ -15,12 +15,15 @@
  *
  * The readable ends when the peer closes with code 1000 or without a code. Any other code, a connection that
  * just breaks, or a text frame is an error: a `TlsError` of code `"transport"` which names the code and reason.
+ * The reader meets it behind all frames that had arrived.
  *
  * @module
  */
 
 import { TlsError, type TlsErrorCode } from "../errors.js";
+import { after } from "../timers.js";
 import type { Transport } from "../transport.js";
+import { Inbox } from "./inbox.js";
 
 /** What is used of a WebSocket: the browser's, Deno's and Node's global one, and npm `ws`, all are one. */
 export interface WebSocketLike {
@@ -117,13 +120,13 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
     maxUnread = 64 * 1024 * 1024,
     closeTimeout = 5000,
   } = options;
-  let reading: ReadableStreamDefaultController<Uint8Array>;
   let writing: WritableStreamDefaultController;
   let failure: { reason: unknown } | undefined;
   /** The socket did not close properly. */
   let broken = false;
-  /** The readable is neither ended, cancelled nor errored; frames may come all the same. */
-  let receiving = true;
+  let paused = false;
+  /** A runtime's own WebSocket copies what it is given. npm `ws` sends from the caller's memory, later. */
+  const copies = globalThis.WebSocket !== undefined && socket instanceof globalThis.WebSocket;
   /** What an error event said. The close event that follows it is the one to act upon. */
   let lastError: unknown;
 
@@ -143,21 +146,23 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
   /** Closes the socket, both ways; resolves when it is closed, or has had enough time for that. */
   const leave = (code: number) => {
     // A paused socket would not see the answer.
-    socket.resume?.();
+    resume();
     socket.close(code);
-    const timer = setTimeout(() => {
+    const stop = after(closeTimeout, () => {
       socket.terminate?.();
       onClosed();
-    }, closeTimeout);
-    closed.then(() => clearTimeout(timer));
+    });
+    closed.then(stop);
     return closed;
   };
 
-  /** Errors whichever side is still open, and gives the socket up. Of several reasons the first one tells. */
+  /**
+   * Errors whichever side is still open, the reading side behind what has arrived, and gives the socket up. Of several
+   * reasons the first one tells.
+   */
   const failWith = (reason: unknown) => {
     failure ??= { reason };
-    receiving = false;
-    reading.error(failure.reason);
+    inbox.fail(failure.reason);
     writing.error(failure.reason);
     onNotOpened(failure.reason);
     if (socket.readyState <= OPEN) leave(ABORTED);
@@ -165,25 +170,27 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
   };
   const fail = (code: TlsErrorCode, message: string, cause?: unknown) =>
     failWith(new TlsError(code, message, { cause }));
-  const onAbort = () => failWith(signal?.reason);
+  /** The same when it is our side that gives it up: what has arrived is not wanted any more. */
+  const drop = (reason: unknown) => {
+    inbox.drop(failure?.reason ?? reason);
+    failWith(reason);
+  };
+  const onAbort = () => drop(signal?.reason);
+  const resume = () => {
+    if (paused) socket.resume?.();
+    paused = false;
+  };
 
-  const readable = new ReadableStream<Uint8Array>(
-    {
-      start(controller) {
-        reading = controller;
-      },
-      pull() {
-        if (maxUnread - (reading.desiredSize ?? 0) <= PAUSE_AT) socket.resume?.();
-      },
-      cancel() {
-        receiving = false;
-        writing.error(new TlsError("closed", "The WebSocket was closed by cancelling its readable"));
-        // What was written still leaves: a socket sends its buffer before its close frame.
-        leave(NORMAL);
-      },
+  const inbox = new Inbox({
+    taken() {
+      if (inbox.size <= PAUSE_AT) resume();
     },
-    { highWaterMark: maxUnread, size: (chunk) => chunk.byteLength },
-  );
+    cancel() {
+      writing.error(new TlsError("closed", "The WebSocket was closed by cancelling its readable"));
+      // What was written still leaves: a socket sends its buffer before its close frame.
+      leave(NORMAL);
+    },
+  });
 
   /** Waits until no more than `amount` bytes are buffered for sending. */
   const drained = async (amount: number) => {
@@ -200,7 +207,9 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
       // A sink's own abort() is only called after a write that is under way, which may never end. In a microtask,
       // for the stream isn't to be errored while it aborts.
       signal.addEventListener("abort", () =>
-        queueMicrotask(() => fail("transport", "The WebSocket was aborted", signal.reason)),
+        queueMicrotask(() =>
+          drop(new TlsError("transport", "The WebSocket was aborted", { cause: signal.reason })),
+        ),
       );
       await opened;
     },
@@ -208,10 +217,13 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
       if (!(chunk instanceof Uint8Array))
         throw fail("invalid-argument", "A transport takes Uint8Arrays only");
       for (let at = 0; at < chunk.byteLength; at += MAX_FRAME) {
-        // A socket that is closing drops what it is given, without an error.
-        if (socket.readyState !== OPEN) throw fail("transport", `The WebSocket to ${socket.url} is closing`);
-        // send() copies. (Its type has no SharedArrayBuffer in it, nor has a transport.)
-        socket.send(chunk.subarray(at, at + MAX_FRAME) as Uint8Array<ArrayBuffer>);
+        // A socket that is closing drops what it is given, without an error. What still arrives is read all the same.
+        if (socket.readyState !== OPEN) {
+          throw new TlsError("transport", `The WebSocket to ${socket.url} is closing`);
+        }
+        // (The type of send() has no SharedArrayBuffer in it, nor has a transport.)
+        const frame = chunk.subarray(at, at + MAX_FRAME) as Uint8Array<ArrayBuffer>;
+        socket.send(copies ? frame : frame.slice());
         await drained(maxBufferedAmount);
       }
     },
@@ -229,11 +241,13 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
       fail("transport", `${socket.url} sent a text frame, but only binary frames carry bytes`);
       return;
     }
-    if (data.byteLength === 0 || !receiving) return;
-    reading.enqueue(new Uint8Array(data));
-    const unread = maxUnread - (reading.desiredSize ?? 0);
-    if (unread > maxUnread) fail("transport", `${socket.url} sent over ${maxUnread} bytes that nobody read`);
-    else if (unread > PAUSE_AT) socket.pause?.();
+    inbox.push(new Uint8Array(data));
+    if (inbox.size > maxUnread) {
+      fail("transport", `${socket.url} sent over ${maxUnread} bytes that nobody read`);
+    } else if (inbox.size > PAUSE_AT) {
+      socket.pause?.();
+      paused = true;
+    }
   });
   socket.addEventListener("error", (event) => {
     lastError = "error" in event && event.error ? event.error : event;
@@ -241,8 +255,7 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
   socket.addEventListener("close", ({ wasClean, code, reason }) => {
     signal?.removeEventListener("abort", onAbort);
     if (wasClean && (code === NORMAL || code === NO_STATUS)) {
-      if (receiving) reading.close();
-      receiving = false;
+      inbox.end();
       failure ??= { reason: new TlsError("closed", `${socket.url} has closed the WebSocket`) };
       writing.error(failure.reason);
     } else {
@@ -257,7 +270,14 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
   else signal?.addEventListener("abort", onAbort);
   if (socket.readyState === OPEN) onOpened!();
   else if (socket.readyState > OPEN) fail("transport", `The WebSocket to ${socket.url} was already closed`);
-  return { transport: { readable, writable }, opened };
+  const transport: Transport = {
+    readable: inbox.readable,
+    writable,
+    get bufferedAmount() {
+      return socket.bufferedAmount;
+    },
+  };
+  return { transport, opened };
 }
 
 function messageOf(error: unknown): string {

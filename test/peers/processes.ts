@@ -100,14 +100,20 @@ export async function startOpensslClient(context: PeerContext, parameters: URLSe
   return listen(server, events);
 }
 
-/**     gnutls?version=1.2|1.3&cert=LEAF            echoes lines */
+/**
+ *     gnutls?version=1.2|1.3&cert=LEAF            echoes lines
+ *     gnutls?ask=require&…                        a client has to show a certificate of the run's CA
+ */
 export async function startGnutls(context: PeerContext, parameters: URLSearchParams): Promise<Peer> {
   const { certs } = context;
   const leaf = leafOf(parameters);
   const version = parameters.get("version");
   const port = await freePort();
   const child = start(context.tools.gnutlsServ, [
-    ...["--echo", "--noticket", "--disable-client-cert", "--debug", "5", "--port", String(port)],
+    ...["--echo", "--noticket", "--debug", "5", "--port", String(port)],
+    ...(parameters.get("ask") === "require"
+      ? ["--require-client-cert", "--verify-client-cert", "--x509cafile", certs.caFile]
+      : ["--disable-client-cert"]),
     ...["--x509certfile", certs.file(leaf, "chain"), "--x509keyfile", certs.file(leaf, "key")],
     ...(version ? ["--priority", `NORMAL:-VERS-ALL:+VERS-TLS${version}`] : []),
     ...parameters.getAll("arg"),

@@ -66,6 +66,14 @@ export async function startTcp(_context: PeerContext, parameters: URLSearchParam
         socket.end("hello");
         socket.on("data", (chunk) => events.push(`data ${chunk}`));
         break;
+      case "source":
+        // All of it is in the other side's kernel when the reset comes.
+        socket.write(randomBytes(Number(parameters.get("bytes")), Number(parameters.get("seed"))), () => {
+          if (parameters.get("then") === "end") socket.end();
+          else setTimeout(() => socket.resetAndDestroy(), 30);
+        });
+        socket.resume();
+        break;
       case "never-read":
         socket.pause();
         break;

@@ -278,10 +278,20 @@ EXPORT uint64_t tls_SSL_set_options(SSL *s, uint64_t o) { return SSL_set_options
 EXPORT uint32_t tls_SSL_set_mode(SSL *s, uint32_t m) { return (uint32_t)SSL_set_mode(s, m); }
 EXPORT uint32_t tls_SSL_clear_mode(SSL *s, uint32_t m) { return (uint32_t)SSL_clear_mode(s, m); }
 EXPORT void tls_SSL_set_post_handshake_auth(SSL *s, int on) { SSL_set_post_handshake_auth(s, on); }
-EXPORT int tls_SSL_verify_client_post_handshake(SSL *s) { return SSL_verify_client_post_handshake(s); }
-EXPORT int tls_SSL_key_update(SSL *s, int type) { return SSL_key_update(s, type); }
-EXPORT int tls_SSL_renegotiate(SSL *s) { return SSL_renegotiate(s); }
-EXPORT int tls_SSL_new_session_ticket(SSL *s) { return SSL_new_session_ticket(s); }
+
+/* OpenSSL would begin a handshake that has nothing to say, and stumble over the data that the peer still sends. */
+static int may_speak(SSL *s)
+{
+    if (!(SSL_get_shutdown(s) & SSL_SENT_SHUTDOWN))
+        return 1;
+    ERR_raise(ERR_LIB_SSL, SSL_R_PROTOCOL_IS_SHUTDOWN);
+    return 0;
+}
+
+EXPORT int tls_SSL_verify_client_post_handshake(SSL *s) { return may_speak(s) && SSL_verify_client_post_handshake(s); }
+EXPORT int tls_SSL_key_update(SSL *s, int type) { return may_speak(s) && SSL_key_update(s, type); }
+EXPORT int tls_SSL_renegotiate(SSL *s) { return may_speak(s) && SSL_renegotiate(s); }
+EXPORT int tls_SSL_new_session_ticket(SSL *s) { return may_speak(s) && SSL_new_session_ticket(s); }
 
 EXPORT int tls_DTLSv1_get_timeout(SSL *ssl)
 {

@@ -219,6 +219,7 @@ uint64_t tls_SSL_set_options(SSL *, uint64_t);
 uint32_t tls_SSL_set_mode(SSL *, uint32_t);
 uint32_t tls_SSL_clear_mode(SSL *, uint32_t);
 void tls_SSL_set_post_handshake_auth(SSL *, int);
+/* These four: nothing is said any more once close_notify was ("protocol is shutdown"). */
 int tls_SSL_verify_client_post_handshake(SSL *); /* Fills the queue. */
 int tls_SSL_key_update(SSL *, int type);  /* Fills the queue. */
 int tls_SSL_renegotiate(SSL *);           /* Fills the queue. */

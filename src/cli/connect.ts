@@ -1,11 +1,11 @@
 /** `wassl connect HOST:PORT` */
-import { writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
 import { type ClientOptions, startTls, TlsError, type TlsStream } from "wassl";
 import { connectWebSocket } from "wassl/transports/websocket";
 import type { Io, WebSocketClass } from "./io.js";
 import { type Address, address, choice, duration, type Values } from "./options.js";
 import { Interrupted, infoFields, inWords, type Outcome, type Report, UsageError } from "./report.js";
+import { SecretFile } from "./secret-file.js";
 import { protocols, startTlsIn } from "./starttls.js";
 import { closings, talk } from "./talk.js";
 import { connectTcp, format, type Link, settle } from "./tcp.js";
@@ -74,7 +74,7 @@ export async function connect(
       `${format(to)}${link.peer === format(to) ? "" : ` (${link.peer})`}: ${inWords(stream.info)}`,
     );
     const outcome = await talk(stream, io, report, { close, timeout, earlyData });
-    await keepSession(stream, values["session-out"], report);
+    keepSession(stream, values["session-out"], report);
     return outcome;
   } finally {
     clearTimeout(timer);
@@ -92,18 +92,19 @@ async function earlyDataOf(values: Values<"connect">): Promise<Uint8Array | unde
   return bytes;
 }
 
-async function keepSession(stream: TlsStream, path: string | undefined, report: Report): Promise<void> {
+function keepSession(stream: TlsStream, path: string | undefined, report: Report): void {
   if (path === undefined) return;
   const session = stream.getSession();
   if (!session) {
     report.tell("session", { kept: false }, "there is no session to keep");
     return;
   }
+  // Whoever has it can go on in our name.
+  const file = new SecretFile("session-out", path, "replace");
   try {
-    // Whoever has it can go on in our name.
-    await writeFile(path, session, { mode: 0o600 });
-  } catch (error) {
-    throw new UsageError(`--session-out: ${(error as Error).message}`);
+    file.write(session);
+  } finally {
+    file.close();
   }
   report.tell("session", { kept: true });
 }

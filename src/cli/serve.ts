@@ -21,6 +21,8 @@ import { connectionOptions, contextOptions, defined, fileOf, filesOf } from "./t
 
 /** In milliseconds. */
 const HANDSHAKE_TIMEOUT = 30_000;
+/** How long a client that is answered may neither say nor take anything, in milliseconds. */
+const IDLE_TIMEOUT = 60_000;
 
 export async function serve(
   values: Values<"serve">,
@@ -159,13 +161,34 @@ async function respond(
   answer: Answer,
   { close, timeout }: TalkOptions,
 ): Promise<Outcome> {
+  const stopWatching = watch(stream, timeout ?? IDLE_TIMEOUT);
   try {
     const { info, writable } = stream;
     await answers[answer]({ info, writable, readable: after(early, stream.readable) });
     // There is nothing that the client could still say: half closed is as good as closed.
     await end(stream, { close: close === "half" ? "shutdown" : close, timeout });
   } catch {
-    // It is told by how the stream ended.
+    // It is told by how the stream ended; and it has to end, for where an end without close_notify passes, a write fails and
+    // the connection goes on.
+    await stream.close();
+  } finally {
+    stopWatching();
   }
   return await ending(stream);
+}
+
+/** Aborts a connection on which no byte moves for that long, or for twice as long at most. */
+function watch(stream: TlsStream, milliseconds: number): () => void {
+  let before = -1;
+  const look = () => {
+    const { sent, received } = stream.statistics;
+    const now = sent.bytes + received.bytes;
+    if (now === before) {
+      stream.abort(new TlsError("timeout", `the client was idle for ${milliseconds / 1000} s`));
+    }
+    before = now;
+  };
+  look();
+  const timer = setInterval(look, milliseconds);
+  return () => clearInterval(timer);
 }

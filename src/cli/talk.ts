@@ -141,9 +141,10 @@ export async function talk(
     trailing = await end(stream, options);
   };
 
-  // What goes wrong with the stream is told by its end.
-  const sending = send().catch(() => {});
-  const receiving = receive().catch(() => {});
+  // What goes wrong with the stream is told by its end. It is not over by itself where an end without close_notify passes.
+  const giveUp = () => stream.close();
+  const sending = send().catch(giveUp);
+  const receiving = receive().catch(giveUp);
   const outcome = await ending(stream);
   stopSending();
   await Promise.all([sending, receiving]);

@@ -1,5 +1,4 @@
 /** From the command line to the library's options. */
-import { appendFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type {
   ConnectionOptions,
@@ -13,6 +12,7 @@ import type {
 import type { Io } from "./io.js";
 import { type CommonValues, choice, integer } from "./options.js";
 import { UsageError } from "./report.js";
+import { SecretFile } from "./secret-file.js";
 
 /** What many connections may have in common. */
 export async function contextOptions(values: CommonValues, io: Io): Promise<ContextOptions & Shared> {
@@ -41,13 +41,9 @@ export async function contextOptions(values: CommonValues, io: Io): Promise<Cont
 /** Each line is written at once: what comes after a crash is what matters most. */
 function keylog(path: string | undefined): ((line: string) => void) | undefined {
   if (path === undefined) return undefined;
-  const append = (text: string) => appendFileSync(path, text, { mode: 0o600 });
-  try {
-    append("");
-  } catch (error) {
-    throw new UsageError(`--keylog: ${(error as Error).message}`);
-  }
-  return (line) => append(`${line}\n`);
+  const file = new SecretFile("keylog", path, "append");
+  const encoder = new TextEncoder();
+  return (line) => file.write(encoder.encode(`${line}\n`));
 }
 
 type Shared = Pick<ServerIdentity, IdentityName | "verifyOptions">;

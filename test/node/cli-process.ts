@@ -1,8 +1,17 @@
 /** `wassl` as a program of its own, as npm and Deno start it. */
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { chmodSync, mkdirSync, symlinkSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
@@ -33,7 +42,7 @@ const programs = {
   Deno: () => [
     // The program itself: signals do not get through npm's wrapper around it.
     (ours("deno/install_api.cjs") as { runInstall(): string }).runInstall(),
-    ...["run", "--no-prompt", "--allow-net", "--allow-read", "--allow-env=SECRET"],
+    ...["run", "--no-prompt", "--allow-net", "--allow-read", "--allow-write", "--allow-env=SECRET"],
     // For what is there, and not in a registry.
     ...["--no-remote", "--cached-only", "--node-modules-dir=manual", "npm:wassl"],
   ],
@@ -113,6 +122,67 @@ QUnit.module("wassl as a program", () => {
       assert.strictEqual(String(Buffer.concat(run.out)), "hello\n", program);
     }
   });
+
+  for (const program of ["Node.js", "Deno"] as const) {
+    QUnit.test(
+      `files with secrets are for their owner alone, whatever was there: ${program}`,
+      async (assert) => {
+        const folder = mkdtempSync(join(process.cwd(), "cli-secrets-"));
+        const { port } = await env.peer("tls?version=1.2");
+        /** What lies at the path before, and what is said of it; without a word it is written. */
+        const cases: Record<string, { before(path: string): void; says?: RegExp }> = {
+          nothing: { before: () => {} },
+          "a file that all may read": { before: (path) => writeFileSync(path, "before\n", { mode: 0o644 }) },
+          "a link": {
+            before(path) {
+              writeFileSync(`${path}-target`, "of somebody else\n");
+              symlinkSync(`${path}-target`, path);
+            },
+            says: /symbolic link, which is not followed/,
+          },
+          "a link to nothing": {
+            before: (path) => symlinkSync(`${path}-target`, path),
+            says: /symbolic link|No such file|no such file/,
+          },
+          "a pipe": {
+            before: (path) => void execFileSync("mkfifo", [path]),
+            says: /no plain file|ENXIO|no such device/i,
+          },
+          "a folder": { before: (path) => mkdirSync(path), says: /EISDIR|directory/i },
+        };
+        const tries = ["session-out", "keylog"].flatMap((option) =>
+          Object.entries(cases).map(async ([name, { before, says }]) => {
+            const path = join(folder, `${option} ${name}`);
+            before(path);
+            const args = ["connect", `localhost:${port}`, "--ca", certFile("ca"), `--${option}`, path];
+            const run = start(program, args);
+            run.child.stdin.end("x");
+            const what = `--${option}, ${name}`;
+            assert.strictEqual(await run.ended, says ? 2 : 0, `${what}: ${run.text}`);
+            if (says) {
+              assert.true(says.test(run.text) && run.text.includes(`--${option}: `), `${what}: ${run.text}`);
+              if (name === "a link") {
+                assert.strictEqual(readFileSync(`${path}-target`, "utf8"), "of somebody else\n", what);
+              } else {
+                assert.false(existsSync(`${path}-target`), what);
+              }
+              return;
+            }
+            assert.strictEqual(lstatSync(path).mode & 0o7777, 0o600, what);
+            const text = readFileSync(path, "latin1");
+            const kept = text.startsWith("before\n");
+            assert.strictEqual(
+              kept,
+              option === "keylog" && name.startsWith("a file"),
+              "appended, or replaced",
+            );
+            assert.true(option === "keylog" ? text.includes("CLIENT_RANDOM") : text.length > 100, what);
+          }),
+        );
+        await Promise.all(tries);
+      },
+    );
+  }
 
   QUnit.test("it stays until the peer has all that it was sent", async (assert) => {
     const { chains, keys } = env.certs;

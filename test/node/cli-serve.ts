@@ -204,6 +204,25 @@ QUnit.module("wassl serve", () => {
     assert.strictEqual(await waiting.server.ended, 130, "nobody came");
   });
 
+  QUnit.test(
+    "a client whose end without close_notify passes: what we still say fails, and it is over",
+    async (assert) => {
+      const { server, port } = await serveWith(["--eof-policy", "ignore"], {
+        stdin: [300, "late\n"],
+        open: true,
+      });
+      const socket = netConnect({ port, host: "127.0.0.1", allowHalfOpen: true });
+      afterTest(() => socket.destroy());
+      const tls = connect({ socket, ca: env.certs.caPem, servername: "localhost" }).resume();
+      tls.on("error", () => {});
+      await once(tls, "secureConnect");
+      await server.line("connected");
+      socket.end();
+      assert.strictEqual(await server.ended, 0, server.text);
+      assert.strictEqual(server.outcome.how, "truncated");
+    },
+  );
+
   QUnit.test("options that cannot work are found before any client is", async (assert) => {
     for (const [args, message] of [
       [["--ciphers", "NO-SUCH"], /NO-SUCH/],

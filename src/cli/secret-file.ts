@@ -1,0 +1,71 @@
+/** Files with secrets in them: for their owner's eyes, whatever lay at that path before. */
+import {
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  ftruncateSync,
+  lstatSync,
+  openSync,
+  writeSync,
+} from "node:fs";
+import { UsageError } from "./report.js";
+
+// Windows has neither of the last two, nor the links that anybody may make.
+const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
+
+/**
+ * A file that is open for writing, of mode 0600 before the first byte is. In a folder where others write too, somebody may
+ * have put something there beforehand: a symbolic link is not followed, and what is no plain file is left alone.
+ *
+ * @throws UsageError that names the option
+ */
+export class SecretFile {
+  readonly #option: string;
+  readonly #fd: number;
+
+  constructor(option: string, path: string, how: "append" | "replace") {
+    this.#option = option;
+    this.#fd = this.#told(path, () => {
+      // Nothing is truncated before it is known to be ours. A pipe that nobody reads would hold us up without O_NONBLOCK.
+      const append = how === "append" ? O_APPEND : 0;
+      const fd = openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | append, 0o600);
+      try {
+        const opened = fstatSync(fd);
+        if (!opened.isFile()) throw new Error(`${path} is no plain file`);
+        // Deno follows links while it looks whether the path is allowed, and opens where that led.
+        const { dev, ino } = lstatSync(path);
+        if (dev !== opened.dev || ino !== opened.ino) throw new Error(followed(path));
+        fchmodSync(fd, 0o600);
+        if (how === "replace") ftruncateSync(fd, 0);
+      } catch (error) {
+        closeSync(fd);
+        throw error;
+      }
+      return fd;
+    });
+  }
+
+  /** All of it, at once. */
+  write(bytes: Uint8Array): void {
+    this.#told("", () => {
+      for (let rest = bytes; rest.byteLength > 0; ) rest = rest.subarray(writeSync(this.#fd, rest));
+    });
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  #told<T>(path: string, act: () => T): T {
+    try {
+      return act();
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      const why = code === "ELOOP" ? followed(path) : message;
+      throw new UsageError(`--${this.#option}: ${why}`, { cause: error });
+    }
+  }
+}
+
+const followed = (path: string) => `${path} is a symbolic link, which is not followed`;

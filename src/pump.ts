@@ -327,7 +327,8 @@ export class Pump {
         if (r === WANT_READ) {
           if (!this.#feed()) break;
         } else if (r === WANT_WRITE) {
-          if (!this.#drain()) break;
+          // A transport may run anybody's code at once, and what was decrypted is where all connections' data goes.
+          if (done > 0 || !this.#drain()) break;
         } else if (QUESTIONS.has(r)) {
           break; // It is asked when there is somebody who waits for data.
         } else if (r !== 0) {

@@ -36,7 +36,12 @@ EXPORT SSL_CTX *tls_SSL_CTX_new(int role)
     return ctx;
 }
 
-EXPORT void tls_SSL_CTX_free(SSL_CTX *c) { SSL_CTX_free(c); }
+EXPORT void tls_SSL_CTX_free(SSL_CTX *c)
+{
+    SSL_CTX_free(c);
+    tls_forget_stack();
+}
+
 EXPORT int tls_SSL_CTX_set_min_proto_version(SSL_CTX *c, int v) { return SSL_CTX_set_min_proto_version(c, v); }
 EXPORT int tls_SSL_CTX_set_max_proto_version(SSL_CTX *c, int v) { return SSL_CTX_set_max_proto_version(c, v); }
 EXPORT uint64_t tls_SSL_CTX_set_options(SSL_CTX *c, uint64_t o) { return SSL_CTX_set_options(c, o); }
@@ -145,10 +150,9 @@ EXPORT int tls_SSL_CTX_use_PrivateKey(SSL_CTX *ctx, const uint8_t *data, size_t 
     else
         key = d2i_PrivateKey_bio(in, NULL);
     BIO_free(in);
-    if (key == NULL)
-        return 0;
-    ok = SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
+    ok = key != NULL && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
     EVP_PKEY_free(key);
+    tls_forget_stack();
     return ok;
 }
 
@@ -171,6 +175,7 @@ EXPORT int tls_SSL_CTX_use_PKCS12(SSL_CTX *ctx, const uint8_t *data, size_t leng
     EVP_PKEY_free(key);
     X509_free(leaf);
     OSSL_STACK_OF_X509_free(chain);
+    tls_forget_stack();
     return ok;
 }
 

@@ -6,6 +6,7 @@
 #include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wasm_simd128.h>
 
 EXPORT int tls_prepare(void)
 {
@@ -36,15 +37,18 @@ EXPORT const char *tls_OpenSSL_version(int t) { return OpenSSL_version(t); }
 EXPORT void *tls_heap_malloc(size_t n) { return malloc(n); }
 EXPORT void tls_heap_free(void *p) { free(p); }
 
-EXPORT void tls_heap_clear_free(void *p, size_t n)
-{
-    if (p == NULL)
-        return;
-    OPENSSL_cleanse(p, n);
-    free(p);
-}
-
 EXPORT size_t tls_heap_used(void) { return mallinfo().uordblks; }
+
+/* It begins at the bottom of memory (openssl.lock), but for the address that is none, and is seldom used beyond a tenth. */
+void tls_forget_stack(void)
+{
+    volatile v128_t here;
+    v128_t *p;
+
+    for (p = (v128_t *)sizeof *p; p < (v128_t *)&here; p++)
+        if (wasm_v128_any_true(*p))
+            *p = wasm_i64x2_splat(0);
+}
 
 tls_bytes *tls_bytes_new(const void *data, size_t length)
 {

@@ -81,7 +81,13 @@ EXPORT SSL_SESSION *tls_SSL_take_new_session(SSL *ssl)
 
 EXPORT SSL_SESSION *tls_SSL_get1_session(SSL *s) { return SSL_get1_session(s); }
 EXPORT int tls_SSL_CTX_remove_session(SSL *s) { return SSL_CTX_remove_session(SSL_get_SSL_CTX(s), SSL_get_session(s)); }
-EXPORT void tls_SSL_SESSION_free(SSL_SESSION *s) { SSL_SESSION_free(s); }
+
+EXPORT void tls_SSL_SESSION_free(SSL_SESSION *s)
+{
+    SSL_SESSION_free(s);
+    tls_forget_stack();
+}
+
 EXPORT int tls_SSL_SESSION_is_resumable(SSL_SESSION *s) { return SSL_SESSION_is_resumable(s); }
 EXPORT int tls_SSL_SESSION_get_protocol_version(SSL_SESSION *s) { return SSL_SESSION_get_protocol_version(s); }
 EXPORT double tls_SSL_SESSION_get_time(SSL_SESSION *s) { return (double)SSL_SESSION_get_time_ex(s); }

@@ -19,10 +19,9 @@ typedef struct {
 
 #define EVENTS_LIMIT 65536
 
-/* They may hold secrets: a key log. */
 static void forget_events(state *s)
 {
-    tls_heap_clear_free(s->events, s->events_length);
+    free(s->events);
     s->events = NULL;
     s->events_length = s->events_room = 0;
 }
@@ -138,7 +137,11 @@ EXPORT SSL *tls_SSL_new(SSL_CTX *ctx, BIO *internal)
     return ssl;
 }
 
-EXPORT void tls_SSL_free(SSL *s) { SSL_free(s); }
+EXPORT void tls_SSL_free(SSL *s)
+{
+    SSL_free(s);
+    tls_forget_stack();
+}
 
 void tls_forget_verify_failure(SSL *ssl)
 {

@@ -41,9 +41,8 @@ int tls_prepare(void);                  /* not in the published module: snapshot
 uint32_t tls_abi_version(void);         /* TLS_ABI_VERSION of this header; TypeScript refuses any other. */
 #define TLS_ABI_VERSION 1
 const char *tls_OpenSSL_version(int t); /* borrows: a static string. */
-void *tls_heap_malloc(size_t n);             /* owns: tls_heap_free. 0 when memory is exhausted. */
-void tls_heap_free(void *p);                 /* 0 is allowed. */
-void tls_heap_clear_free(void *p, size_t n); /* the same, after overwriting n bytes: for keys and passphrases. */
+void *tls_heap_malloc(size_t n);    /* owns: tls_heap_free. 0 when memory is exhausted. */
+void tls_heap_free(void *p);        /* 0 is allowed. What was there is overwritten, as with all that is freed. */
 size_t tls_heap_used(void);             /* bytes handed out by malloc at this moment. */
 
 /* ---- error.c: the error queue ----------------------------------------------------------------------------- */
@@ -455,6 +454,7 @@ void tls_forget_verify_failure(SSL *);
 void tls_forget_key_exchange(SSL *); /* after the handshake; tls_try_handshake does so itself */
 void tls_message_callback(int write_p, int version, int type, const void *, size_t, SSL *, void *);
 void tls_random_zeros(int on); /* instead of random numbers, for tls_prepare() */
+void tls_forget_stack(void); /* overwrites what calls that have returned left there: when a secret, or who had it, is gone */
 tls_bytes *tls_bytes_new(const void *, size_t);
 tls_bytes *tls_bytes_from_bio(BIO *); /* takes the memory BIO */
 int tls_looks_like_pem(const uint8_t *, size_t);

@@ -9,7 +9,6 @@ export interface Abi {
   tls_OpenSSL_version(t: number): number;
   tls_heap_malloc(n: number): number;
   tls_heap_free(p: number): void;
-  tls_heap_clear_free(p: number, n: number): void;
   tls_heap_used(): number;
   tls_ERR_clear_error(): void;
   tls_ERR_get_error(data: number): number;

@@ -31,6 +31,12 @@ export class Memory {
   /** Size of `bulk`. */
   static readonly BULK = 65_536;
 
+  /** Overwrites what crossed last. What is in use stays: nothing here is used across two calls. */
+  forget(): void {
+    this.view(this.scratch, Memory.SCRATCH).fill(0);
+    if (this.#bulk !== 0) this.view(this.#bulk, Memory.BULK).fill(0);
+  }
+
   /** Bytes that `malloc` has handed out. */
   get used(): number {
     return this.#abi.tls_heap_used();
@@ -77,8 +83,7 @@ export class Memory {
   takeBytes(ptr: number): Uint8Array<ArrayBuffer> | undefined {
     if (ptr === 0) return undefined;
     const bytes = this.copyOut(ptr + 4, this.word(ptr));
-    // It may have held a session's secrets.
-    this.#abi.tls_heap_clear_free(ptr, bytes.length + 4);
+    this.#abi.tls_heap_free(ptr);
     return bytes;
   }
 
@@ -87,7 +92,7 @@ export class Memory {
     return bytes && decoder.decode(bytes);
   }
 
-  /** Copies `bytes` in for the time of one call. They are overwritten afterwards: they may be a key. */
+  /** Copies `bytes` in for the time of one call. They may be a key: what is freed is overwritten. */
   withBytes<T>(bytes: Uint8Array, use: (ptr: number, length: number) => T): T {
     // Asked once: a class of the caller's may answer otherwise the next time.
     const { length } = bytes;
@@ -96,7 +101,7 @@ export class Memory {
       this.copyIn(bytes, ptr, length);
       return use(ptr, length);
     } finally {
-      this.#abi.tls_heap_clear_free(ptr, length);
+      this.#abi.tls_heap_free(ptr);
     }
   }
 

@@ -661,5 +661,6 @@ export class Ssl extends Owned {
   protected override release(ptr: number): void {
     this.#pair?.internalFreed();
     this.library.abi.tls_SSL_free(ptr);
+    this.library.memory.forget();
   }
 }

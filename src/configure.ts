@@ -25,7 +25,8 @@ export interface ContextOptions {
   maxVersion?: TlsVersion;
   /**
    * Cipher suites of TLS 1.2, as `openssl-ciphers(1)` writes them. A server's order counts. Default OpenSSL's, those with
-   * ChaCha20-Poly1305 first.
+   * ChaCha20-Poly1305 first, and without RSA key exchange (also of RSA-PSK) and CBC: what a peer from before 2013 has may be no
+   * more than that, and "DEFAULT" turns it on.
    */
   ciphers?: string;
   /**
@@ -151,8 +152,16 @@ export function configure(context: SslContext, options: ContextOptions): void {
 
 /** Without AES instructions ChaCha20-Poly1305 is the fastest by far, as on the devices that it was made for. */
 const SUITES = "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384";
-/** All that OpenSSL has by default; "+" moves what it names to the end: what is slower, then what has no forward secrecy. */
-const CIPHERS = "DEFAULT:+AES:+kDHE:+kRSA:+kDHEPSK:+kRSAPSK:+kPSK";
+/**
+ * All that OpenSSL has by default; "+" moves what it names to the end: what is slower, then what has no forward secrecy.
+ *
+ * "!" takes out for good what RFC 9325 (§4.1, §4.2) and draft-ietf-tls-deprecate-obsolete-kex advise against: RSA key exchange, where
+ * an oracle for PKCS #1 padding (Bleichenbacher's) at any server with the same key reads recorded connections; and all that is
+ * no AEAD, which is CBC (OpenSSL's names for it are those of its MACs), where each version of Lucky 13 was one of padding that
+ * is checked after decryption. CBC with encrypt-then-MAC (RFC 7366) would be sound; but whoever knows that extension, of 2014, and
+ * has no AES-GCM, of 2008, hardly exists, so nobody gains by a rule that lets it pass.
+ */
+const CIPHERS = "DEFAULT:!kRSA:!kRSAPSK:!SHA1:!SHA256:!SHA384:+AES:+kDHE:+kDHEPSK:+kPSK";
 
 const SUITES_BY_HASH = {
   "SHA-256": SUITES,

@@ -8,9 +8,13 @@ import {
   TlsTruncationError,
   type TruncationPoint,
 } from "./errors.js";
-import { SSL_R_CERTIFICATE_VERIFY_FAILED } from "./openssl/constants.js";
+import { SSL_R_CERTIFICATE_VERIFY_FAILED, SSL_R_NO_SHARED_CIPHER } from "./openssl/constants.js";
 import { FAILED_SYSCALL, type Ssl, type SslFailure, ZERO_RETURN } from "./openssl/ssl.js";
 import type { RecordEdges } from "./record-edges.js";
+
+/** The command line has its own name for the option, and looks for this one. */
+const CIPHERS_HINT =
+  '; if all that it has in common with us are suites with RSA key exchange or CBC, those are off by default: `ciphers` ("DEFAULT") turns them on';
 
 export type EofPolicy = "strict" | "record-boundary" | "ignore";
 
@@ -25,6 +29,8 @@ export interface Circumstances {
   /** Whose certificate is checked; for messages. */
   peerName: string;
   fatalAlert: Alert | undefined;
+  /** The cipher suites of TLS 1.2 are those that we have by default, and none was settled on. */
+  defaultCiphers: boolean;
   /** The transport failed while sending. The end that is seen then is no wonder. */
   sendError: TlsError | undefined;
 }
@@ -34,7 +40,7 @@ export interface Circumstances {
  * @param failure taken right after it
  */
 export function explain(r: number, failure: SslFailure, circumstances: Circumstances): TlsError {
-  const { open, edges, ended, peerName, fatalAlert: alert, sendError } = circumstances;
+  const { open, edges, ended, peerName, defaultCiphers, fatalAlert: alert, sendError } = circumstances;
   const { errors } = failure;
   const truncated = failure.unexpectedEof || (r === FAILED_SYSCALL && ended && errors.length === 0);
   const foreign = open ? undefined : edges.foreign;
@@ -59,7 +65,9 @@ export function explain(r: number, failure: SslFailure, circumstances: Circumsta
   }
   if (alert?.direction === "received") {
     const message = `the peer ended the connection with the alert ${alert.description}`;
-    return new TlsAlertError(message, alert, { errors, cause: sendError });
+    // RFC 5246 §7.2.2 has it for "an acceptable set of security parameters", and OpenSSL sends it for that.
+    const hint = !open && defaultCiphers && alert.description === "handshake_failure" ? CIPHERS_HINT : "";
+    return new TlsAlertError(message + hint, alert, { errors, cause: sendError });
   }
   if (truncated) {
     if (sendError) return sendError;
@@ -79,7 +87,8 @@ export function explain(r: number, failure: SslFailure, circumstances: Circumsta
   const last = errors.at(-1);
   const why = last ? (last.data ? `${last.reason} (${last.data})` : last.reason) : "OpenSSL gave no reason";
   const where = open ? "the connection" : "the handshake";
-  return new TlsError("protocol", `${where} failed: ${why}`, { errors });
+  const hint = defaultCiphers && last?.reasonCode === SSL_R_NO_SHARED_CIPHER ? CIPHERS_HINT : "";
+  return new TlsError("protocol", `${where} failed: ${why}${hint}`, { errors });
 }
 
 /** Whether the policy lets an end without close_notify pass. In the handshake it never does. */

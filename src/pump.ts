@@ -91,6 +91,8 @@ export interface PumpOptions {
   wire: Wire;
   /** Whose certificate is checked; for messages. */
   peerName: string;
+  /** Whether the cipher suites of TLS 1.2 are those by default; for messages. */
+  defaultCiphers: () => boolean;
   eofPolicy: EofPolicy;
   /** End without close_notify: our side says nothing. */
   quiet: boolean;
@@ -764,6 +766,7 @@ export class Pump {
         edges: this.#edges,
         ended: this.#eof === "told",
         peerName: this.#options.peerName,
+        defaultCiphers: this.#options.defaultCiphers() && this.#ssl.getCipherName() === undefined,
         fatalAlert: this.#fatalAlert,
         sendError: this.#sendError,
       });

@@ -137,6 +137,7 @@ async function establish(
     pair,
     wire,
     peerName,
+    defaultCiphers: () => answers.context.defaultCiphers,
     eofPolicy: options.eofPolicy ?? "strict",
     quiet: options.quietShutdown ?? false,
     fixedPair: options.bioPairSize !== undefined,

@@ -66,6 +66,8 @@ export class TlsContext implements Disposable {
   readonly keylog: ContextOptions["keylog"];
   /** @internal */
   readonly alpnProtocols: readonly string[];
+  /** @internal Those of TLS 1.2; false where there is no TLS 1.2. */
+  readonly defaultCiphers: boolean;
   /**
    * @internal A client's sessions bear it, and are offered by connections of the same settings alone, wherever they were kept.
    * `verify` is asked again anyway, so that it need not be the same function.
@@ -99,6 +101,7 @@ export class TlsContext implements Disposable {
     this.selectContext = selectContext;
     this.keylog = options.keylog;
     this.alpnProtocols = [...(options.alpnProtocols ?? [])];
+    this.defaultCiphers = options.ciphers === undefined && options.minVersion !== "TLSv1.3";
     this.verifies = role === "client" ? !options.unsafelyDisableVerification : clientAuth !== "none";
     this.keys = new Map();
     this.sslContext = openssl.newContext(role);

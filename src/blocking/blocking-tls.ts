@@ -80,6 +80,7 @@ export class BlockingTls implements Disposable {
   readonly #transport: BlockingTransport;
   readonly #options: TlsOptions;
   readonly #peerName: string;
+  readonly #defaultCiphers: boolean;
   readonly #edges = new RecordEdges();
 
   #open = false;
@@ -107,12 +108,13 @@ export class BlockingTls implements Disposable {
   private constructor(
     transport: BlockingTransport,
     options: BlockingOptions,
-    peer: { name: string; verified: boolean },
+    peer: { name: string; verified: boolean; defaultCiphers: boolean },
     parts: { ssl: Ssl; pair: BioPair; resumption: Resumption | undefined },
   ) {
     this.#transport = transport;
     this.#options = options;
     this.#peerName = peer.name;
+    this.#defaultCiphers = peer.defaultCiphers;
     this.#ssl = parts.ssl;
     this.#pair = parts.pair;
     this.#resumption = parts.resumption;
@@ -185,7 +187,7 @@ export class BlockingTls implements Disposable {
     return new BlockingTls(
       transport,
       options,
-      { name, verified: context.verifies },
+      { name, verified: context.verifies, defaultCiphers: context.defaultCiphers },
       { ...parts, resumption },
     );
   }
@@ -559,6 +561,7 @@ export class BlockingTls implements Disposable {
       edges: this.#edges,
       ended: this.#eofTold,
       peerName: this.#peerName,
+      defaultCiphers: this.#defaultCiphers && this.#ssl.getCipherName() === undefined,
       fatalAlert: this.#fatalAlert,
       sendError: this.#sendErrorBefore,
     });

@@ -162,7 +162,9 @@ function json(value: object): string {
 }
 
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message || error.name : String(error);
+  if (!(error instanceof Error)) return String(error);
+  // The library's name for it.
+  return (error.message || error.name).replace('`ciphers` ("DEFAULT")', "--ciphers DEFAULT");
 }
 
 function errorFields(error: unknown): object {

@@ -147,6 +147,71 @@ QUnit.module("identity: what is used", () => {
     }
   });
 
+  QUnit.test(
+    "RSA key exchange and CBC are off unless `ciphers` turns them on, which the error says",
+    async (assert) => {
+      const { chains, keys } = env.certs;
+      const maxVersion = "TLSv1.2" as const;
+      const identities = { cert: chains.rsa, key: keys.rsa };
+      const psk = { identity: "sensor 7", key: new Uint8Array(32).fill(7) };
+      for (const [ciphers, more] of [
+        ["AES128-SHA", {}],
+        ["AES256-SHA256", {}],
+        ["AES128-GCM-SHA256", {}],
+        ["ECDHE-RSA-AES128-SHA", {}],
+        ["ECDHE-RSA-AES256-SHA384", {}],
+        ["PSK-AES128-CBC-SHA", { psk }],
+        ["ECDHE-PSK-AES128-CBC-SHA256", { psk }],
+        ["RSA-PSK-AES128-GCM-SHA256", { psk }],
+      ] as const) {
+        const common = { maxVersion, ...more };
+        for (const [near, far] of [
+          [{}, { ciphers }],
+          [{ ciphers }, {}],
+          [{ ciphers }, { ciphers }],
+        ]) {
+          const both = await handshake({ ...common, ...near }, { ...identities, ...common, ...far });
+          const works = "ciphers" in near! && "ciphers" in far!;
+          const what = `${ciphers}, ${JSON.stringify([near, far])}`;
+          for (const [end, own] of [
+            [both[0], near],
+            [both[1], far],
+          ] as const) {
+            assert.strictEqual(end.status, works ? "fulfilled" : "rejected", what);
+            if (end.status === "fulfilled") assert.strictEqual(end.value.info.cipher, ciphers, what);
+            else
+              assert.strictEqual(
+                /`ciphers`/.test(end.reason.message),
+                !("ciphers" in own!),
+                end.reason.message,
+              );
+          }
+        }
+      }
+      for (const [ciphers, more] of [
+        ["PSK-AES128-GCM-SHA256", { psk }],
+        ["PSK-CHACHA20-POLY1305", { psk }],
+        ["ECDHE-PSK-CHACHA20-POLY1305", { psk }],
+        ["ECDHE-RSA-AES128-GCM-SHA256", {}],
+      ] as const) {
+        for (const [near, far] of [
+          [{}, { ciphers }],
+          [{ ciphers }, {}],
+        ]) {
+          const common = { maxVersion, ...more };
+          const both = await connected({ ...common, ...near }, { ...identities, ...common, ...far });
+          assert.strictEqual(both.client.info.cipher, ciphers, "these are on");
+        }
+      }
+      // Nothing of it where there is no TLS 1.2, and nothing for other reasons.
+      const [strict] = await handshake({ groups: "x25519", minVersion: "TLSv1.3" }, { groups: "secp256r1" });
+      assert.false(/`ciphers`/.test(String(strict.status === "rejected" && strict.reason.message)));
+      const asked = { maxVersion, clientAuth: "require", caCerts: env.certs.caPem } as const;
+      const [anonymous] = await handshake({ maxVersion }, asked);
+      assert.false(/`ciphers`/.test(String(anonymous.status === "rejected" && anonymous.reason.message)));
+    },
+  );
+
   QUnit.test("the fastest cipher suite comes first; a server's order counts", async (assert) => {
     const chacha = { "TLSv1.2": "ECDHE-ECDSA-CHACHA20-POLY1305", "TLSv1.3": "TLS_CHACHA20_POLY1305_SHA256" };
     const aes = { "TLSv1.2": "ECDHE-ECDSA-AES128-GCM-SHA256", "TLSv1.3": "TLS_AES_128_GCM_SHA256" };

@@ -289,6 +289,25 @@ QUnit.module("wassl connect: options", () => {
     };
   };
 
+  QUnit.test(
+    "a server that has but old cipher suites: what the error says, and what turns them on",
+    async (assert) => {
+      for (const suite of ["AES128-SHA", "AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA"]) {
+        const peer = `openssl?version=1.2&cert=rsa&arg=-cipher&arg=${suite}&arg=-no_etm`;
+        const refused = await connectTo(peer);
+        assert.strictEqual(await refused.ended, 1, refused.text);
+        const { message } = refused.outcome.error!;
+        assert.true(
+          /handshake_failure; .* off by default: --ciphers DEFAULT turns them on$/.test(message),
+          message,
+        );
+        const on = await connectTo(peer, ["--ciphers", "DEFAULT"], { stdin: ["x\n"] });
+        assert.strictEqual(await on.ended, 0, on.text);
+        assert.strictEqual((await on.line("connected")).cipher, suite);
+      }
+    },
+  );
+
   QUnit.test("--alpn, --min, --max, --ciphers, --ciphersuites", async (assert) => {
     const { alpn, connected } = await hello("tls?do=hello&alpn=h2,http/1.1", ["--alpn", "http/1.1,x"]);
     assert.strictEqual(alpn, "http/1.1");

@@ -263,6 +263,26 @@ QUnit.module("wassl serve", () => {
     }
   });
 
+  QUnit.test(
+    "a client that has but old cipher suites: what the error says, and what turns them on",
+    async (assert) => {
+      for (const ciphers of ["AES128-SHA", "AES128-GCM-SHA256", "ECDHE-ECDSA-AES128-SHA"]) {
+        const rsa = ["--cert", certFile("rsa"), "--key", certFile("rsaKey")];
+        const old = { ciphers, maxVersion: "TLSv1.2" };
+        const { server, port } = await serveWith(["--www", "--naccept", "1", ...rsa]);
+        await node(port, request, old).catch(() => {});
+        assert.strictEqual(await server.ended, 1, server.text);
+        assert.true(
+          /no shared cipher; [^"]* off by default: --ciphers DEFAULT turns them on"/.test(server.text),
+          server.text,
+        );
+        const on = await serveWith(["--www", "--naccept", "1", ...rsa, "--ciphers", "DEFAULT"]);
+        const { said } = await node(on.port, request, old);
+        assert.true(said.includes(ciphers), said);
+      }
+    },
+  );
+
   QUnit.test("--ocsp is stapled; --crl is for certificates of clients", async (assert) => {
     const stapled = await serveWith(["--echo", "--ocsp", certFile("ocspGood")]);
     const args = ["s_client", "-connect", `127.0.0.1:${stapled.port}`, "-status"];

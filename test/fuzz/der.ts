@@ -380,7 +380,7 @@ function repeat(kids: Der[], at: number, dice: Dice): void {
 }
 
 function nest(node: Der, dice: Dice): void {
-  const depth = dice.pick([2, 31, 33, 200, 1_000, 4_000]);
+  const depth = dice.pick([2, 31, 33, 200, 600, 1_200]);
   const inner = { ...node };
   const tag = Uint8Array.of(dice.pick([0x30, 0x31, 0x24, 0xa0, node.tag[0]! | CONSTRUCTED]));
   const indefinite = dice.chance(0.4);

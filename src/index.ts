@@ -62,7 +62,7 @@ export {
   type ServerOptions,
   startTls,
 } from "./start-tls.js";
-export type { ShutdownOptions, ShutdownResult, TlsStream } from "./stream.js";
+export type { CloseOptions, ShutdownOptions, ShutdownResult, TlsStream } from "./stream.js";
 export {
   type ClientContextOptions,
   type Selected,

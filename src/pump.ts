@@ -133,6 +133,8 @@ const RINGS = [512, RECORD + RECORD_OVERHEAD, WRITE_MOST + (WRITE_MOST / RECORD)
 const BATCH = 65_536;
 /** … at least, so that a pair of a few bytes does not make as many sends. */
 const SMALL_BATCH = 2_048;
+/** How much goes into one `send()` while we wait for no more than that the transport takes something. */
+const SMALL_STEP = 8_192;
 /**
  * When a send fails the peer may have said why before it went away. So we read on for so long, in milliseconds, before the
  * failed send is what is reported.
@@ -221,6 +223,7 @@ export class Pump {
   #produced = 0;
   #accepted = 0;
   #flushes: Wish[] = [];
+  #inSmallSteps = false;
   /** Where our close_notify ends in what was produced, once it was. */
   #closeNotifyEnd = Infinity;
 
@@ -369,7 +372,17 @@ export class Pump {
     return done.promise;
   }
 
+  /** From now on little goes into one `send()`, so that it is seen whether the transport still takes anything. */
+  sendInSmallSteps(): void {
+    this.#inSmallSteps = true;
+  }
+
   // ---- what is settled
+
+  /** Bytes that the transport has accepted. */
+  get accepted(): number {
+    return this.#accepted;
+  }
 
   /** No more application data will come. */
   get ended(): boolean {
@@ -662,12 +675,24 @@ export class Pump {
   /** True when it took #out away, so that there is room again. */
   #startSending(): boolean {
     if (this.#out === undefined || this.#sending) return false;
+    if (this.#inSmallSteps && this.#outFill > SMALL_STEP && !this.#sendError) {
+      const rest = this.#out.subarray(SMALL_STEP, this.#outFill);
+      this.#send(this.#out.subarray(0, SMALL_STEP));
+      this.#out = rest;
+      this.#outFill = rest.length;
+      return false;
+    }
     // A buffer that is mostly empty is not worth keeping alive for as long as the transport may.
     const mostlyEmpty = this.#outFill < this.#out.length / 2;
     const bytes = mostlyEmpty ? this.#out.slice(0, this.#outFill) : this.#out.subarray(0, this.#outFill);
     this.#out = undefined;
     this.#outFill = 0;
     if (this.#sendError) return true; // nobody takes them any more
+    this.#send(bytes);
+    return true;
+  }
+
+  #send(bytes: Uint8Array): void {
     this.#sending = true;
     this.#wire.send(bytes).then(
       () => {
@@ -681,7 +706,6 @@ export class Pump {
         this.#sendFailed(cause);
       },
     );
-    return true;
   }
 
   #startReceiving(): void {

@@ -6,7 +6,8 @@ import type { ClientIdentity, Peer } from "./identity.js";
 import { OpenSsl } from "./openssl/openssl.js";
 import { Pump } from "./pump.js";
 import { Resumption, type ResumptionOptions } from "./resumption.js";
-import { farewell, TlsStream } from "./stream.js";
+import { DEFAULT_CLOSE_TIMEOUT, farewell, requireBound, TlsStream } from "./stream.js";
+import { after } from "./timers.js";
 import {
   type Connection,
   contextFor,
@@ -23,6 +24,11 @@ export interface CommonOptions extends TlsOptions {
   signal?: AbortSignal;
   /** How long the handshake may take, in milliseconds; `Infinity` = as long as it likes. Default 30,000. */
   handshakeTimeout?: number;
+  /**
+   * How long `close()` and `await using` wait while the transport takes nothing, in milliseconds; `Infinity` = for ever. As
+   * long as it takes bytes they go on. Default 2,000.
+   */
+  closeTimeout?: number;
   /** Leave the transport open when both directions have ended through the streams. Default false. */
   preventClose?: boolean;
   /** The OpenSSL to use. By default the context's, or one that all connections share, loaded at the first. */
@@ -100,6 +106,8 @@ async function establish(
   if (typeof handshakeTimeout !== "number" || !(handshakeTimeout > 0)) {
     throw new TlsError("invalid-argument", "handshakeTimeout must be more than 0 ms");
   }
+  const { closeTimeout = DEFAULT_CLOSE_TIMEOUT } = options;
+  requireBound(closeTimeout, "closeTimeout");
   const { context, free } = contextFor(openssl, role, options, read);
   let connection: Connection | undefined;
   let resumption: Resumption | undefined;
@@ -161,16 +169,9 @@ async function establish(
   };
   const onAbort = () => giveUp(signal!.reason);
   signal?.addEventListener("abort", onAbort);
-  const timer =
-    handshakeTimeout === Infinity
-      ? undefined
-      : setTimeout(
-          () =>
-            giveUp(
-              new TlsError("timeout", `no TLS handshake with ${peerName} within ${handshakeTimeout} ms`),
-            ),
-          handshakeTimeout,
-        );
+  const stopTimer = after(handshakeTimeout, () =>
+    giveUp(new TlsError("timeout", `no TLS handshake with ${peerName} within ${handshakeTimeout} ms`)),
+  );
   try {
     if (resumption) await Promise.race([resumption.find(), stopped]);
     // What is early is sent before verify could be asked.
@@ -185,6 +186,7 @@ async function establish(
       resumption,
       info,
       quiet: options.quietShutdown ?? false,
+      closeTimeout,
       preventClose: options.preventClose ?? false,
       signal,
     });
@@ -198,7 +200,7 @@ async function establish(
     void farewell(pump, wire, error);
     throw error;
   } finally {
-    clearTimeout(timer);
+    stopTimer();
     signal?.removeEventListener("abort", onAbort);
   }
 }

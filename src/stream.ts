@@ -8,6 +8,7 @@ import { isBytes } from "./openssl/library.js";
 import type { Ssl } from "./openssl/ssl.js";
 import { type Pump, type Statistics, WRITE_MOST } from "./pump.js";
 import type { Resumption } from "./resumption.js";
+import { after, within } from "./timers.js";
 import type { Transport } from "./transport.js";
 import type { TransportWire } from "./wire.js";
 
@@ -21,6 +22,14 @@ export interface ShutdownOptions {
    * Default 1 MiB.
    */
   maxDiscard?: number;
+}
+
+export interface CloseOptions {
+  /**
+   * How long the transport may stand still, in milliseconds; `Infinity` = for ever. As long as it takes bytes, `close()` goes
+   * on; they are seen in steps of 8 KiB, and of 64 KiB where that was under way before. Default `closeTimeout`.
+   */
+  timeout?: number;
 }
 
 export interface ShutdownResult {
@@ -41,13 +50,14 @@ export interface StreamParts {
   resumption: Resumption | undefined;
   quiet: boolean;
   preventClose: boolean;
+  closeTimeout: number;
   signal: AbortSignal | undefined;
 }
 
 export const DEFAULT_SHUTDOWN_TIMEOUT = 5_000;
 export const DEFAULT_MAX_DISCARD = 2 ** 20;
-/** How long `close()` waits for the transport to take what is under way, in milliseconds. */
-const CLOSE_TIMEOUT = 2_000;
+/** How long `close()` waits while the transport takes nothing, and the alert after a failure in all, in milliseconds. */
+export const DEFAULT_CLOSE_TIMEOUT = 2_000;
 /** What a chunk in the queue counts at least, in bytes: it costs some, and a queue of thousands is slow in Node.js. */
 const CHUNK_COST = 64;
 
@@ -249,20 +259,14 @@ export class TlsStream implements Transport, AsyncDisposable {
   async #shutDown(timeout: number, maxDiscard: number, signal?: AbortSignal): Promise<ShutdownResult> {
     const onAbort = () => this.abort(signal!.reason);
     signal?.addEventListener("abort", onAbort);
-    const timer =
-      timeout === Infinity
-        ? undefined
-        : setTimeout(() => {
-            this.#giveUp(
-              new TlsError("timeout", `no close_notify from the peer within ${timeout} ms`),
-              "timeout",
-            );
-          }, timeout);
+    const stop = after(timeout, () => {
+      this.#giveUp(new TlsError("timeout", `no close_notify from the peer within ${timeout} ms`), "timeout");
+    });
     try {
       // At once: the peer may have to get rid of its data before it can take our alert.
       await Promise.all([this.closeWrite(), this.#readToEnd(maxDiscard)]);
     } finally {
-      clearTimeout(timer);
+      stop();
       signal?.removeEventListener("abort", onAbort);
     }
     if (this.#over) throw this.#over.reason;
@@ -321,35 +325,39 @@ export class TlsStream implements Transport, AsyncDisposable {
   }
 
   /**
-   * Sends close_notify if that is still possible, and closes the transport. It waits for the transport to take what is
-   * under way (2 s at most), never for the peer. What arrived and was not read is gone.
+   * Sends close_notify if that is still possible, after all that was written, and closes the transport. It waits for the
+   * transport to take what is under way, and gives up when that takes nothing for `timeout`; it never waits for the peer to
+   * answer. What arrived and was not read is gone. The options of the first call count.
+   *
+   * @throws TlsError "invalid-argument"; how it ended, `closed` tells
    */
-  close(): Promise<void> {
-    this.#close ??= this.#closeNow();
+  async close(options: CloseOptions = {}): Promise<void> {
+    const { timeout = this.#parts.closeTimeout } = options;
+    requireBound(timeout, "timeout");
+    this.#close ??= this.#closeNow(timeout);
     return this.#close;
   }
 
-  async #closeNow(): Promise<void> {
+  async #closeNow(timeout: number): Promise<void> {
     if (this.#over) return;
-    const { wire } = this.#parts;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        const message = `the transport did not take close_notify within ${CLOSE_TIMEOUT} ms`;
-        reject(new TlsError("timeout", message));
-      }, CLOSE_TIMEOUT);
-    });
+    const { pump, wire } = this.#parts;
+    // What left, and did not only go into a buffer of the transport's.
+    const progress = () => pump.accepted - wire.waiting;
+    const late = () =>
+      new TlsError("timeout", `the transport took nothing for ${timeout} ms, and was closed`);
+    pump.sendInSmallSteps();
     try {
-      await Promise.race([this.closeWrite(), late]);
-      if (this.#over) return;
-      this.#end(this.#howItEnds());
-      await Promise.race([wire.close(), late]);
+      // In as many steps as shutdown() takes, so that whichever was called first comes first.
+      const ended = Promise.all([this.closeWrite()]).then(() => {
+        if (this.#over) return false;
+        this.#end(this.#howItEnds());
+        return true;
+      });
+      if (await within(timeout, ended, late, progress)) await within(timeout, wire.close(), late, progress);
     } catch (error) {
       // Not an error of close(): the connection is closed either way, and `closed` says how.
       this.#giveUp(error, error instanceof TlsError && error.code === "timeout" ? "timeout" : "failed");
       wire.abort(error);
-    } finally {
-      clearTimeout(timer);
     }
   }
 
@@ -505,7 +513,7 @@ function isDetached(buffer: ArrayBufferLike): boolean {
   }
 }
 
-function requireBound(value: number, name: string): void {
+export function requireBound(value: number, name: string): void {
   if (typeof value !== "number" || !(value >= 0)) {
     throw new TlsError("invalid-argument", `${name} must be a number, 0 or more`);
   }
@@ -513,21 +521,19 @@ function requireBound(value: number, name: string): void {
 
 /**
  * After a failure: lets what OpenSSL has written leave (an alert, so that the peer knows), closes the transport, and frees
- * what the connection held. None of it waits longer than {@link CLOSE_TIMEOUT}.
+ * what the connection held. None of it waits longer than {@link DEFAULT_CLOSE_TIMEOUT}.
  */
 export async function farewell(pump: Pump, wire: TransportWire, error: unknown): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(error), CLOSE_TIMEOUT);
-  });
-  try {
-    await Promise.race([pump.flush(), late]);
+  const leave = async () => {
+    await pump.flush();
     pump.release(error);
-    await Promise.race([wire.close(), late]);
+    await wire.close();
+  };
+  try {
+    await within(DEFAULT_CLOSE_TIMEOUT, leave(), () => error);
   } catch {
     wire.abort(error);
   } finally {
-    clearTimeout(timer);
     pump.release(error);
   }
 }

@@ -1,6 +1,7 @@
 import { TlsError } from "./errors.js";
 import { requireBytes } from "./openssl/library.js";
 import type { Wire } from "./pump.js";
+import { within } from "./timers.js";
 import type { Transport } from "./transport.js";
 
 /** How long the writing side may take to abort before the reading side is cancelled, in milliseconds. */
@@ -43,6 +44,12 @@ export class TransportWire implements Wire {
     await this.#writer.write(bytes);
   }
 
+  /** Bytes that the transport took and has not sent, as far as it says. */
+  get waiting(): number {
+    const { bufferedAmount } = this.transport;
+    return typeof bufferedAmount === "number" ? bufferedAmount : 0;
+  }
+
   /** Gives the streams back, open as they are. */
   release(): void {
     this.#reader.releaseLock();
@@ -69,13 +76,7 @@ export class TransportWire implements Wire {
     // First the writing side, which knows how to abort; cancelling alone might look like an orderly end. But a sink whose
     // write is stuck may never be done with its abort, and the reading side must go all the same.
     const aborted = this.#writer.abort(reason).catch(() => {});
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const enough = new Promise((resolve) => {
-      timer = setTimeout(resolve, ABORT_PATIENCE);
-    });
-    void Promise.race([aborted, enough]).then(() => {
-      clearTimeout(timer);
-      this.#reader.cancel(reason).catch(() => {});
-    });
+    const cancel = () => void this.#reader.cancel(reason).catch(() => {});
+    within(ABORT_PATIENCE, aborted, () => undefined).then(cancel, cancel);
   }
 }

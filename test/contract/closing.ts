@@ -10,7 +10,7 @@ import {
 } from "wassl";
 import { pair } from "../fakes/pair.ts";
 import { randomBytes } from "../fakes/random.ts";
-import { cloggable } from "../fakes/wrappers.ts";
+import { cloggable, intercept } from "../fakes/wrappers.ts";
 import { over } from "./both-ends.ts";
 import { env } from "./env.ts";
 import {
@@ -327,6 +327,101 @@ QUnit.module("closing: outcomes", () => {
     }
     assert.strictEqual((await client.closed).how, "closed-without-waiting");
     assert.strictEqual(text(await readAll(server.readable)), "in the block");
+  });
+
+  /** Takes so many bytes in a millisecond, and says no more of itself than any transport. */
+  const throttled = (inner: Transport, rate: number) =>
+    intercept(inner, {
+      async send(chunk, forward) {
+        await sleep(chunk.length / rate);
+        await forward(chunk);
+      },
+    });
+  const enders: Record<string, (stream: TlsStream, timeout: number | undefined) => Promise<void>> = {
+    "close({ timeout })": (stream, timeout) => stream.close(timeout === undefined ? {} : { timeout }),
+    "close() with closeTimeout": (stream) => stream.close(),
+    async "await using with closeTimeout"(stream) {
+      await using _ = stream;
+    },
+  };
+  for (const [name, end] of Object.entries(enders)) {
+    const options = (timeout: number) => (name === "close({ timeout })" ? {} : { closeTimeout: timeout });
+
+    QUnit.test(`${name} goes on for as long as the transport takes bytes`, async (assert) => {
+      const [near, far] = pair();
+      const [client, server] = await connected(options(400), [throttled(near, 600), far]);
+      const bytes = randomBytes(2 ** 20, env.seed);
+      const writing = write(client.writable, bytes);
+      const reading = readAll(server.readable);
+      await end(client, 400);
+      await writing;
+      assert.deepEqual(await reading, bytes, `seed ${env.seed}`);
+      assert.true((await outcome(client)).sentCloseNotify);
+    });
+
+    QUnit.test(`${name} gives up when the transport stands still`, async (assert) => {
+      const [near, far] = pair();
+      const clog = cloggable(near, false);
+      const [client] = await connected(options(200), [clog.transport, far]);
+      clog.clog();
+      const begun = Date.now();
+      await end(client, 200);
+      const took = Date.now() - begun;
+      assert.true(took >= 180 && took < 1_500, `after ${took} ms`);
+      const { how, sentCloseNotify } = await outcome(client);
+      assert.deepEqual({ how, sentCloseNotify }, { how: "timeout", sentCloseNotify: false });
+    });
+
+    QUnit.test(`${name} waits for what the transport has taken and not sent`, async (assert) => {
+      const [near, far] = pair();
+      let waiting = 0;
+      const writer = near.writable.getWriter();
+      const buffering: Transport = {
+        readable: near.readable,
+        writable: new WritableStream({
+          async write(chunk) {
+            waiting += chunk.length;
+            await writer.write(chunk);
+          },
+          async close() {
+            for (; waiting > 0; waiting -= 20_000) await sleep(50);
+            await writer.close();
+          },
+        }),
+        get bufferedAmount() {
+          return waiting;
+        },
+      };
+      const [client, server] = await connected(options(200), [buffering, far]);
+      const reading = readAll(server.readable);
+      await write(client.writable, new Uint8Array(400_000));
+      await end(client, 200);
+      assert.true(waiting <= 0, `${waiting} bytes were given up`);
+      assert.strictEqual((await reading).length, 400_000);
+    });
+  }
+
+  QUnit.test("closing has two seconds, and more while there is progress", async (assert) => {
+    const [near, far] = pair();
+    const [client, server] = await connected({}, [throttled(near, 400), far]);
+    const writing = write(client.writable, new Uint8Array(2 ** 20));
+    const reading = readAll(server.readable);
+    const begun = Date.now();
+    await client.close();
+    assert.true(Date.now() - begun > 2_400);
+    await writing;
+    assert.strictEqual((await reading).length, 2 ** 20);
+  });
+
+  QUnit.test("a closeTimeout that cannot be is refused", async (assert) => {
+    for (const closeTimeout of [-1, Number.NaN, "1" as never]) {
+      const error = await tlsError(connected({ closeTimeout }));
+      assert.strictEqual(error.code, "invalid-argument");
+      assert.true(/closeTimeout/.test(error.message), error.message);
+    }
+    const [client] = await connected();
+    assert.strictEqual((await tlsError(client.close({ timeout: -1 }))).code, "invalid-argument");
+    await client.close({ timeout: Infinity });
   });
 
   QUnit.test(

@@ -29,7 +29,7 @@ const allowed: Record<string, readonly string[]> = {
   "gather.ts": ["pump.ts"],
   "exporters.ts": ["errors.ts", "openssl/ssl.ts"],
   "resumption.ts": ["errors.ts", "sessions/", "openssl/"],
-  "wire.ts": ["errors.ts", "transport.ts", "pump.ts", "openssl/library.ts"],
+  "wire.ts": ["timers.ts", "errors.ts", "transport.ts", "pump.ts", "openssl/library.ts"],
   "verify-options.ts": ["openssl/verify.ts"],
   "roots.ts": ["openssl/trust-anchors.ts"],
   "client-hello.ts": [],
@@ -58,6 +58,7 @@ const allowed: Record<string, readonly string[]> = {
     "tls-context.ts",
   ],
   "stream.ts": [
+    "timers.ts",
     "errors.ts",
     "failure.ts",
     "exporters.ts",
@@ -70,6 +71,7 @@ const allowed: Record<string, readonly string[]> = {
     "openssl/",
   ],
   "start-tls.ts": [
+    "timers.ts",
     "errors.ts",
     "early-data.ts",
     "configure.ts",

@@ -1,4 +1,5 @@
 /** What a program and its other parts may do to us: arguments that make no sense, in any order; Redis; the memory of a channel. */
+import { readdirSync, readFileSync } from "node:fs";
 import { OpenSsl, TlsError, type Transport } from "wassl";
 import { BlockingTransport, carry, newChannel } from "wassl/blocking";
 import * as openssl from "wassl/openssl";
@@ -92,8 +93,15 @@ function detached(dice: Dice): Uint8Array {
   return bytes;
 }
 
-/** Those that are of no use here: they give whole instances, or tell a library from another. */
-const SKIP = ["constructor", "load", "loadSync", "shared"];
+/** What is public, by its declarations: the rest takes pointers. Whole instances are not wanted here. */
+const folder = new URL(".", import.meta.resolve("wassl/openssl"));
+const PUBLIC = new Set(
+  readdirSync(folder)
+    .filter((file) => file.endsWith(".d.ts"))
+    .flatMap((file) => [...readFileSync(new URL(file, folder), "utf8").matchAll(/^ {4}(\w+)(?:<.*>)?\(/gm)])
+    .map(([, name]) => name!),
+);
+for (const name of ["constructor", "load", "loadSync", "shared"]) PUBLIC.delete(name);
 
 function methodsOf(object: object): string[] {
   const names: string[] = [];
@@ -103,7 +111,7 @@ function methodsOf(object: object): string[] {
     type = Object.getPrototypeOf(type)
   ) {
     for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(type)))
-      if (typeof value === "function" && !SKIP.includes(name)) names.push(name);
+      if (typeof value === "function" && PUBLIC.has(name)) names.push(name);
   }
   return names;
 }

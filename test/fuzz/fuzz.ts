@@ -18,13 +18,14 @@ import { OpenSsl } from "wassl";
 import { settled } from "../fakes/damage.ts";
 import { Dice } from "./dice.ts";
 import { describe, Failure, type Run, showing, type Target } from "./target.ts";
-import { certificates, revocationLists, startSentinel } from "./targets/certificates.ts";
+import { certificates, impostors, revocationLists, startSentinel } from "./targets/certificates.ts";
 import { anchors, keys, pemTexts, pkcs12, sessions, tickets } from "./targets/formats.ts";
 import { datagrams, handshakes, ocsp, records } from "./targets/handshakes.ts";
 import { abi, channels, redis } from "./targets/interfaces.ts";
 
 const targets: readonly Target[] = [
   certificates,
+  impostors,
   revocationLists,
   handshakes,
   records,

@@ -37,6 +37,8 @@ import { join } from "./dice.ts";
 export interface Key {
   /** SubjectPublicKeyInfo. */
   readonly spki: Der;
+  /** By which certificates name it, if not the hash of it. */
+  readonly id?: Uint8Array;
   readonly algorithm: Der;
   /** PKCS #8. */
   readonly pkcs8: Der;
@@ -69,6 +71,33 @@ export function ecKey(name: string): Key {
     pkcs8: seq(int(0), kind(), wrapped(sec1)),
     sign: (bytes) =>
       write(seq(int(GENERATOR_X % ORDER), int((number(hash(bytes)) + GENERATOR_X * d) % ORDER))),
+  };
+}
+
+/**
+ * A key whose point is that of another one, on a curve that is P-256 but for its generator, which is that point too; so its
+ * secret is 1 (CVE-2020-0601).
+ */
+export function twin(of: Key): Key {
+  const point = of.spki.kids![1]!.bytes!.slice(1);
+  const hex = (text: string) => Uint8Array.from(Buffer.from(text, "hex"));
+  const prime = hex("ffffffff00000001000000000000000000000000ffffffffffffffffffffffff");
+  const a = hex("ffffffff00000001000000000000000000000000fffffffffffffffffffffffc");
+  const b = hex("5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b");
+  const curve = seq(
+    int(1),
+    seq(oid("1.2.840.10045.1.1"), int(prime)),
+    seq(octets(a), octets(b)),
+    octets(point),
+    int(ORDER),
+    int(1),
+  );
+  const r = number(point.subarray(1, 33)) % ORDER;
+  return {
+    ...of,
+    id: keyId(of),
+    spki: seq(seq(oid("1.2.840.10045.2.1"), curve), bits(point)),
+    sign: (bytes) => write(seq(int(r), int((number(hash(bytes)) + r) % ORDER))),
   };
 }
 
@@ -111,7 +140,7 @@ export const name = (cn: string): Der =>
 const time = (value: string): Der => text(value, 0x17);
 const extension = (id: string, value: Der, critical = false): Der =>
   seq(oid(id), ...(critical ? [bool(true)] : []), wrapped(value));
-const keyId = (key: Key) => hash(write(key.spki)).subarray(0, 20);
+export const keyId = (key: Key) => key.id ?? hash(write(key.spki)).subarray(0, 20);
 const usage = (...octet: number[]) => ({ tag: Uint8Array.of(3), bytes: Uint8Array.of(...octet) });
 const dns = (value: string, tag = 2) => implicit(tag, new TextEncoder().encode(value));
 

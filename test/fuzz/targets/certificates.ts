@@ -264,3 +264,58 @@ export const revocationLists: Target = {
     };
   },
 };
+
+/**
+ * Somebody has certificates of CAs that are like honest ones: of the same name, or key, or nearly. Whoever trusts them believes what
+ * they issue; whoever trusts the honest one must not, whatever was judged before.
+ */
+export const impostors: Target = {
+  name: "impostors",
+  share: 4,
+  start(openssl, seed): Run {
+    const { chains, judge, given } = prepare(openssl, seed);
+    return async (dice) => {
+      const chain = dice.pick(chains);
+      const honest = given(chain);
+      const elliptic = chain === chains[0];
+      const key =
+        elliptic && dice.chance(0.6)
+          ? pki.twin(chain.keys.intermediate)
+          : { ...chain.keys.stranger, id: pki.keyId(chain.keys.intermediate) };
+      const cn = `${seed} ${["ec", "ed", "rsa"][chains.indexOf(chain)]}`;
+      const issuer = { cn: `${cn} intermediate`, key };
+      // Signed by nobody who is believed, by itself, or with what the honest one has for a signature.
+      const signer = dice.chance(0.5) ? { cn: `${cn} root`, key: chain.keys.stranger } : issuer;
+      const impostor = pki.certificate({ ...issuer, issuer: signer, serial: dice.pick([2, 3]), ca: true });
+      if (dice.chance(0.3)) impostor.kids![2] = clone(chain.intermediate.kids![2]!);
+      const hostname = HOST;
+      const leaf = write(
+        pki.certificate({
+          cn: HOST,
+          key: chain.keys.stranger,
+          issuer,
+          serial: 100_000 + dice.below(900_000),
+          ca: false,
+          hostname,
+        }),
+      );
+      if (dice.chance(0.3)) mutate(impostor.kids![0]!, dice, elements);
+      const theirs = write(impostor);
+      note("the impostor", theirs);
+      note("its leaf", leaf);
+      for (let count = 1 + dice.below(3); count > 0; count--) {
+        const options = dice.pick([
+          { ...honest, leaf, intermediates: theirs },
+          { ...honest, leaf, intermediates: [theirs, honest.intermediates] },
+          { leaf, roots: theirs, hostname, partialChain: true },
+          { leaf, roots: [theirs, honest.roots], hostname, partialChain: true, purpose: "any" as const },
+        ]);
+        await attemptAsync("verifyChain with an impostor", () => judge(options));
+      }
+      for (const intermediates of [honest.intermediates, [theirs, honest.intermediates]]) {
+        const verdict = await attemptAsync("verifyChain", () => judge({ ...honest, leaf, intermediates }));
+        insist(!verdict?.ok, "what an impostor issued is accepted");
+      }
+    };
+  },
+};

@@ -44,6 +44,12 @@ export interface ContextOptions {
   /** What is too weak to be used, keys and signatures of certificates too: 0 to 5, default 2 (`SSL_CTX_set_security_level(3)`). */
   securityLevel?: number;
   /**
+   * How long the peer's certificates may be together, in bytes of its Certificate message, 4096 to 2^24 - 1. Whoever sends
+   * more is refused before a certificate is looked at. Default 102400, OpenSSL's own; for a server with 5,000 names more is
+   * needed (`SSL_CTX_set_max_cert_list(3)`).
+   */
+  maxCertificateList?: number;
+  /**
    * A key that both ends know beforehand (RFC 8446 §2.2); no certificate is needed then. A server with `clientAuth` "require"
    * does not take it: its clients must show a certificate.
    */
@@ -118,6 +124,8 @@ export interface TlsInfo {
   readonly ocspResponse: Uint8Array | undefined;
 }
 
+const MAX_CERTIFICATE_LIST = 102_400;
+
 /** What is the same for clients and servers. */
 export function configure(context: SslContext, options: ContextOptions): void {
   context.setMinProtoVersion(versionNumber(options.minVersion ?? "TLSv1.2"));
@@ -140,6 +148,11 @@ export function configure(context: SslContext, options: ContextOptions): void {
     }
     context.setSecurityLevel(securityLevel);
   }
+  const { maxCertificateList = MAX_CERTIFICATE_LIST } = options;
+  if (!Number.isInteger(maxCertificateList) || maxCertificateList < 4096 || maxCertificateList >= 2 ** 24) {
+    throw new TlsError("invalid-argument", "maxCertificateList must be 4096 to 16777215 bytes");
+  }
+  context.setMaxCertList(maxCertificateList);
   context.setCipherList(ciphers ?? CIPHERS);
   // A pre-shared key counts only with a suite of its hash: a server that has a certificate too would pass it over.
   context.setCiphersuites(cipherSuites ?? (psk ? SUITES_BY_HASH[psk.hash ?? "SHA-256"] : SUITES));

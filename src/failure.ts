@@ -8,7 +8,11 @@ import {
   TlsTruncationError,
   type TruncationPoint,
 } from "./errors.js";
-import { SSL_R_CERTIFICATE_VERIFY_FAILED, SSL_R_NO_SHARED_CIPHER } from "./openssl/constants.js";
+import {
+  SSL_R_CERTIFICATE_VERIFY_FAILED,
+  SSL_R_EXCESSIVE_MESSAGE_SIZE,
+  SSL_R_NO_SHARED_CIPHER,
+} from "./openssl/constants.js";
 import { FAILED_SYSCALL, type Ssl, type SslFailure, ZERO_RETURN } from "./openssl/ssl.js";
 import type { RecordEdges } from "./record-edges.js";
 
@@ -87,7 +91,9 @@ export function explain(r: number, failure: SslFailure, circumstances: Circumsta
   const last = errors.at(-1);
   const why = last ? (last.data ? `${last.reason} (${last.data})` : last.reason) : "OpenSSL gave no reason";
   const where = open ? "the connection" : "the handshake";
-  const hint = defaultCiphers && last?.reasonCode === SSL_R_NO_SHARED_CIPHER ? CIPHERS_HINT : "";
+  const tooLong = !open && last?.reasonCode === SSL_R_EXCESSIVE_MESSAGE_SIZE;
+  const ciphersHint = defaultCiphers && last?.reasonCode === SSL_R_NO_SHARED_CIPHER ? CIPHERS_HINT : "";
+  const hint = tooLong ? "; for a peer's certificates maxCertificateList is the bound" : ciphersHint;
   return new TlsError("protocol", `${where} failed: ${why}${hint}`, { errors });
 }
 

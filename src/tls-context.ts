@@ -196,6 +196,7 @@ const OF_A_CONTEXT: Record<OfAContext, Counts> = {
   groups: "decides",
   signatureAlgorithms: "decides",
   securityLevel: "decides",
+  maxCertificateList: "decides",
   psk: "decides",
   keylog: "no",
   cert: "who",

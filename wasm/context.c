@@ -51,6 +51,7 @@ EXPORT uint32_t tls_SSL_CTX_set_mode(SSL_CTX *c, uint32_t m) { return (uint32_t)
 EXPORT uint32_t tls_SSL_CTX_clear_mode(SSL_CTX *c, uint32_t m) { return (uint32_t)SSL_CTX_clear_mode(c, m); }
 EXPORT void tls_SSL_CTX_set_verify(SSL_CTX *c, int mode) { SSL_CTX_set_verify(c, mode, tls_verify_callback); }
 EXPORT void tls_SSL_CTX_set_verify_depth(SSL_CTX *c, int depth) { SSL_CTX_set_verify_depth(c, depth); }
+EXPORT void tls_SSL_CTX_set_max_cert_list(SSL_CTX *c, size_t n) { SSL_CTX_set_max_cert_list(c, (long)n); }
 EXPORT void tls_SSL_CTX_set_security_level(SSL_CTX *c, int level) { SSL_CTX_set_security_level(c, level); }
 EXPORT int tls_SSL_CTX_get_security_level(SSL_CTX *c) { return SSL_CTX_get_security_level(c); }
 EXPORT int tls_SSL_CTX_set_cipher_list(SSL_CTX *c, const char *s) { return SSL_CTX_set_cipher_list(c, s); }

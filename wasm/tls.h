@@ -106,6 +106,7 @@ uint32_t tls_SSL_CTX_set_mode(SSL_CTX *, uint32_t);           /* adds, returns a
 uint32_t tls_SSL_CTX_clear_mode(SSL_CTX *, uint32_t);
 void tls_SSL_CTX_set_verify(SSL_CTX *, int mode);             /* SSL_VERIFY_*, with the recording callback */
 void tls_SSL_CTX_set_verify_depth(SSL_CTX *, int);
+void tls_SSL_CTX_set_max_cert_list(SSL_CTX *, size_t);             /* bytes; a context that is selected brings its own */
 void tls_SSL_CTX_set_security_level(SSL_CTX *, int);
 int tls_SSL_CTX_get_security_level(SSL_CTX *);
 int tls_SSL_CTX_set_cipher_list(SSL_CTX *, const char *);     /* TLS 1.2. Fills the queue. */
@@ -425,9 +426,11 @@ X509 *tls_verification_certificate(tls_verification *, int i); /* borrows; 0 = O
 
 /*
  * Many trust anchors in one block, which are parsed when a chain leads to them. From base64 (a C string) of words,
- * little-endian: how many; for each, in the order of the hashes, X509_NAME_hash_ex of its subject and where its DER ends;
- * then the DER of all. The block is never freed: stores refer to it, as long as the instance lives. 0 when it is not so
- * built, or memory is exhausted (fills the queue).
+ * little-endian: how many, and how many of them have a date; for each, in the order of the hashes, X509_NAME_hash_ex of its
+ * subject and where its DER ends; for each that has a date, which one it is (from 0), and the seconds from 1970 up to
+ * which a leaf may have been issued (notBefore) whose chain ends there, X509_V_ERR_CERT_REJECTED otherwise; then the DER of
+ * all. The block is never freed: stores refer to it, as long as the instance lives. 0 when it is not so built, or memory is
+ * exhausted (fills the queue). A date does not count in a store that has the anchor by tls_X509_STORE_add_ca as well.
  */
 uint8_t *tls_anchors_new(const char *base64);
 uint32_t tls_anchors_count(const uint8_t *);
@@ -445,6 +448,7 @@ int tls_ocsp_init(void);
 int tls_verify_mode(SSL *); /* 0, or TLS_VERIFY_* */
 int tls_suspend_init(void);
 int tls_anchors_init(void);
+int tls_anchors_given(X509_STORE *, X509 *); /* this anchor is the caller's own choice */
 int tls_anchors_load(X509_STORE *, const X509_NAME *); /* all anchors of that subject become certificates of the store */
 int tls_tickets_init(void);
 int tls_session_init(void);

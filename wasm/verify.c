@@ -22,7 +22,7 @@ EXPORT int tls_X509_STORE_add_ca(X509_STORE *store, const uint8_t *data, size_t 
     for (i = 0; i < sk_X509_num(list); i++) {
         X509 *x = sk_X509_value(list, i);
 
-        if (!X509_STORE_add_cert(store, x) || !tls_anchors_load(store, X509_get_subject_name(x))) {
+        if (!X509_STORE_add_cert(store, x) || !tls_anchors_given(store, x) || !tls_anchors_load(store, X509_get_subject_name(x))) {
             count = 0;
             break;
         }

@@ -50,6 +50,7 @@ export interface Abi {
   tls_SSL_CTX_clear_mode(ctx: number, value: number): number;
   tls_SSL_CTX_set_verify(ctx: number, mode: number): void;
   tls_SSL_CTX_set_verify_depth(ctx: number, value: number): void;
+  tls_SSL_CTX_set_max_cert_list(ctx: number, value: number): void;
   tls_SSL_CTX_set_security_level(ctx: number, value: number): void;
   tls_SSL_CTX_get_security_level(ctx: number): number;
   tls_SSL_CTX_set_cipher_list(ctx: number, ptr: number): number;

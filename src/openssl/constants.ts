@@ -187,6 +187,7 @@ export const ERR_LIB_SSL = 20;
 export const ERR_R_MALLOC_FAILURE = 0xc0100;
 export const SSL_R_APPLICATION_DATA_AFTER_CLOSE_NOTIFY = 291;
 export const SSL_R_BAD_WRITE_RETRY = 127;
+export const SSL_R_EXCESSIVE_MESSAGE_SIZE = 152;
 export const SSL_R_CERTIFICATE_VERIFY_FAILED = 134;
 export const SSL_R_HTTP_REQUEST = 156;
 export const SSL_R_NO_SHARED_CIPHER = 193;

@@ -100,6 +100,11 @@ export class SslContext extends Owned {
     this.library.abi.tls_SSL_CTX_set_verify_depth(this.ptr, depth);
   }
 
+  /** How long a peer's certificates may be together, in bytes (`SSL_CTX_set_max_cert_list(3)`). */
+  setMaxCertList(bytes: number): void {
+    this.library.abi.tls_SSL_CTX_set_max_cert_list(this.ptr, bytes);
+  }
+
   /** `X509_V_FLAG_*`, added to those that are set. */
   setVerifyFlags(flags: number): void {
     const { abi } = this.library;

@@ -3,6 +3,16 @@ import QUnit from "qunit";
 import { acceptTls, type CaCerts, OpenSsl, startTls, TlsError, type TrustAnchors, verifyChain } from "wassl";
 import { mozillaRoots, mozillaRootsSource } from "wassl/roots";
 import { tableOf } from "../../wasm/anchors.ts";
+import {
+  basicConstraints,
+  certificate,
+  commonName,
+  dnsName,
+  newKey,
+  pem as pemOf,
+  subjectAltNames,
+  subjectHash,
+} from "../fakes/der.ts";
 import { pair } from "../fakes/pair.ts";
 import { connectTls } from "./connect.ts";
 import { env, share } from "./env.ts";
@@ -114,9 +124,11 @@ QUnit.module("trust anchors", () => {
       "more than there are": btoa(word(0, 3)),
       "fewer than there are": btoa(word(0, 1)),
       "very many": btoa(word(0, 0xffffffff)),
-      "an end beyond the block": btoa(word(8, 0x7fffffff)),
-      "an end before the beginning": btoa(word(16, 1)),
-      "an order that is none": btoa(word(4, 0xffffffff)),
+      "more dates than there are": btoa(word(4, 1)),
+      "very many dates": btoa(word(4, 0xffffffff)),
+      "an end beyond the block": btoa(word(12, 0x7fffffff)),
+      "an end before the beginning": btoa(word(20, 1)),
+      "an order that is none": btoa(word(8, 0xffffffff)),
       "a number": 7,
     };
     for (const [what, table] of Object.entries(wrong)) {
@@ -146,7 +158,137 @@ QUnit.module("trust anchors", () => {
   });
 });
 
+QUnit.module("trust anchors that are trusted up to a date", () => {
+  const DATE = Date.UTC(2026, 3, 15, 23, 59, 59) / 1000;
+
+  /** An anchor with a date, an intermediate, and leaves that were issued so many seconds after it. */
+  async function authority() {
+    const [ca, between, own] = [await newKey(), await newKey(), await newKey()];
+    const [caName, betweenName] = [commonName("dated"), commonName("between")];
+    const old = { notBefore: new Date(0), notAfter: new Date(Date.UTC(2049, 0)) };
+    const extensions = [basicConstraints(true)];
+    const anchor = await certificate({
+      issuer: caName,
+      subject: caName,
+      spki: ca.spki,
+      signer: ca,
+      extensions,
+      ...old,
+    });
+    const inter = {
+      issuer: caName,
+      subject: betweenName,
+      spki: between.spki,
+      signer: ca,
+      extensions,
+      ...old,
+    };
+    const leaf = async (after: number) =>
+      certificate({
+        issuer: betweenName,
+        subject: commonName("leaf"),
+        spki: own.spki,
+        signer: between,
+        extensions: [subjectAltNames(dnsName("s.test"))],
+        notBefore: new Date((DATE + after) * 1000),
+        notAfter: old.notAfter,
+      });
+    const hash = await subjectHash(caName);
+    const other = { hash: env.chains.hashes.root!, der: derOf(pem("root")), distrustAfter: 1 };
+    const table = (...more: { hash: string; der: Uint8Array; distrustAfter?: number }[]): TrustAnchors => ({
+      table: tableOf([...more, other]),
+    });
+    const dated = table({ hash, der: anchor, distrustAfter: DATE });
+    return {
+      anchor,
+      dated,
+      undated: table({ hash, der: anchor }),
+      inter: await certificate(inter),
+      leaf,
+      key: own,
+    };
+  }
+
+  QUnit.test("newer leaves are refused by way of them, and by nothing else", async (assert) => {
+    const { anchor, dated, undated, inter, leaf } = await authority();
+    const said = async (after: number, roots: CaCerts) =>
+      verdict(
+        await verifyChain({
+          openssl: await openssl(),
+          leaf: await leaf(after),
+          intermediates: inter,
+          roots,
+          hostname: "s.test",
+          time: new Date(Date.UTC(2030, 0)),
+        }),
+      );
+    for (const [after, ok] of [
+      [-1, true],
+      [0, true],
+      [1, false],
+      [86_400 * 365, false],
+    ] as const) {
+      const wanted = ok ? "ok" : "X509_V_ERR_CERT_REJECTED";
+      const what = `issued ${after} s after the date`;
+      assert.strictEqual(await said(after, dated), wanted, what);
+      assert.strictEqual(await said(after, [undated, dated]), wanted, `${what}; another set has no date`);
+      assert.strictEqual(await said(after, undated), "ok", `${what}; no set has one`);
+      // What the caller gives is trusted as he gives it.
+      assert.strictEqual(await said(after, pemOf(anchor)), "ok", `${what}; given`);
+      assert.strictEqual(await said(after, [dated, pemOf(anchor)]), "ok", `${what}; given after the set`);
+      assert.strictEqual(await said(after, [pemOf(anchor), dated]), "ok", `${what}; given before the set`);
+      // And another store is another store, though the certificates are kept.
+      assert.strictEqual(await said(after, dated), wanted, `${what}; the set again`);
+    }
+  });
+
+  QUnit.test("in a handshake as well", async (assert) => {
+    const { anchor, dated, inter, leaf, key } = await authority();
+    const connect = async (after: number, caCerts: CaCerts) => {
+      const [here, there] = pair();
+      const cert = pemOf(await leaf(after)) + pemOf(inter);
+      const accepted = acceptTls(there, { openssl: await openssl(), cert, key: key.pem }).catch(
+        () => undefined,
+      );
+      const verifyOptions = { time: new Date(Date.UTC(2030, 0)) };
+      const options = {
+        openssl: await openssl(),
+        hostname: "s.test",
+        caCerts,
+        verifyOptions,
+        sessionStore: false,
+      } as const;
+      const result = await startTls(here, options).then(
+        (stream) => {
+          stream.abort();
+          return "ok";
+        },
+        (error) => error.verifyError,
+      );
+      (await accepted)?.abort();
+      return result;
+    };
+    assert.strictEqual(await connect(0, dated), "ok");
+    assert.strictEqual(await connect(1, dated), "X509_V_ERR_CERT_REJECTED");
+    assert.strictEqual(await connect(1, [dated, pemOf(anchor)]), "ok");
+  });
+});
+
 QUnit.module("wassl/roots", () => {
+  QUnit.test("Mozilla's dates are in force", async (assert) => {
+    assert.true(mozillaRootsSource.dated >= 0);
+    const bytes = Uint8Array.from(atob(mozillaRoots.table), (c) => c.charCodeAt(0));
+    const words = new DataView(bytes.buffer);
+    assert.strictEqual(words.getUint32(4, true), mozillaRootsSource.dated, "the block says how many");
+    for (let i = 0; i < mozillaRootsSource.dated; i++) {
+      const date = words.getUint32(8 + mozillaRootsSource.count * 8 + i * 8 + 4, true);
+      assert.true(
+        date > Date.UTC(2015, 0) / 1000 && date < Date.now() / 1000 + 86_400 * 365 * 3,
+        `a date: ${date}`,
+      );
+    }
+  });
+
   /** When they were all in force. */
   const time = new Date(mozillaRootsSource.date);
 
@@ -155,7 +297,9 @@ QUnit.module("wassl/roots", () => {
     const all = instance.parseTrustAnchors(mozillaRoots);
     assert.strictEqual(all.length, mozillaRootsSource.count);
     assert.true(all.length > 100);
-    assert.true(/^3\.\d+/.test(mozillaRootsSource.nss) && /^\d+\.\d+\.\d+$/.test(mozillaRootsSource.node));
+    assert.true(
+      /^3\.\d+/.test(mozillaRootsSource.nss) && mozillaRootsSource.package.includes(mozillaRootsSource.nss),
+    );
     assert.true(all.some(({ subject }) => subject.includes("ISRG Root X1")));
     assert.strictEqual(
       new Set(all.map((each) => each.sha256Fingerprint)).size,

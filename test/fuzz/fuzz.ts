@@ -20,7 +20,7 @@ import { Dice } from "./dice.ts";
 import { describe, Failure, type Run, showing, type Target } from "./target.ts";
 import { certificates, impostors, revocationLists, startSentinel } from "./targets/certificates.ts";
 import { anchors, keys, pemTexts, pkcs12, sessions, tickets } from "./targets/formats.ts";
-import { datagrams, handshakes, ocsp, records } from "./targets/handshakes.ts";
+import { datagrams, handshakes, ocsp, records, streams } from "./targets/handshakes.ts";
 import { abi, channels, redis } from "./targets/interfaces.ts";
 
 const targets: readonly Target[] = [
@@ -29,6 +29,7 @@ const targets: readonly Target[] = [
   revocationLists,
   handshakes,
   records,
+  streams,
   datagrams,
   ocsp,
   sessions,

@@ -1,10 +1,11 @@
 /** Handshakes of two ends of ours, whose messages are changed on the way: TLS 1.2 and 1.3, both roles, DTLS, and records that follow. */
+import { acceptTls, type ClientHello, startTls, TlsContext, type Transport } from "wassl";
 import * as openssl from "wassl/openssl";
 import { canonical, clone, mutate, parseFirst, write } from "../der.ts";
 import { type Dice, equal, join } from "../dice.ts";
 import { bigEndian, mutateMessage, NAMES, parseMessage, writeField } from "../messages.ts";
 import * as pki from "../pki.ts";
-import { attempt, Failure, insist, note, type Run, type Target } from "../target.ts";
+import { attempt, attemptAsync, Failure, insist, note, type Run, type Target } from "../target.ts";
 import { ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, type Item, Wire } from "../wire.ts";
 import { hostOfLeaf, makeChain, serialOfLeaf } from "./certificates.ts";
 
@@ -641,6 +642,76 @@ export const ocsp: Target = {
       };
       const [now, then] = [signedPart(bytes), signedPart(write(base))!];
       insist(!revoked && now !== undefined && equal(now, then), "a response that is not signed is believed");
+    };
+  },
+};
+
+// ---- through startTls and acceptTls ------------------------------------------------------------------------------
+
+/** What an end of the whole package makes of a first flight: ClientHellos that `selectContext` looks at, and what servers answer. */
+export const streams: Target = {
+  name: "streams",
+  share: 5,
+  async start(instance, seed): Promise<Run> {
+    const chain = makeChain(`${seed} ec`, "ec");
+    const cert =
+      pki.pem("CERTIFICATE", write(chain.leaf)) + pki.pem("CERTIFICATE", write(chain.intermediate));
+    const key = write(chain.keys.leaf.pkcs8);
+    const flights = [openssl.TLS1_2_VERSION, openssl.TLS1_3_VERSION].map((version) => {
+      const ends = makeEnds(
+        instance,
+        contextOf(instance, "client", chain, version, (each) => each.setAlpnProtocols(["h2", "http/1.1"])),
+        contextOf(instance, "server", chain, version, (each) => identify(each, chain)),
+      );
+      const first: Partial<Record<Role, Uint8Array>> = {};
+      run(ends, (from, bytes) => {
+        first[from] ??= bytes;
+        return bytes;
+      });
+      ends.free();
+      return { tls13: version === openssl.TLS1_3_VERSION, ...(first as Record<Role, Uint8Array>) };
+    });
+    let seen = "";
+    const selectContext = (hello: ClientHello) => {
+      seen = JSON.stringify(hello);
+      return undefined;
+    };
+    const server = await TlsContext.server({ openssl: instance, cert, key, selectContext });
+    return async (dice) => {
+      const { tls13, ...flight } = dice.pick(flights);
+      const from = dice.pick(["client", "client", "server"] as const);
+      const wire = new Wire(
+        from,
+        () => undefined,
+        () => tls13,
+      );
+      const items = wire.read(flight[from]);
+      for (let count = 1 + dice.below(2); count > 0; count--) {
+        if (items.length > 0) change(items, dice.below(items.length), dice, tls13, chain);
+      }
+      let bytes: Uint8Array = wire.write(items, dice.chance(0.2) ? dice.pick([1, 3, 100]) : 16_384);
+      if (dice.chance(0.1)) bytes = dice.garble(bytes);
+      note(`what the ${from} sends`, bytes);
+      const step = Math.max(dice.pick([1, 7, 1_000, 100_000]), Math.ceil(bytes.length / 50));
+      let at = 0;
+      const transport: Transport = {
+        readable: new ReadableStream({
+          pull(controller) {
+            if (at >= bytes.length) return controller.close();
+            controller.enqueue(bytes.slice(at, at + step));
+            at += step;
+          },
+        }),
+        writable: new WritableStream(),
+      };
+      const caCerts = write(chain.root);
+      const stream = await attemptAsync("a handshake", () =>
+        from === "client"
+          ? acceptTls(transport, { context: server, handshakeTimeout: 5_000 })
+          : startTls(transport, { openssl: instance, hostname: hostOfLeaf, caCerts, sessionStore: false }),
+      );
+      insist(stream === undefined, "a handshake with half a peer succeeds");
+      note("what selectContext was told", seen);
     };
   },
 };

@@ -8,6 +8,8 @@ export type Reply = string | Uint8Array | null;
 /** What a line, and a value, may have at most, in bytes. */
 const LINE_LIMIT = 65_536;
 const VALUE_LIMIT = 2 ** 20;
+const CR = 13;
+const LF = 10;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -21,7 +23,9 @@ export class RespConnection {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #waiting: Waiting[] = [];
+  /** What came and is no whole reply yet, at the beginning of an array that grows by doubling. */
   #input = new Uint8Array(0);
+  #filled = 0;
   #over: { reason: unknown } | undefined;
   /** Resolves when it has failed or was ended, and takes no more commands. */
   readonly ended: Promise<void>;
@@ -73,7 +77,7 @@ export class RespConnection {
         const { done, value } = await this.#reader.read();
         if (this.#over) return;
         if (done) throw new TlsError("transport", "Redis closed the connection");
-        this.#input = joined(this.#input, value);
+        this.#append(value);
         while (this.#settle()) {
           // As many replies as have come.
         }
@@ -83,14 +87,26 @@ export class RespConnection {
     }
   }
 
+  #append(bytes: Uint8Array): void {
+    const filled = this.#filled + bytes.length;
+    if (filled > this.#input.length) {
+      const larger = new Uint8Array(2 * filled);
+      larger.set(this.#input.subarray(0, this.#filled));
+      this.#input = larger;
+    }
+    this.#input.set(bytes, this.#filled);
+    this.#filled = filled;
+  }
+
   /** Takes one whole reply, if it is here. */
   #settle(): boolean {
-    const input = this.#input;
-    const end = input.indexOf(10);
+    const input = this.#input.subarray(0, this.#filled);
+    const end = input.indexOf(LF);
     if (end < 0) {
       if (input.length > LINE_LIMIT) throw noRedis();
       return false;
     }
+    if (end > LINE_LIMIT || input[end - 1] !== CR) throw noRedis();
     const line = decoder.decode(input.subarray(1, end - 1));
     let size = end + 1;
     let reply: Reply | TlsError = line;
@@ -102,11 +118,12 @@ export class RespConnection {
         reply = new TlsError("session-store", `Redis answered: ${line}`);
         break;
       case "$": {
-        const length = Number(line);
-        if (!Number.isInteger(length) || length < -1 || length > VALUE_LIMIT) throw noRedis();
+        const length = /^(-1|\d{1,7})$/.test(line) ? Number(line) : Number.NaN;
+        if (!(length <= VALUE_LIMIT)) throw noRedis();
         if (length >= 0) {
           size += length + 2;
           if (input.length < size) return false;
+          if (input[size - 2] !== CR || input[size - 1] !== LF) throw noRedis();
         }
         reply = length < 0 ? null : input.slice(end + 1, size - 2);
         break;
@@ -115,11 +132,12 @@ export class RespConnection {
         throw noRedis();
     }
     this.#input = input.slice(size);
+    this.#filled = this.#input.length;
     const next = this.#waiting.shift();
     if (!next) throw noRedis();
     if (reply instanceof TlsError) next.reject(reply);
     else next.resolve(reply);
-    return this.#input.length > 0;
+    return this.#filled > 0;
   }
 }
 

@@ -7,7 +7,7 @@ import { RedisSessionStore } from "wassl/sessions/redis";
 import { randomBytes } from "../fakes/random.ts";
 import { oneByte } from "../fakes/wrappers.ts";
 import { afterTest, env } from "./env.ts";
-import { readAtLeast, sleep, text, tlsError, utf8, write } from "./helpers.ts";
+import { concat, readAtLeast, sleep, text, tlsError, utf8, write } from "./helpers.ts";
 
 let keys = 0;
 /** A key that no other test uses. */
@@ -214,6 +214,69 @@ QUnit.module("session store: Redis", () => {
       assert.strictEqual(error.code, "session-store");
       assert.true(/NOAUTH|WRONGPASS/.test(error.message), error.message);
     }
+  });
+
+  /** A server that answers the first command with these bytes, in pieces of so many, and leaves. */
+  const answering = (reply: Uint8Array, step = reply.length, timeout = 20_000) => {
+    let ask = () => {};
+    const asked = new Promise<void>((resolve) => {
+      ask = resolve;
+    });
+    let at = 0;
+    const readable = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        await asked;
+        if (at >= reply.length) return controller.close();
+        controller.enqueue(reply.slice(at, at + step));
+        at += step;
+      },
+    });
+    const writable = new WritableStream<Uint8Array>({ write: () => ask() });
+    return new RedisSessionStore({ connect: () => ({ readable, writable }), timeout });
+  };
+
+  QUnit.test("an answer that is not quite one is none", async (assert) => {
+    assert.deepEqual(await answering(utf8("$5\r\nhello\r\n"), 1).get("a"), utf8("hello"));
+    assert.strictEqual(await answering(utf8("$-1\r\n")).get("a"), undefined);
+    const odd = [
+      "$ 5",
+      "$5 ",
+      "$+5",
+      "$0x5",
+      "$5e0",
+      "$5.0",
+      "$-0",
+      "$-2",
+      "$",
+      "$NaN",
+      "$1048577",
+      "$10000000005",
+    ];
+    for (const head of [...odd, "5", "*1", "_", ""]) {
+      const error = await tlsError(answering(utf8(`${head}\r\nhello\r\n`)).get("a"));
+      assert.strictEqual(error.code, "session-store", head);
+    }
+    for (const reply of [
+      "$5\nhello\r\n",
+      "$5\r\nhello, world\r\n",
+      "$5\r\nhello\n\n",
+      "+OK\n",
+      "\n",
+      "-\n",
+    ]) {
+      const error = await tlsError(answering(utf8(reply)).get("a"));
+      assert.strictEqual(error.code, "session-store", JSON.stringify(reply));
+    }
+  });
+
+  QUnit.test("a large answer in small pieces costs what it weighs", async (assert) => {
+    // Joined anew with each piece, it would be copied for 40 gigabytes.
+    const value = randomBytes(2 ** 20, env.seed);
+    const store = answering(concat([utf8(`$${value.length}\r\n`), value, utf8("\r\n")]), 13, 5_000);
+    const got = await store.get("a");
+    assert.true(
+      got !== undefined && got.length === value.length && got.every((byte, i) => byte === value[i]),
+    );
   });
 
   QUnit.test("connects again after Redis ended the connection", async (assert) => {

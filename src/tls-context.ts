@@ -86,7 +86,7 @@ export class TlsContext implements Disposable {
       }
     }
     if (role === "server" && clientAuth === "require" && options.psk !== undefined) {
-      if (options.cert === undefined && options.pkcs12 === undefined && !options.identities?.length) {
+      if (!hasCertificate(options)) {
         throw new TlsError(
           "invalid-argument",
           'with clientAuth "require" a psk does not do: a certificate is needed',
@@ -128,7 +128,12 @@ export class TlsContext implements Disposable {
         this.#settings =
           sessionIdContext === undefined
             ? settings(whichFunction, "decides", "who")
-            : this.#hash([requireIdContext(sessionIdContext), settings(anyFunction, "decides")]);
+            : this.#hash([
+                requireIdContext(sessionIdContext),
+                // Without one only those get in who have the pre-shared key.
+                hasCertificate(options),
+                settings(anyFunction, "decides"),
+              ]);
         this.sessionMark = this.#sha256(this.#settings);
         this.sslContext.setSessionIdContext(this.sessionMark);
       }
@@ -247,6 +252,10 @@ function settingsOf(options: ReadOptions, counts: readonly Counts[]): unknown[] 
       ? [name, (value as Identity[]).map(({ cert, pkcs12 }) => [cert, pkcs12])]
       : [name, value],
   );
+}
+
+function hasCertificate({ cert, pkcs12, identities = [] }: ServerIdentity): boolean {
+  return cert !== undefined || pkcs12 !== undefined || identities.length > 0;
 }
 
 function requireIdContext(given: Uint8Array | string): Uint8Array {

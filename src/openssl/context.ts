@@ -18,6 +18,14 @@ const ROLE_BITS: Readonly<Record<Role, number>> = {
 
 const TICKET_KEY_SIZE = 80;
 
+function requireList(value: unknown, what: string): void {
+  if (!Array.isArray(value)) throw new TlsError("invalid-argument", `${what} must be a list`);
+}
+
+function requireVersion(version: unknown): void {
+  if (typeof version !== "number") throw new TlsError("invalid-argument", "a version must be a number");
+}
+
 function requireUint32(value: number): void {
   if (!Number.isInteger(value) || value < 0 || value > 2 ** 32 - 1) {
     throw new TlsError("invalid-argument", "the limit of early data must be whole bytes, 0 to 2^32 - 1");
@@ -61,6 +69,7 @@ export class SslContext extends Owned {
 
   /** `TLS1_2_VERSION`, `TLS1_3_VERSION`, `DTLS1_2_VERSION`, or 0 for the lowest there is. */
   setMinProtoVersion(version: number): void {
+    requireVersion(version);
     this.#set(`minimum version ${version}`, (c) =>
       this.library.abi.tls_SSL_CTX_set_min_proto_version(c, version),
     );
@@ -68,6 +77,7 @@ export class SslContext extends Owned {
 
   /** The same, or 0 for the highest there is. */
   setMaxProtoVersion(version: number): void {
+    requireVersion(version);
     this.#set(`maximum version ${version}`, (c) =>
       this.library.abi.tls_SSL_CTX_set_max_proto_version(c, version),
     );
@@ -157,6 +167,7 @@ export class SslContext extends Owned {
 
   /** What a client offers, or what a server chooses from in this order (RFC 7301). 1 to 255 bytes each, in UTF-8. */
   setAlpnProtocols(protocols: readonly string[]): void {
+    requireList(protocols, "the ALPN protocols");
     const encoder = new TextEncoder();
     const wire: number[] = [];
     for (const protocol of protocols) {
@@ -334,6 +345,7 @@ export class SslContext extends Owned {
    * §5.5). With none the context uses random ones of its own, as it does until this is called.
    */
   setTicketKeys(keys: readonly Uint8Array[]): void {
+    requireList(keys, "ticket keys");
     const all = new Uint8Array(keys.length * TICKET_KEY_SIZE);
     for (const [i, key] of keys.entries()) {
       requireBytes(key, "a ticket key");

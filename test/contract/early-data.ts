@@ -14,7 +14,7 @@ import {
 import { pair } from "../fakes/pair.ts";
 import { randomBytes } from "../fakes/random.ts";
 import { intercept, oneByte, tap } from "../fakes/wrappers.ts";
-import { client, server } from "./both-ends.ts";
+import { client, clientCert, server } from "./both-ends.ts";
 import { connectTls } from "./connect.ts";
 import { afterTest, env } from "./env.ts";
 import { concat, eventsOf, readAtLeast, sleep, text, tlsError, utf8, write } from "./helpers.ts";
@@ -237,11 +237,8 @@ QUnit.module("early data", () => {
       assert.strictEqual(both.client.info.earlyData, "none", why);
     };
     await none("no session", { ...base, sessionStore: new MemorySessionStore() });
-    await none("verify", {
-      ...base,
-      verify: () => true,
-      ...(await prepared(on, { ...base, verify: () => true })),
-    });
+    const verify = () => true;
+    await none("verify", { ...base, verify, ...(await prepared(on, { ...base, verify })) });
     await none("too long", { ...base, ...(await prepared(on, base)), earlyData: new Uint8Array(16_385) });
     const [session] = await (async () => {
       const { client: stream, server: theirs } = await connect(on, { ...base, sessionStore: false });
@@ -261,6 +258,57 @@ QUnit.module("early data", () => {
     }
     assert.strictEqual((await tlsError(context({ maxEarlyData: -1 }))).code, "invalid-argument");
   });
+
+  for (const how of ["directly", "through selectContext", "by selectContext's options"] as const) {
+    QUnit.test(`where verify is to be asked nothing is told or answered before: ${how}`, async (assert) => {
+      let banned = false;
+      const log: string[] = [];
+      const options: ServerContextOptions = {
+        ...server(),
+        maxEarlyData: 16_384,
+        clientAuth: "request",
+        caCerts: env.certs.caPem,
+        async verify() {
+          log.push("asked");
+          await sleep(5);
+          log.push("answered");
+          return !banned;
+        },
+      };
+      const chosen = await context(options);
+      // The base has its own memory of sessions, and no verify: neither counts.
+      const on =
+        how === "directly"
+          ? chosen
+          : await context({ selectContext: () => (how.includes("options") ? options : chosen) });
+      const early = { onEarlyData: () => void log.push("told") };
+      const earlyOf = async (
+        who: Partial<ClientOptions>,
+        withSession: { sessionStore: MemorySessionStore },
+      ) => {
+        const both = await connect(on, { ...who, ...withSession, earlyData }, early);
+        return [both.client.info.sessionReused, both.client.info.earlyData, both.server.info.earlyData];
+      };
+      const resumes = how !== "by selectContext's options";
+      const known = await prepared(on, clientCert());
+      log.length = 0;
+      assert.deepEqual(await earlyOf(clientCert(), known), [resumes, ...Array(2).fill("rejected")]);
+      assert.deepEqual(log, ["asked", "answered"], "and the connection is as any other");
+      // There is nobody to ask about.
+      const nobody = await prepared(on);
+      assert.deepEqual(await earlyOf({}, nobody), [
+        resumes,
+        ...Array(2).fill(resumes ? "accepted" : "rejected"),
+      ]);
+      const again = await prepared(on, clientCert());
+      banned = true;
+      log.length = 0;
+      const error = await tlsError(earlyOf(clientCert(), again));
+      assert.true(["certificate", "alert"].includes(error.code), String(error));
+      await sleep(10);
+      assert.deepEqual(log, ["asked", "answered"]);
+    });
+  }
 
   QUnit.test("a server that has to choose its context takes it all the same", async (assert) => {
     const chosen = await context();

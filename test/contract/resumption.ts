@@ -374,6 +374,141 @@ for (const version of versions) {
       assert.true(both.server.info.peerCertificates[0]?.subject.includes("CN=client"));
     });
 
+    QUnit.test("a session of other settings is not offered, whoever brings it", async (assert) => {
+      const context = await serverContext({ ...only, clientAuth: "request", caCerts: env.certs.caPem });
+      const verify = () => true;
+      const { client: first } = await connect(context, { sessionStore: false, verify });
+      const session = first.getSession()!;
+      const lying: SessionStore = { get: () => session, take: () => session, put: () => {} };
+      for (const from of [{ session, sessionStore: false }, { sessionStore: lying }] as const) {
+        assert.true(await resumes(context, { ...from, verify }));
+        assert.true(
+          await resumes(context, { ...from, verify: () => true }),
+          "another verify is asked all the same",
+        );
+        for (const other of [
+          { ocsp: "soft" },
+          { ...clientCert() },
+          { groups: "X25519:P-256" },
+          { securityLevel: 1 },
+          { verifyOptions: { depth: 7 } },
+          { verify: undefined },
+        ] as Partial<ClientOptions>[]) {
+          assert.false(await resumes(context, { verify, ...from, ...other }), JSON.stringify(other));
+        }
+      }
+    });
+
+    QUnit.test("functions are the same only as themselves, in the key of a store", async (assert) => {
+      const context = await serverContext(only);
+      const sessionStore = new MemorySessionStore();
+      const make = () => () => true;
+      const [one, other] = [make(), make()];
+      assert.false(await resumes(context, { sessionStore, verify: one }));
+      assert.false(await resumes(context, { sessionStore, verify: other }));
+      assert.true(await resumes(context, { sessionStore, verify: one }));
+    });
+
+    QUnit.test("options are those of the moment when they were read", async (assert) => {
+      const der = () => Uint8Array.from(atob(env.certs.caDer), (c) => c.charCodeAt(0));
+      const openssl = await OpenSsl.shared();
+      const bytes = der();
+      const [root] = openssl.parseCertificates(der());
+      const options = {
+        ...server(),
+        ...only,
+        ticketKeys: [ticketKey(1)],
+        clientAuth: "request" as const,
+        caCerts: [bytes, root!],
+        verifyOptions: {
+          purpose: "any" as const,
+          time: new Date(),
+          flags: [] as "X509_V_FLAG_TRUSTED_FIRST"[],
+        },
+        identities: [{ cert: env.certs.chains.rsa, key: env.certs.keys.rsa }],
+      };
+      const changes: [string, (changed: typeof options) => void][] = [
+        ["clientAuth", (changed) => Object.assign(changed, { clientAuth: "none" })],
+        ["a list of caCerts", (changed) => void changed.caCerts.pop()],
+        ["the bytes of a certificate", (changed) => void (changed.caCerts[0] as Uint8Array).fill(0)],
+        ["an X509", (changed) => void (changed.caCerts[1] as { der: Uint8Array }).der.fill(0)],
+        ["verifyOptions", (changed) => Object.assign(changed.verifyOptions, { purpose: "sslclient" })],
+        [
+          "a date",
+          (changed) =>
+            void changed.verifyOptions.time.setMilliseconds(changed.verifyOptions.time.getMilliseconds() ^ 1),
+        ],
+        ["flags", (changed) => void changed.verifyOptions.flags.push("X509_V_FLAG_TRUSTED_FIRST")],
+        ["identities", (changed) => void changed.identities.pop()],
+        ["an identity", (changed) => Object.assign(changed.identities[0]!, { cert: "" })],
+        ["ticket keys", (changed) => void changed.ticketKeys[0]!.fill(0)],
+        [
+          "all",
+          (changed) => {
+            for (const name of Object.keys(changed)) Reflect.deleteProperty(changed, name);
+          },
+        ],
+      ];
+      const fresh = () => ({
+        ...options,
+        caCerts: [der(), openssl.parseCertificates(der())[0]!],
+        verifyOptions: { ...options.verifyOptions, time: new Date(options.verifyOptions.time), flags: [] },
+        identities: [{ ...options.identities[0]! }],
+        ticketKeys: [ticketKey(1)],
+      });
+      // What is read is read at once: what comes of it does not depend on when the change is made.
+      const before = await serverContext(fresh());
+      const { client: first } = await connect(before, { ...clientCert(), sessionStore: false });
+      const session = first.getSession()!;
+      for (const [name, change] of changes) {
+        const changing = fresh();
+        const making = TlsContext.server(changing);
+        change(changing as typeof options);
+        const context = await making;
+        afterTest(() => context.free());
+        const both = await connect(context, { ...clientCert(), sessionStore: false, session });
+        assert.true(both.server.info.sessionReused && both.server.info.verified, `${name}: the same context`);
+        // And a context that is made of what it was changed to is another one, unless it has nothing to do with sessions.
+      }
+      for (const [name, change] of changes.filter(([each]) => !/bytes|X509|an identity|all/.test(each))) {
+        const changed = fresh();
+        change(changed as typeof options);
+        const both = await connect(await serverContext(changed), {
+          ...clientCert(),
+          sessionStore: false,
+          session,
+        });
+        assert.false(both.server.info.sessionReused, `${name}: another one`);
+      }
+    });
+
+    QUnit.test("a client's options too", async (assert) => {
+      const context = await serverContext(only);
+      const store = watched();
+      const options = { ...client(), sessionStore: store, caCerts: [env.certs.caPem], alpnProtocols: ["a"] };
+      for (const expected of [false, true]) {
+        const [near, far] = pair();
+        const changing = {
+          ...options,
+          caCerts: [...options.caCerts],
+          alpnProtocols: ["a"],
+          sessionPartition: "p",
+        };
+        const starting = startTls(near, changing);
+        changing.caCerts.length = 0;
+        changing.alpnProtocols.push("b");
+        Object.assign(changing, { hostname: "evil.test", sessionPartition: "q", serverName: "evil.test" });
+        const [mine, theirs] = await Promise.all([starting, acceptTls(far, { context })]);
+        assert.strictEqual(mine.info.sessionReused, expected);
+        assert.true(mine.info.verified);
+        await write(theirs.writable, utf8("."));
+        await readAtLeast(mine.readable, 1);
+        await mine.close();
+        await theirs.close();
+      }
+      assert.strictEqual(store.keys.size, 2, "one for each version");
+    });
+
     QUnit.test("a session is not offered when its time is over", async (assert) => {
       const context = await serverContext({ ...only, sessionTimeout: 1 });
       const { client: first } = await connect(context, { sessionStore: false });

@@ -104,7 +104,8 @@ export class Tls13Client {
     this.#hello = hello;
   }
 
-  static async create(): Promise<Tls13Client> {
+  /** `psk`: an identity that it offers, with a binder that is of no key (RFC 8446 §4.2.11). */
+  static async create(psk?: Bytes): Promise<Tls13Client> {
     const pair = await crypto.subtle.generateKey(ecdh, false, ["deriveBits"]);
     const share = new Uint8Array(await crypto.subtle.exportKey("raw", pair.publicKey));
     const extension = (type: number, content: Bytes) => join(u16(type), vector(2, content));
@@ -120,6 +121,12 @@ export class Tls13Client {
         extension(10, vector(2, u16(0x0017))), // supported_groups
         extension(13, vector(2, u16(0x0403))), // signature_algorithms: ecdsa_secp256r1_sha256
         extension(51, vector(2, u16(0x0017), vector(2, share))), // key_share
+        ...(psk
+          ? [
+              extension(45, vector(1, bytes(1))), // psk_key_exchange_modes: with (EC)DHE
+              extension(41, join(vector(2, vector(2, psk), zeros.slice(0, 4)), vector(2, vector(1, zeros)))),
+            ]
+          : []),
       ),
     );
     return new Tls13Client(pair.privateKey, join(bytes(1), vector(3, hello)));

@@ -1,0 +1,184 @@
+/** What a server makes of clients that are not OpenSSL: the ClientHello by hand, the answer by what is on the wire. */
+import QUnit from "qunit";
+import { acceptTls, type ServerContextOptions, startTls, TlsContext } from "wassl";
+import { pair } from "../fakes/pair.ts";
+import { randomBytes } from "../fakes/random.ts";
+import { ALERT, HANDSHAKE, records, Tls13Client } from "../fakes/tls13-client.ts";
+import { client, server } from "./both-ends.ts";
+import { cryptoKey, P256, pss } from "./crypto-keys.ts";
+import { afterTest, env } from "./env.ts";
+import { concat, readAtLeast, write } from "./helpers.ts";
+
+const ALERTS: Readonly<Record<number, string>> = { 40: "handshake_failure", 80: "internal_error" };
+
+const u16 = (n: number) => Uint8Array.of(n >> 8, n & 0xff);
+const vector = (size: 1 | 2 | 3, ...parts: Uint8Array[]) => {
+  const content = concat(parts);
+  const n = content.length;
+  return concat([Uint8Array.of(n >> 16, n >> 8, n).subarray(3 - size), content]);
+};
+const extension = (type: number, ...parts: Uint8Array[]) => concat([u16(type), vector(2, ...parts)]);
+const words = (...values: number[]) => vector(2, ...values.map(u16));
+
+/** A ClientHello of TLS 1.2, as a record. */
+function hello12(suites: readonly number[], ...extensions: Uint8Array[]): Uint8Array {
+  const body = concat([
+    u16(0x0303),
+    randomBytes(32, env.seed),
+    vector(1),
+    words(...suites),
+    vector(1, Uint8Array.of(0)),
+    vector(2, ...extensions),
+  ]);
+  return concat([Uint8Array.of(HANDSHAKE), u16(0x0301), vector(2, Uint8Array.of(1), vector(3, body))]);
+}
+
+const groups = extension(10, words(29, 23));
+const signatureAlgorithms = extension(13, words(0x0403, 0x0804, 0x0401));
+
+/** The cipher suite that the server chose, or the alert that it sent. */
+async function answer(options: Partial<ServerContextOptions>, record: Uint8Array): Promise<string> {
+  const [near, far] = pair();
+  const controller = new AbortController();
+  const accepting = acceptTls(far, { ...server(), ...options, signal: controller.signal });
+  accepting.catch(() => {});
+  await write(near.writable, record);
+  const [first] = records(await readAtLeast(near.readable, 7));
+  controller.abort();
+  if (first?.[0] === ALERT) return ALERTS[first[6]!] ?? `alert ${first[6]}`;
+  // Behind record header, message header, version, random and the session id comes the suite.
+  const at = 5 + 4 + 2 + 32 + 1 + first![5 + 4 + 2 + 32]!;
+  return ((first![at]! << 8) | first![at + 1]!).toString(16);
+}
+
+QUnit.module("hellos: keys in WebCrypto", () => {
+  const rsa = async () => ({ cert: env.certs.chains.rsa, key: await cryptoKey("rsa", pss("SHA-256")) });
+  const ecdsa = async () => ({ cert: env.certs.chains.ecdsa, key: await cryptoKey("ecdsa", P256) });
+
+  QUnit.test("a client without signature_algorithms: handshake_failure, and no SHA-1", async (assert) => {
+    for (const securityLevel of [0, 2]) {
+      for (const [identity, suite] of [
+        [await rsa(), 0xc02f],
+        [await ecdsa(), 0xc02b],
+      ] as const) {
+        const options = { ...identity, securityLevel };
+        const what = `${suite.toString(16)} at level ${securityLevel}`;
+        assert.strictEqual(await answer(options, hello12([suite], groups)), "handshake_failure", what);
+        const suites = hello12([suite], groups, signatureAlgorithms);
+        assert.strictEqual(await answer(options, suites), suite.toString(16), `with them, ${what}`);
+      }
+    }
+  });
+
+  QUnit.test("an RSA key never agrees on RSA key exchange, which it cannot do", async (assert) => {
+    const ciphers = "AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256";
+    const only = hello12([0x009c], groups, signatureAlgorithms);
+    const both = hello12([0x009c, 0xc02f], groups, signatureAlgorithms);
+    const native = { cert: env.certs.chains.rsa, key: env.certs.keys.rsa };
+    assert.strictEqual(await answer({ ...native, ciphers }, only), "9c", "one of ours does");
+    for (const options of [
+      { ...(await rsa()), ciphers },
+      { cert: undefined!, key: undefined!, identities: [await ecdsa(), await rsa()], ciphers },
+    ]) {
+      assert.strictEqual(await answer(options, only), "handshake_failure");
+      assert.strictEqual(await answer(options, both), "c02f");
+    }
+  });
+
+  for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
+    QUnit.test(`${version}: each signature is looked at, not only a key's first`, async (assert) => {
+      const only = { minVersion: version, maxVersion: version } as const;
+      const sign = crypto.subtle.sign;
+      afterTest(() => {
+        crypto.subtle.sign = sign;
+      });
+      const other = await crypto.subtle.generateKey(P256, false, ["sign"]);
+      const context = await TlsContext.server({ ...(await ecdsa()), ...only });
+      afterTest(() => context.free());
+      const attempt = async () => {
+        const [near, far] = pair();
+        const both = await Promise.allSettled([
+          startTls(near, { ...client(), ...only, sessionStore: false }),
+          acceptTls(far, { context }),
+        ]);
+        for (const end of both) if (end.status === "fulfilled") afterTest(() => end.value.abort());
+        return both;
+      };
+      for (const lies of [false, true, false, true]) {
+        crypto.subtle.sign = lies
+          ? (((algorithm, _key, data) =>
+              sign.call(crypto.subtle, algorithm, other.privateKey, data)) as typeof sign)
+          : sign;
+        const [near, far] = await attempt();
+        if (!lies) {
+          assert.strictEqual(far.status, "fulfilled");
+          continue;
+        }
+        assert.strictEqual(far.status === "rejected" && far.reason.code, "callback");
+        // It is told, and was not left to find out by a signature that is wrong.
+        const alert = near.status === "rejected" && near.reason.alert;
+        assert.deepEqual([alert?.direction, alert?.description], ["received", "internal_error"]);
+      }
+    });
+  }
+});
+
+QUnit.module("hellos: a session of TLS 1.2 in TLS 1.3", () => {
+  /** The ticket, or what a server without tickets calls it by. */
+  function identityIn(session: Uint8Array, keyName: Uint8Array | undefined): Uint8Array<ArrayBuffer> {
+    const starts = (at: number, what: Uint8Array) => what.every((byte, i) => session[at + i] === byte);
+    for (let at = 0; at < session.length; at++) {
+      // Lengths in DER: of a ticket in two bytes, behind 0x82; a session id is the first string of 32 bytes.
+      if (keyName && starts(at, keyName)) {
+        return session.slice(at, at + ((session[at - 2]! << 8) | session[at - 1]!));
+      }
+      if (!keyName && starts(at, Uint8Array.of(4, 32))) return session.slice(at + 2, at + 34);
+    }
+    throw new Error("there is none");
+  }
+
+  const ticketKey = () => randomBytes(80, env.seed + 7);
+  for (const [where, options, name] of [
+    ["a ticket", { ticketKeys: [ticketKey] }, true],
+    ["in the server's memory", { tickets: 0 }, false],
+    ["in the memory of one that takes early data", { tickets: 0, maxEarlyData: 1000 }, false],
+  ] as const) {
+    for (const cipher of [
+      "ECDHE-ECDSA-AES128-SHA",
+      "ECDHE-ECDSA-AES128-GCM-SHA256",
+      "ECDHE-ECDSA-AES256-GCM-SHA384",
+    ]) {
+      QUnit.test(`${where}, ${cipher}: is unknown, and the handshake a full one`, async (assert) => {
+        const { ticketKeys, ...rest } = { ticketKeys: undefined, ...options };
+        const context = await TlsContext.server({
+          ...server(),
+          ...rest,
+          ...(ticketKeys && { ticketKeys: ticketKeys.map((make) => make()) }),
+          ciphers: cipher,
+        });
+        afterTest(() => context.free());
+        const [left, right] = pair();
+        const [mine, theirs] = await Promise.all([
+          startTls(left, { ...client(), maxVersion: "TLSv1.2", ciphers: cipher, sessionStore: false }),
+          acceptTls(right, { context }),
+        ]);
+        const identity = identityIn(mine.getSession()!, name ? ticketKey().subarray(0, 16) : undefined);
+        await theirs.close();
+        await mine.close();
+
+        const peer = await Tls13Client.create(identity);
+        const [near, far] = pair();
+        const accepting = acceptTls(far, { context });
+        accepting.catch(() => {});
+        await write(near.writable, peer.clientHello());
+        const flight = await readAtLeast(near.readable, 7);
+        assert.strictEqual(flight[0], HANDSHAKE, `no alert ${flight[6]}`);
+        await write(near.writable, await peer.finish(flight));
+        const stream = await accepting;
+        afterTest(() => stream.abort());
+        assert.strictEqual(stream.info.protocol, "TLSv1.3");
+        assert.false(stream.info.sessionReused);
+      });
+    }
+  }
+});

@@ -32,7 +32,13 @@ interface Component {
   cpe?: string;
   purl?: string;
   externalReferences?: { type: string; url: string }[];
-  pedigree?: { patches: { type: "unofficial"; diff: { text: { content: string } } }[] };
+  pedigree?: {
+    patches: {
+      type: "unofficial";
+      diff: { text: { content: string } };
+      resolves?: { type: "security"; id: string }[];
+    }[];
+  };
   properties?: { name: string; value: string }[];
 }
 
@@ -93,10 +99,14 @@ function makeSbom(): Sbom {
   const patches = readdirSync(join(repository, "wasm", "patches"))
     .filter((file) => file.endsWith(".patch"))
     .sort()
-    .map((file) => ({
-      type: "unofficial" as const,
-      diff: { text: { content: read(`wasm/patches/${file}`) } },
-    }));
+    .map((file) => {
+      const cve = /^cve-[\d-]+/.exec(file)?.[0].toUpperCase();
+      return {
+        type: "unofficial" as const,
+        diff: { text: { content: read(`wasm/patches/${file}`) } },
+        ...(cve && { resolves: [{ type: "security" as const, id: cve }] }),
+      };
+    });
   const openssl: Component = {
     type: "library",
     "bom-ref": "openssl",
@@ -144,8 +154,10 @@ function makeSbom(): Sbom {
     "bom-ref": "mozilla-roots",
     name: "nss-certdata",
     version: mozillaRootsSource.nss,
-    description: "Mozilla's trust anchors for TLS servers, in wassl/roots",
+    description: "Mozilla's trust anchors for TLS servers, in wassl/roots; the sum is that of libnssckbi.so",
     scope: "required",
+    hashes: [{ alg: "SHA-256", content: pin("NSSCKBI_SHA256") }],
+    purl: `pkg:deb/debian/libnss3@${encodeURIComponent(pin("NSS_VERSION"))}`,
     licenses: license("MPL-2.0"),
     properties: Object.entries(mozillaRootsSource).map(([name, value]) => ({
       name: `wassl:roots:${name}`,

@@ -80,8 +80,10 @@ QUnit.module("second objects", () => {
 
   QUnit.test("a method that takes an object of these classes is in the table", (assert) => {
     // By the names of parameters, which are shortened in what is bundled for a browser.
-    assert.expect(env.runtime === "chromium" ? 0 : 1);
-    if (env.runtime === "chromium") return;
+    if (env.runtime === "chromium") {
+      assert.true(true);
+      return;
+    }
     const names = Object.entries({
       SslContext: ssl.SslContext,
       Ssl: ssl.Ssl,

@@ -139,6 +139,13 @@ function rows(): Record<Exclude<keyof ServerContextOptions, "openssl" | "selectC
       client: { cert: chains.clientRsa, key: keys.clientRsa },
       sees: accepted,
     },
+    maxCertificateList: {
+      one: { maxCertificateList: 4096 },
+      other: {},
+      both: asks,
+      client: { cert: chains.client + intermediatePem.repeat(20), key: keys.client },
+      sees: accepted,
+    },
     psk: [tls12, tls13].map((version) => ({
       one: { psk: { identity: "me", key: new Uint8Array(32).fill(1) }, ciphers: "PSK:ECDHE" },
       other: { ciphers: "PSK:ECDHE" },
@@ -276,6 +283,7 @@ const names = [
   "groups",
   "signatureAlgorithms",
   "securityLevel",
+  "maxCertificateList",
   "psk",
   "keylog",
   "cert",

@@ -513,8 +513,8 @@ kernels_make() {
 }
 
 # What test/faults/allocator.c stands in front of.
-FAULT_WRAP_FLAGS=(-Wl,--wrap=malloc,--wrap=calloc,--wrap=memalign,--wrap=posix_memalign
-    -Wl,--wrap=emscripten_builtin_free)
+FAULT_WRAP_FLAGS=(-Wl,--wrap=emscripten_builtin_malloc,--wrap=emscripten_builtin_calloc,--wrap=emscripten_builtin_free
+    -Wl,--wrap=posix_memalign)
 
 # openssl.wasm for test/faults, at node_modules/.cache/wassl-faults.wasm.
 faults() {

@@ -65,7 +65,8 @@ async function main(): Promise<void> {
   const tools = setUp();
   // Not part of what is packed.
   if (options.runtime.includes("node")) {
-    execFileSync("bash", ["build.sh", "kernels"], { cwd: repository, stdio: "inherit" });
+    for (const module of ["kernels", "faults"])
+      execFileSync("bash", ["build.sh", module], { cwd: repository, stdio: "inherit" });
   }
   const seed = Number(options.seed);
   console.log(`seed ${seed}`);

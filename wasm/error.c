@@ -57,7 +57,16 @@ static void load_texts(void)
     ossl_err_load_X509_strings();
 }
 
-EXPORT void tls_ERR_clear_error(void) { ERR_clear_error(); }
+static unsigned failed_before;
+
+/* ERR_clear_error goes through all of the queue, which is nearly always empty. */
+EXPORT void tls_ERR_clear_error(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
+    failed_before = tls_failed_allocations;
+}
+
 EXPORT unsigned long tls_ERR_peek_error(void) { return ERR_peek_error(); }
 
 EXPORT const char *tls_ERR_lib_error_string(unsigned long e)
@@ -79,7 +88,14 @@ EXPORT void tls_ERR_raise(int lib, int reason) { ERR_raise(lib, reason); }
 EXPORT unsigned long tls_ERR_get_error(const char **data)
 {
     int flags = 0;
-    unsigned long e = ERR_get_error_all(NULL, NULL, NULL, data, &flags);
+    unsigned long e;
+
+    /* OpenSSL does not always say so: what had no memory may look like input that is wrong. */
+    if (tls_failed_allocations != failed_before) {
+        ERR_raise(ERR_LIB_CRYPTO, ERR_R_MALLOC_FAILURE);
+        failed_before = tls_failed_allocations;
+    }
+    e = ERR_get_error_all(NULL, NULL, NULL, data, &flags);
 
     if (!(flags & ERR_TXT_STRING))
         *data = NULL;

@@ -58,7 +58,20 @@ int __wrap_emscripten_resize_heap(size_t size) {
     return __real_emscripten_resize_heap(size);
 }
 
+void *emscripten_builtin_malloc(size_t);
+void *emscripten_builtin_calloc(size_t, size_t);
 void emscripten_builtin_free(void *);
+
+/* How often there was none. OpenSSL forgets some of its errors; who has to be sure compares this before and after. */
+unsigned tls_failed_allocations;
+
+static void *given(void *block) {
+    if (block == NULL) tls_failed_allocations++;
+    return block;
+}
+
+void *malloc(size_t size) { return given(emscripten_builtin_malloc(size)); }
+void *calloc(size_t count, size_t size) { return given(emscripten_builtin_calloc(count, size)); }
 
 /* What is given back is overwritten, whoever gives it back: OpenSSL does so with keys, but not with all that is made of them, nor
  * with what was encrypted. The toolchain's own functions do the rest. */

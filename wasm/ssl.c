@@ -172,13 +172,6 @@ EXPORT int tls_SSL_write(SSL *s, const void *p, int n) { return SSL_write(s, p, 
 EXPORT int tls_SSL_write_ex(SSL *s, const void *p, size_t n, size_t *w) { return SSL_write_ex(s, p, n, w); }
 EXPORT int tls_SSL_get_error(SSL *s, int ret) { return SSL_get_error(s, ret); }
 
-/* ERR_clear_error goes through all of the queue, which is nearly always empty. */
-static void clear_errors(void)
-{
-    if (ERR_peek_error() != 0)
-        ERR_clear_error();
-}
-
 static int answer(SSL *ssl, int ret)
 {
     return ret > 0 ? ret : -SSL_get_error(ssl, ret);
@@ -188,7 +181,7 @@ EXPORT int tls_try_handshake(SSL *ssl)
 {
     int ret;
 
-    clear_errors();
+    tls_ERR_clear_error();
     if ((ret = SSL_do_handshake(ssl)) == 1)
         tls_forget_key_exchange(ssl);
     return answer(ssl, ret);
@@ -196,19 +189,19 @@ EXPORT int tls_try_handshake(SSL *ssl)
 
 EXPORT int tls_try_read(SSL *ssl, void *p, int n)
 {
-    clear_errors();
+    tls_ERR_clear_error();
     return answer(ssl, SSL_read(ssl, p, n));
 }
 
 EXPORT int tls_try_peek(SSL *ssl, void *p, int n)
 {
-    clear_errors();
+    tls_ERR_clear_error();
     return answer(ssl, SSL_peek(ssl, p, n));
 }
 
 EXPORT int tls_try_write(SSL *ssl, const void *p, int n)
 {
-    clear_errors();
+    tls_ERR_clear_error();
     return answer(ssl, SSL_write(ssl, p, n));
 }
 
@@ -245,7 +238,7 @@ EXPORT int tls_try_shutdown(SSL *ssl)
 {
     int ret;
 
-    clear_errors();
+    tls_ERR_clear_error();
     ret = tls_SSL_shutdown(ssl);
     return ret >= 0 ? ret : -SSL_get_error(ssl, ret);
 }
@@ -254,7 +247,7 @@ EXPORT int tls_try_write_early_data(SSL *ssl, const void *p, int n)
 {
     size_t written = 0;
 
-    clear_errors();
+    tls_ERR_clear_error();
     return SSL_write_early_data(ssl, p, (size_t)n, &written) == 1 ? (int)written : -SSL_get_error(ssl, 0);
 }
 
@@ -263,7 +256,7 @@ EXPORT int tls_try_read_early_data(SSL *ssl, void *p, int n)
     size_t length = 0;
     int status;
 
-    clear_errors();
+    tls_ERR_clear_error();
     status = SSL_read_early_data(ssl, p, (size_t)n, &length);
     return status == SSL_READ_EARLY_DATA_ERROR ? -SSL_get_error(ssl, 0) : (int)length;
 }

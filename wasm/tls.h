@@ -458,6 +458,7 @@ void tls_forget_verify_failure(SSL *);
 void tls_forget_key_exchange(SSL *); /* after the handshake; tls_try_handshake does so itself */
 void tls_message_callback(int write_p, int version, int type, const void *, size_t, SSL *, void *);
 void tls_random_zeros(int on); /* instead of random numbers, for tls_prepare() */
+extern unsigned tls_failed_allocations; /* how often there was no memory, until now */
 void tls_forget_stack(void); /* overwrites what calls that have returned left there: when a secret, or who had it, is gone */
 tls_bytes *tls_bytes_new(const void *, size_t);
 tls_bytes *tls_bytes_from_bio(BIO *); /* takes the memory BIO */

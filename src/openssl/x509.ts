@@ -137,7 +137,7 @@ export class X509 {
     const ptr = memory.withBytes(this.der, (at, length) => abi.tls_d2i_X509(at, length));
     this.#library.check(ptr, "a certificate cannot be read");
     try {
-      this.#fields = {
+      const fields = {
         subject: memory.takeText(abi.tls_X509_subject(ptr)) ?? "",
         issuer: memory.takeText(abi.tls_X509_issuer(ptr)) ?? "",
         subjectAltName: textsOf(memory.takeBytes(abi.tls_X509_subject_alt_names(ptr))),
@@ -149,7 +149,11 @@ export class X509 {
         publicKey: memory.takeText(abi.tls_X509_public_key(ptr)) ?? "unknown",
         publicKeyDer: memory.takeBytes(abi.tls_i2d_X509_PUBKEY(ptr)) ?? new Uint8Array(0),
       };
-      return this.#fields;
+      // What cannot be told is told as nothing, but not what there was no memory for.
+      const failure = this.#library.failure("a certificate cannot be read");
+      if (failure.code === "out-of-memory") throw failure;
+      this.#fields = fields;
+      return fields;
     } finally {
       abi.tls_X509_free(ptr);
     }

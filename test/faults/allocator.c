@@ -37,22 +37,28 @@ EMSCRIPTEN_KEEPALIVE unsigned faults_failed(void) { return failed; }
 /* From now on, what is given back is filled with 0xdd: a pointer found there traps, a length is none. */
 EMSCRIPTEN_KEEPALIVE void faults_fill(int on) { filling = on; }
 
-void *__real_malloc(size_t);
-void *__real_calloc(size_t, size_t);
-void *__real_memalign(size_t, size_t);
+void *__real_emscripten_builtin_malloc(size_t);
+void *__real_emscripten_builtin_calloc(size_t, size_t);
 int __real_posix_memalign(void **, size_t, size_t);
 void __real_emscripten_builtin_free(void *);
 
-void *__wrap_malloc(size_t size) { return fails() ? NULL : __real_malloc(size); }
-void *__wrap_calloc(size_t count, size_t size) { return fails() ? NULL : __real_calloc(count, size); }
-void *__wrap_memalign(size_t alignment, size_t size) { return fails() ? NULL : __real_memalign(alignment, size); }
+/* wasm/libc.c calls these. */
+void *__wrap_emscripten_builtin_malloc(size_t size)
+{
+    return fails() ? NULL : __real_emscripten_builtin_malloc(size);
+}
+
+void *__wrap_emscripten_builtin_calloc(size_t count, size_t size)
+{
+    return fails() ? NULL : __real_emscripten_builtin_calloc(count, size);
+}
 
 int __wrap_posix_memalign(void **out, size_t alignment, size_t size)
 {
     return fails() ? 12 /* ENOMEM */ : __real_posix_memalign(out, alignment, size);
 }
 
-/* wasm/libc.c calls it, once a block is overwritten. */
+/* Once a block is overwritten. */
 void __wrap_emscripten_builtin_free(void *block)
 {
     if (block != NULL && filling)

@@ -54,6 +54,7 @@ import {
   ZERO_RETURN,
 } from "./openssl/ssl.js";
 import { RecordEdges } from "./record-edges.js";
+import { after } from "./timers.js";
 import { PendingWrite, Wish } from "./wish.js";
 
 /** A transport, reduced to what the pump needs. */
@@ -218,7 +219,7 @@ export class Pump {
   #outFill = 0;
   #sending = false;
   #sendError: TlsError | undefined;
-  #lastWords: ReturnType<typeof setTimeout> | undefined;
+  #stopLastWords = () => {};
   /** Bytes that left the pair, and bytes that the wire accepted: a flush waits for the second to reach the first. */
   #produced = 0;
   #accepted = 0;
@@ -449,7 +450,7 @@ export class Pump {
     if (this.#released) return;
     this.#released = { reason };
     this.#early?.stop();
-    clearTimeout(this.#lastWords);
+    this.#stopLastWords();
     this.#rejectAll(reason, true);
     this.#in = this.#out = undefined;
     try {
@@ -775,7 +776,7 @@ export class Pump {
 
   #end(): void {
     this.#ended = true;
-    clearTimeout(this.#lastWords);
+    this.#stopLastWords();
     this.#wakeReaders();
   }
 
@@ -808,7 +809,7 @@ export class Pump {
     if (this.#failure || this.#released) return;
     this.#failure = error;
     this.#early?.stop();
-    clearTimeout(this.#lastWords);
+    this.#stopLastWords();
     this.#rejectAll(error, this.#sendError !== undefined);
     // Not from within a turn, see emit.
     queueMicrotask(() => this.#options.onFailure(error));
@@ -833,15 +834,15 @@ export class Pump {
       this.#failWith(sendError);
       return;
     }
-    this.#lastWords = setTimeout(() => {
+    this.#stopLastWords = after(FIRST_WORDS, () => {
       tell(sendError);
-      this.#lastWords = setTimeout(() => this.#failWith(sendError), LAST_WORDS - FIRST_WORDS);
-    }, FIRST_WORDS);
+      this.#stopLastWords = after(LAST_WORDS - FIRST_WORDS, () => this.#failWith(sendError));
+    });
     if (this.#open) {
       // Data that is there belongs to the reader; the failure comes when the reader has seen it all.
       this.readable().then(
         () => {
-          clearTimeout(this.#lastWords);
+          this.#stopLastWords();
           tell(sendError);
         },
         () => {},

@@ -7,6 +7,7 @@ import type { SslSession } from "./openssl/session.js";
 import type { Ssl } from "./openssl/ssl.js";
 import { MemorySessionStore } from "./sessions/memory.js";
 import type { Awaitable, SessionStore } from "./sessions/store.js";
+import { within } from "./timers.js";
 
 /** How a client comes by the session that it resumes. */
 export interface ResumptionOptions {
@@ -39,6 +40,8 @@ export interface ResumptionOptions {
 
 /** RFC 8446 §4.6.1: no ticket is kept for longer. */
 const LONGEST = 7 * 24 * 3600;
+/** How long a store may take to answer, in milliseconds; a handshake waits for it. */
+const STORE_TIMEOUT = 2_000;
 const VERSIONS = [TLS1_3_VERSION, TLS1_2_VERSION] as const;
 
 /** All connections share it that are given no other. */
@@ -72,6 +75,8 @@ export class Resumption {
   /** How many of each version this connection has put into the store. */
   readonly #put = new Map<number, number>();
   #key: string | undefined;
+  /** The store did not answer, and is not asked again. */
+  #hangs = false;
 
   constructor(parts: ResumptionParts) {
     this.#parts = parts;
@@ -212,14 +217,21 @@ export class Resumption {
     this.#put.set(version, (this.#put.get(version) ?? 0) + 1);
   }
 
+  /** The one place where a store is asked. One that fails or hangs costs the session, never the connection. */
   async #ask<T>(
     what: (store: SessionStore, key: string) => Awaitable<T>,
     version: number,
   ): Promise<T | undefined> {
-    if (!this.#store) return undefined;
+    if (!this.#store || this.#hangs) return undefined;
     try {
       this.#key ??= this.#parts.key();
-      return await what(this.#store, `${this.#key}-${version === TLS1_3_VERSION ? "1.3" : "1.2"}`);
+      const answer = what(this.#store, `${this.#key}-${version === TLS1_3_VERSION ? "1.3" : "1.2"}`);
+      // Those in memory answer at once, and need no timer.
+      if (typeof (answer as Partial<Promise<T>> | undefined)?.then !== "function") return answer;
+      return await within(STORE_TIMEOUT, answer as Promise<T>, () => {
+        this.#hangs = true;
+        return new TlsError("timeout", `the session store did not answer within ${STORE_TIMEOUT} ms`);
+      });
     } catch (error) {
       this.#parts.onError(error);
       return undefined;

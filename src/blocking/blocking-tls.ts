@@ -10,7 +10,7 @@
  *  - Bytes are lent to the pair: they stay in their ring until OpenSSL has read them. So what follows the peer's
  *    close_notify is never ours, and whoever uses the transport next finds all of it.
  *  - A write that is out of time has given OpenSSL bytes that it insists on having again (4). A copy of those is kept, and
- *    whatever writes next sends them first; close_notify too (8).
+ *    whatever is called next sends them first, close_notify too (8). Reading also does: the peer may wait for them.
  */
 
 import { infoOf, type TlsInfo, type TlsOptions } from "../configure.js";
@@ -219,7 +219,11 @@ export class BlockingTls implements Disposable {
     if (this.#ended && this.#over?.reason === undefined) return 0;
     this.#refuse();
     return this.#operate(() => {
-      const r = this.#until(() => this.#ssl.tryRead(dst), deadline, "no data");
+      const read = () => {
+        this.#pay();
+        return this.#ssl.tryRead(dst);
+      };
+      const r = this.#until(read, deadline, "no data");
       if (r > 0) return r;
       this.#readStopped(r);
       return 0;
@@ -309,14 +313,28 @@ export class BlockingTls implements Disposable {
   }
 
   /**
-   * Sends close_notify if that is still possible, and closes the transport. It waits for room in the channel, 2 s at most
-   * unless it is told otherwise, and never for the peer. What arrived and was not read is gone.
+   * Sends close_notify if that is still possible, and closes the transport. It waits for room in the channel, and gives up
+   * when the transport takes nothing for `timeout`, 2 s by default; it never waits for the peer to answer. What arrived and
+   * was not read is gone.
    */
   close(options: Timeout = {}): void {
-    const deadline = new Deadline(options.timeout ?? CLOSE_TIMEOUT);
+    const { timeout = CLOSE_TIMEOUT } = options;
+    let deadline = new Deadline(timeout);
     if (this.#over) return;
     try {
-      this.#operate(() => this.#sendCloseNotify(deadline));
+      for (let seen = this.#transport.event, done = false; !done; ) {
+        try {
+          this.#operate(() => this.#sendCloseNotify(deadline));
+          done = true;
+        } catch (error) {
+          const { event } = this.#transport;
+          // Counted are the bytes that came, too. There is not much room for those.
+          if (!(error instanceof BlockingTimeoutError) || event === seen) throw error;
+          seen = event;
+          deadline = new Deadline(timeout);
+        }
+      }
+      if (this.#ended && this.#closeNotify === "sent") this.#transport.settle();
       this.#end(this.#howItEnds());
       this.#transport.close();
     } catch (error) {
@@ -385,6 +403,19 @@ export class BlockingTls implements Disposable {
     }
   }
 
+  /** The same as far as it goes at once. */
+  #pay(): void {
+    while (this.#unfinished && !this.#transport.sendError) {
+      const n = this.#ssl.tryWrite(this.#unfinished);
+      if (n <= 0) {
+        if (n !== WANT_READ && n !== WANT_WRITE) this.#fail(n);
+        return;
+      }
+      this.#unfinished = n < this.#unfinished.length ? this.#unfinished.subarray(n) : undefined;
+      this.#drain();
+    }
+  }
+
   #writeSome(bytes: Uint8Array, deadline: Deadline): number {
     this.#sendable();
     return this.#check(
@@ -412,6 +443,7 @@ export class BlockingTls implements Disposable {
 
   /** Both steps are done: the transport is its owner's again. */
   #complete(): 1 {
+    if (this.#howItEnds() === "complete") this.#transport.settle();
     this.#end(this.#howItEnds());
     this.#transport.unlock();
     return 1;
@@ -509,6 +541,8 @@ export class BlockingTls implements Disposable {
     } catch (error) {
       const fatal = !(error instanceof TlsError) || ["wasm-crashed", "out-of-memory"].includes(error.code);
       if (fatal) this.#failWith(error as TlsError);
+      // To be out of time is no end, though the transport may have come to one by now: the next call meets that.
+      else if (error instanceof BlockingTimeoutError) throw error;
       else if (this.#transport.gone || this.#transport.givenUp) this.#giveUp(error, "aborted");
       throw error;
     } finally {

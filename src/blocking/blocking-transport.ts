@@ -57,6 +57,7 @@ export class BlockingTransport implements Disposable {
     requireBytes(bytes, "what is written");
     this.#requireFree();
     if (this.#wish !== Wish.open) throw new TlsError("closed", "the writing side is closed");
+    this.#shared.set(Word.settled, 0);
     const deadline = new Deadline(options.timeout);
     for (let written = 0; ; ) {
       const { event } = this;
@@ -151,6 +152,11 @@ export class BlockingTransport implements Disposable {
   throwIfGivenUp(): void {
     if (!this.givenUp) return;
     throw new TlsError("transport", `the transport was given up: ${this.#shared.note(Note.givenUp)}`);
+  }
+
+  /** All that was to be said has been said on both sides: what fails from now on is no failure. @internal */
+  settle(): void {
+    this.#shared.set(Word.settled, 1);
   }
 
   /** @internal */

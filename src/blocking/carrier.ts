@@ -1,4 +1,5 @@
 import { TlsError } from "../errors.js";
+import { sleep } from "../timers.js";
 import type { Transport } from "../transport.js";
 import { TransportWire } from "../wire.js";
 import { type Channel, Course, Note, Shared, Wish, Word } from "./channel.js";
@@ -33,7 +34,8 @@ const BATCH = 65_536;
  * `Atomics.waitAsync`; where the engine lacks that (Firefox before 145) it looks after the channel by a timer, every 16 ms
  * when nothing happens and sooner when something does.
  *
- * Resolves when the side that blocks is done with the transport. Rejects with what failed, with the reason of `signal`,
+ * Resolves when the side that blocks is done with the transport; also if that failed after a complete end, with both sides'
+ * close_notify. Otherwise rejects with what failed, with the reason of `signal`,
  * or when the other side aborts; a rejection that nobody handles is not reported, since the other side knows. How long a
  * transport takes is not bounded here, and a thread that is terminated says nothing: `signal` is for both.
  *
@@ -200,9 +202,15 @@ class Carrier {
   }
 
   async #close(): Promise<void> {
-    if (this.#failure) throw this.#failure.cause;
-    if (this.#endedWriting) this.#wire.cancelReading();
-    else await this.#wire.close();
+    try {
+      if (this.#failure) throw this.#failure.cause;
+      if (this.#endedWriting) this.#wire.cancelReading();
+      else await this.#wire.close();
+    } catch (error) {
+      // Many a peer goes away without waiting for the last word.
+      if (this.#shared.get(Word.settled) === 0) throw error;
+      this.#wire.abort(error);
+    }
   }
 
   #trailing(): Uint8Array {
@@ -246,6 +254,6 @@ async function changed(words: Int32Array, index: number): Promise<void> {
     return;
   }
   for (let pause = 0; Atomics.load(words, index) === seen; pause = Math.min(16, 2 * pause + 1)) {
-    await new Promise((resolve) => setTimeout(resolve, pause));
+    await sleep(pause);
   }
 }

@@ -48,8 +48,10 @@ export const Word = {
   inTail: 10,
   outHead: 11,
   outTail: 12,
-  /** The length of each {@link Note}. */
+  /** The length of each {@link Note}, four words. */
   notes: 13,
+  /** The side that blocks has come to a complete end. */
+  settled: 17,
 } as const;
 
 /** What the side that blocks wants of the transport, after all that it wrote. Only ever goes up. */

@@ -42,8 +42,7 @@ export class IndexedDbSessionStore implements SessionStore {
     const kept: Kept = { session, expires };
     store.put(kept, key);
     const byExpiry = store.index(EXPIRES);
-    const overdue = byExpiry.openKeyCursor(IDBKeyRange.upperBound(Date.now()));
-    await each(overdue, (cursor) => store.delete(cursor.primaryKey));
+    await dropOverdue(store);
     let tooMany = (await done(store.count())) - this.#max;
     if (tooMany > 0) {
       await each(byExpiry.openKeyCursor(), (cursor) => {
@@ -90,8 +89,15 @@ export class IndexedDbSessionStore implements SessionStore {
     database.onclose = () => {
       this.#database = undefined;
     };
+    // What has expired since somebody was here last. Whoever comes next waits for it.
+    dropOverdue(database.transaction(SESSIONS, "readwrite").objectStore(SESSIONS)).catch(() => {});
     return database;
   }
+}
+
+async function dropOverdue(store: IDBObjectStore): Promise<void> {
+  const overdue = store.index(EXPIRES).openKeyCursor(IDBKeyRange.upperBound(Date.now()));
+  await each(overdue, (cursor) => store.delete(cursor.primaryKey));
 }
 
 function done<T>(request: IDBRequest<T>): Promise<T> {

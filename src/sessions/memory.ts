@@ -1,4 +1,5 @@
 import { TlsError } from "../errors.js";
+import { after } from "../timers.js";
 import { isGood, type Kept, type SessionStore } from "./store.js";
 
 export interface MemorySessionStoreOptions {
@@ -15,6 +16,9 @@ export class MemorySessionStore implements SessionStore {
   /** Oldest use first; under each key the oldest session first. */
   readonly #keys = new Map<string, Kept[]>();
   #size = 0;
+  /** When the next one expires, as far as a timer waits for that. */
+  #sweepAt = Infinity;
+  #stopSweep: () => void = () => {};
 
   constructor(options: MemorySessionStoreOptions = {}) {
     const { max = 256, maxPerKey = 4 } = options;
@@ -27,7 +31,7 @@ export class MemorySessionStore implements SessionStore {
     this.#maxPerKey = maxPerKey;
   }
 
-  /** How many sessions are kept, expired ones that nobody met included. */
+  /** How many sessions are kept. */
   get size(): number {
     return this.#size;
   }
@@ -48,6 +52,7 @@ export class MemorySessionStore implements SessionStore {
       const [leastUsed, its] = this.#keys.entries().next().value!;
       this.#drop(leastUsed, its, 0);
     }
+    this.#sweepBy(expires);
   }
 
   take(key: string): Uint8Array | undefined {
@@ -62,6 +67,37 @@ export class MemorySessionStore implements SessionStore {
   clear(): void {
     this.#keys.clear();
     this.#size = 0;
+    this.#stopSweep();
+    this.#sweepAt = Infinity;
+  }
+
+  /** A session that has expired is forgotten then, not when somebody comes by: it is a secret. */
+  #sweepBy(expires: number): void {
+    if (expires >= this.#sweepAt) return;
+    this.#stopSweep();
+    this.#sweepAt = expires;
+    // A store that nobody has any more is not kept for that.
+    const store = new WeakRef(this);
+    this.#stopSweep = after(
+      Math.max(0, expires - Date.now()) + 1,
+      () => {
+        const self = store.deref();
+        if (self) self.#sweep();
+      },
+      true,
+    );
+  }
+
+  #sweep(): void {
+    this.#sweepAt = Infinity;
+    let next = Infinity;
+    for (const [key, list] of [...this.#keys]) {
+      for (let i = list.length - 1; i >= 0; i--) {
+        if (isGood(list[i])) next = Math.min(next, list[i]!.expires);
+        else this.#drop(key, list, i);
+      }
+    }
+    if (next < Infinity) this.#sweepBy(next);
   }
 
   /** The newest that is still good; what is not is dropped on the way. */

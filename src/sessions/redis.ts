@@ -4,6 +4,7 @@
  * @module
  */
 import { TlsError } from "../errors.js";
+import { within } from "../timers.js";
 import type { Transport } from "../transport.js";
 import { type Reply, RespConnection } from "./resp.js";
 import type { SessionStore } from "./store.js";
@@ -23,7 +24,7 @@ export interface RedisSessionStoreOptions {
   username?: string;
   /** For `SELECT`. Default 0. */
   database?: number;
-  /** How long an answer may take, connecting included, in milliseconds; a handshake waits for it. Default 1,000. */
+  /** How long an answer may take, connecting included, in milliseconds; a handshake waits for it, two seconds at most. Default 1,000. */
   timeout?: number;
 }
 
@@ -80,16 +81,12 @@ export class RedisSessionStore implements SessionStore, AsyncDisposable {
   async #answer(parts: (string | Uint8Array)[]): Promise<Reply> {
     const connecting = this.#connection ?? this.#begin();
     let late = false;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const tooLate = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        late = true;
-        reject(new TlsError("timeout", `Redis did not answer within ${this.#timeout} ms`));
-      }, this.#timeout);
-    });
+    const ask = async () => (await connecting).command(...parts);
     try {
-      const connection = await Promise.race([connecting, tooLate]);
-      return await Promise.race([connection.command(...parts), tooLate]);
+      return await within(this.#timeout, ask(), () => {
+        late = true;
+        return new TlsError("timeout", `Redis did not answer within ${this.#timeout} ms`);
+      });
     } catch (error) {
       // Replies have no numbers: who does not wait for one must not wait for the next on that connection either.
       if (late) {
@@ -100,8 +97,6 @@ export class RedisSessionStore implements SessionStore, AsyncDisposable {
         );
       }
       throw error;
-    } finally {
-      clearTimeout(timer);
     }
   }
 

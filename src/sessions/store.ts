@@ -3,7 +3,8 @@
  * session is found only by a connection that would trust its server for the same reasons; a store takes them as they are.
  *
  * A session holds secrets: with it anybody can resume the connection's session, and read what was sent as 0-RTT. Keep a store as
- * you keep keys. All methods may answer at once or by promise. One that throws costs the session, never the connection.
+ * you keep keys. All methods may answer at once or by promise. One that throws, or takes more than two seconds, costs the
+ * session, never the connection; the event "session-store-error" tells. What has expired must go by itself.
  */
 export interface SessionStore {
   /** A session for this key, which stays: those of TLS 1.2 are good for many connections. The newest, if there are several. */

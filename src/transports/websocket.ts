@@ -21,7 +21,7 @@
  */
 
 import { TlsError, type TlsErrorCode } from "../errors.js";
-import { after } from "../timers.js";
+import { after, sleep } from "../timers.js";
 import type { Transport } from "../transport.js";
 import { Inbox } from "./inbox.js";
 
@@ -195,7 +195,7 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
   /** Waits until no more than `amount` bytes are buffered for sending. */
   const drained = async (amount: number) => {
     for (let delay = 1; !failure && socket.bufferedAmount > amount; delay = Math.min(2 * delay, 32)) {
-      await new Promise((resolve) => setTimeout(resolve, delay));
+      await sleep(delay);
     }
     if (failure) throw failure.reason;
   };

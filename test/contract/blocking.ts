@@ -675,6 +675,16 @@ QUnit.module("blocking: ends and failures", () => {
     assert.true(timeouts > 0, `${timeouts} times out of time`);
   });
 
+  QUnit.test("deadlines: however long, they do not pass at once", async (assert) => {
+    const { remote, server } = await connected();
+    for (const timeout of [2 ** 31, 2 ** 32 + 1, Number.MAX_SAFE_INTEGER, Number.MAX_VALUE]) {
+      const reading = remote.read(10, timeout);
+      assert.strictEqual(await within(reading, 60), PENDING, `${timeout}`);
+      await write(server.writable, utf8("x"));
+      assert.strictEqual(text(await reading), "x");
+    }
+  });
+
   QUnit.test("the handshake's deadline gives the transport up", async (assert) => {
     const [near, far] = pair();
     const { remote, carried } = await blocking(near);
@@ -875,6 +885,134 @@ QUnit.module("blocking: ends and failures", () => {
     assert.deepEqual(concat([trailing, rest]), bytes.subarray(3));
     assert.strictEqual(text(await readAtLeast(far.readable, 22)), "to the peer, all of it");
     assert.strictEqual((await remoteError(remote.plainRead(3))).code, "closed");
+  });
+});
+
+/** What ran out of time is owed, and harms nothing, whatever carries the bytes. Each schedule follows from its seed. */
+QUnit.module("blocking: schedules", () => {
+  const carriers: Record<string, (inner: Transport, next: () => number, pause: number) => Transport> = {
+    quick: (inner) => inner,
+    slow: (inner, next, pause) =>
+      intercept(inner, {
+        async send(chunk, forward) {
+          await sleep(pause * next());
+          await forward(chunk);
+        },
+        async receive(chunk) {
+          await sleep(pause * next());
+          return [chunk];
+        },
+      }),
+    "stalling now and then": (inner, next, pause) =>
+      intercept(inner, {
+        async send(chunk, forward) {
+          if (next() < pause / 100) await sleep(120);
+          await forward(chunk);
+        },
+      }),
+  };
+  const echo = (server: { readable: ReadableStream<Uint8Array>; writable: WritableStream<Uint8Array> }) =>
+    server.readable.pipeTo(server.writable).catch(() => {});
+
+  for (const [name, make] of Object.entries(carriers)) {
+    for (const size of [1, 700, 4096, 20_000]) {
+      each(`a carrier that is ${name}, rings of ${size} bytes`, async (assert, version) => {
+        const seed = env.seed + size;
+        const [near, far] = pair();
+        const transports: [Transport, Transport] = [make(near, random(seed), size === 1 ? 0.5 : 10), far];
+        const { remote, server, carried } = await connected({ version, size, transports });
+        void echo(server);
+        const { problem } = await remote.schedule(seed, size === 1 ? 3 : 12, false, size === 1 ? 60 : 50_000);
+        assert.strictEqual(problem, undefined, `seed ${env.seed}`);
+        assert.strictEqual((await remote.state()).closed?.how, "complete");
+        await remote.plainClose();
+        assert.strictEqual((await carried).how, "closed");
+      });
+    }
+  }
+
+  each("a carrier that dies: what fails is the transport, and no lack of time", async (assert, version) => {
+    const next = random(env.seed);
+    for (let i = 0; i < 25; i++) {
+      const controller = new AbortController();
+      const { remote, server, carried } = await connected({
+        version,
+        size: 2_000,
+        signal: controller.signal,
+      });
+      void echo(server);
+      setTimeout(() => controller.abort(new Error("the carrier dies")), 40 * next());
+      const { code, after } = await remote.schedule(env.seed + i, 0, true);
+      assert.strictEqual(code, "transport", `seed ${env.seed}, ${i}`);
+      // "closed" for shutdown() and the like is as good; what must not come is a lack of time.
+      assert.deepEqual(new Set(after), new Set(["transport"]));
+      assert.true(String(await rejection(carried)).includes("the carrier dies"));
+      server.abort();
+    }
+  });
+
+  QUnit.test("a thread that is terminated: the signal ends what it left", async (assert) => {
+    const next = random(env.seed);
+    for (let i = 0; i < 5; i++) {
+      const { worker, remote } = startThread();
+      await remote.load();
+      const channel = newChannel({ size: 2_000 });
+      await remote.open(channel);
+      const [near, far] = pair();
+      const controller = new AbortController();
+      const carried = carry(channel, near, { signal: controller.signal });
+      const [, server] = await Promise.all([remote.connect(trusting()), acceptTls(far, identity())]);
+      const echoing = echo(server);
+      remote.schedule(env.seed + i, 0, true).catch(() => {});
+      await sleep(30 * next());
+      worker.terminate();
+      controller.abort(new Error("it was terminated"));
+      assert.true(String(await rejection(carried)).includes("it was terminated"));
+      await echoing;
+      server.abort();
+    }
+  });
+
+  QUnit.test("carry() resolves after a complete end, though the peer is gone by then", async (assert) => {
+    for (const how of ["the last word is not taken", "a failure while receiving", "a close that fails"]) {
+      const [near, far] = pair();
+      let gone = false;
+      const cut = new Error("it is gone");
+      const reader = near.readable.getReader();
+      const writer = near.writable.getWriter();
+      const transport: Transport = {
+        readable: new ReadableStream({
+          async pull(controller) {
+            const { done, value } = await reader.read();
+            if (gone && how === "a failure while receiving") controller.error(cut);
+            else if (done) controller.close();
+            else controller.enqueue(value);
+          },
+        }),
+        writable: new WritableStream({
+          async write(chunk) {
+            if (gone && how === "the last word is not taken") throw cut;
+            await writer.write(chunk);
+          },
+          async close() {
+            if (gone) throw cut;
+            await writer.close();
+          },
+        }),
+      };
+      const { remote, server, carried } = await connected({ transports: [transport, far] });
+      await server.closeWrite();
+      assert.strictEqual((await remote.read(10)).length, 0);
+      gone = true;
+      // It may see at once that its last word is not taken. That it is none of its affair is not known then.
+      const complete = await remote.shutdown().catch((error: RemoteError) => error.code);
+      if (complete === "transport" && how === "the last word is not taken") continue;
+      assert.strictEqual(complete, 1, how);
+      void far.writable.close().catch(() => {});
+      await sleep(50);
+      await remote.plainClose();
+      assert.strictEqual((await carried).how, "closed", how);
+    }
   });
 });
 

@@ -114,6 +114,81 @@ const calls = {
     while (bounded((options) => tls.shutdown(options)) !== 1);
     return { received, timeouts };
   },
+  /**
+   * `rounds` times: writes with a deadline, and then only reads, until the peer has echoed whatever was said to be taken. Or
+   * calls this and that with any deadline, until something fails that is no lack of time, if `doomed`. Gives what was wrong,
+   * and what failed.
+   */
+  schedule(
+    seed: number,
+    rounds: number,
+    doomed: boolean,
+    most = 50_000,
+  ): { problem?: string; code?: string; after: string[] } {
+    const next = random(seed);
+    const sent = randomBytes(1 << 20, seed);
+    let [written, got, expired] = [0, 0, 0];
+    const deadline = () => ({ timeout: [0, 0, 1, 3, 20][Math.floor(5 * next())]! });
+    const bounded = (act: () => number | undefined): number => {
+      try {
+        return act() ?? 0;
+      } catch (error) {
+        if (!(error instanceof BlockingTimeoutError)) throw error;
+        expired++;
+        return error.written;
+      }
+    };
+    const write = () => {
+      const size = Math.ceil(most ** next());
+      written += bounded(() => tls.write(sent.subarray(written, written + size), deadline()));
+    };
+    const dst = new Uint8Array(65_536);
+    const read = (options: { timeout?: number }) => {
+      const n = bounded(() => tls.read(dst.subarray(0, Math.ceil(60_000 ** next())), options));
+      if (dst.subarray(0, n).some((byte, i) => byte !== sent[got + i]))
+        throw new Error(`wrong bytes at ${got}`);
+      got += n;
+    };
+    try {
+      for (let i = 0; doomed || (i < rounds && written < 600_000); i++) {
+        if (!doomed || written < 600_000) write();
+        if (doomed) {
+          read(deadline());
+          if (next() < 0.01) tls.exportKeyingMaterial("test", 16);
+          continue;
+        }
+        const begin = performance.now();
+        while (got < written) {
+          read(next() < 0.5 ? deadline() : { timeout: 200 });
+          if (performance.now() - begin > 8_000) {
+            return {
+              problem: `${written} bytes were taken, ${got} came back, ${expired} deadlines`,
+              after: [],
+            };
+          }
+        }
+      }
+      // The end, in pieces too.
+      while (next() < 0.7) bounded(() => tls.closeWrite(deadline()) as undefined);
+      for (let done = false; !done; ) done = bounded(() => tls.shutdown(deadline())) === 1;
+      return { after: [] };
+    } catch (error) {
+      const codeOf = (failure: unknown) => String((failure as { code?: string }).code ?? failure);
+      const after = [
+        () => tls.read(dst, { timeout: 0 }),
+        () => tls.write(sent.subarray(0, 10), { timeout: 0 }),
+        () => tls.shutdown({ timeout: 0 }),
+        () => tls.read(dst, { timeout: 5 }),
+      ].map((call) => {
+        try {
+          return String(call());
+        } catch (failure) {
+          return codeOf(failure);
+        }
+      });
+      return { ...(doomed ? {} : { problem: String(error) }), code: codeOf(error), after };
+    }
+  },
   writeRandom: (length: number, seed: number) => tls.write(randomBytes(length, seed)),
   shutdown: (timeout?: number) => tls.shutdown(only(timeout)),
   closeWrite: (timeout?: number) => tls.closeWrite(only(timeout)),

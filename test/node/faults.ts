@@ -10,7 +10,17 @@ QUnit.module("memory runs out", () => {
     assert.timeout(240_000);
     const repository = process.env.WASSL_REPOSITORY ?? "";
     const program = join(repository, "test", "faults", "faults.ts");
-    const args = ["--import", "tsx", program, "--samples", "2", "--seed", String(env.seed)];
+    const args = [
+      "--import",
+      "tsx",
+      program,
+      "--samples",
+      "2",
+      "--scenarios",
+      "30",
+      "--seed",
+      String(env.seed),
+    ];
     const run = promisify(execFile)(process.execPath, args, { cwd: repository, timeout: 230_000 });
     const { stdout } = await run.catch((error: { stdout?: string; message: string }) => ({
       stdout: error.stdout || error.message,

@@ -307,15 +307,16 @@ configure_check() {
 # ---- openssl.wasm ------------------------------------------------------------------------------------------------
 
 # link_wasm DIR LIBS OUT: compiles DIR/wasm/**.c and links them with the archives in LIBS. What is linked before the
-# archives stands in for what they have of the same name (wasm/libc.c, wasm/kernels).
+# archives stands in for what they have of the same name (wasm/libc.c, wasm/kernels). OUT.named is the same with the
+# functions' names.
 link_wasm() {
     local dir=$1 libs=$2 out=$3 sources
     cd -- "$dir"
     # In one order everywhere; paths relative, so that none of this machine's gets into the module.
     mapfile -t sources < <(find wasm -name '*.c' | LC_ALL=C sort)
-    emcc_link "$libs" "$out" wasm/exports.txt "${sources[@]}" "${WRAP_FLAGS[@]}" \
+    emcc_link "$libs" "$out" wasm/exports.txt "${sources[@]}" "${WRAP_FLAGS[@]}" --profiling-funcs \
         "$libs/libssl.a" "$libs/libcrypto.a"
-    node wasm/snapshot.mjs "$out" "$out"
+    node wasm/snapshot.mjs "$out" "$out" "$out.named"
     cd -- "$project"
 }
 
@@ -375,7 +376,7 @@ object_sizes() {
         LINK_FLAGS+=("-Wl,-Map=$map.new")
         link_wasm "$project" "$libs" "$cache/wasm/sizes.wasm"
         mv -- "$map.new" "$map"
-        rm -f -- "$cache/wasm/sizes.wasm"
+        rm -f -- "$cache/wasm/sizes.wasm" "$cache/wasm/sizes.wasm.named"
     fi
     # shellcheck disable=SC2016 # JavaScript
     node -e '
@@ -449,6 +450,7 @@ wasm_make() {
     keys
     [[ $wasm_key == "$key" ]] || die "a file in wasm/ changed during the build; start it again"
     sizes "$1.new.wasm" >"$1.sizes" || { cat -- "$1.sizes"; exit 1; }
+    mv -- "$1.new.wasm.named" "$1.named"
     mv -- "$1.new.wasm" "$1"
     staged
 }
@@ -538,29 +540,16 @@ faults_make() {
     mkdir -p "$cache/wasm"
     WRAP_FLAGS+=("${FAULT_WRAP_FLAGS[@]}" test/faults/allocator.c)
     link_wasm "$project" "$libs" "$1.new.wasm"
+    rm -f -- "$1.new.wasm.named"
     mv -- "$1.new.wasm" "$1"
     staged
 }
 
 # At node_modules/.cache/wassl-named.wasm.
 named() {
-    toolchain_find
-    keys
-    local kept=$cache/wasm/$wasm_key.named.wasm
-    [[ -e $kept ]] || locked "named-$wasm_key" named_make "$kept"
+    wasm
     mkdir -p node_modules/.cache
-    ln -sfn -- "$kept" node_modules/.cache/wassl-named.wasm
-}
-
-named_make() {
-    [[ ! -e $1 ]] || return 0
-    libs_ensure
-    stage "openssl.wasm with names"
-    mkdir -p "$cache/wasm"
-    LINK_FLAGS+=(--profiling-funcs)
-    link_wasm "$project" "$libs" "$1.new.wasm"
-    mv -- "$1.new.wasm" "$1"
-    staged
+    ln -sfn -- "$cache/wasm/$wasm_key.wasm.named" node_modules/.cache/wassl-named.wasm
 }
 
 toolchain() {

@@ -65,7 +65,7 @@ async function main(): Promise<void> {
   const tools = setUp();
   // Not part of what is packed.
   if (options.runtime.includes("node")) {
-    for (const module of ["kernels", "faults"])
+    for (const module of ["kernels", "faults", "named"])
       execFileSync("bash", ["build.sh", module], { cwd: repository, stdio: "inherit" });
   }
   const seed = Number(options.seed);

@@ -2,15 +2,17 @@
  * Starts OpenSSL once, when the module is built, and writes a module whose memory is as it was then: each instance begins
  * where this one got to, which took half of the time to the first ClientHello.
  *
- *     node snapshot.mjs linked.wasm openssl.wasm
+ *     node snapshot.mjs linked.wasm openssl.wasm openssl.wasm.named
+ *
+ * The last one is the same, and has the names of its functions still.
  *
  * Nothing random and no time can be in it: here there is neither, and to ask for them ends the build.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 
-const [from, to] = process.argv.slice(2);
+const [from, to, named] = process.argv.slice(2);
 const bytes = readFileSync(from);
-const [MEMORY, EXPORT, DATA_COUNT, DATA] = [5, 7, 12, 11];
+const [CUSTOM, MEMORY, EXPORT, DATA_COUNT, DATA] = [0, 5, 7, 12, 11];
 /** Exports that did what they are for. */
 const done = ["_initialize", "tls_prepare"];
 /** Zeros between two stretches that cost less than beginning another one. */
@@ -36,15 +38,20 @@ const memory = new Uint8Array(exports.memory.buffer);
 // The stack lies at the bottom (--stack-first), and the one global is its pointer, which is back where it was.
 memory.fill(0, 0, stackSize());
 
-const kept = sections
-  .filter(({ id }) => id !== DATA_COUNT)
-  .map(({ id, content }) => {
-    if (id === MEMORY) return section(id, memoryType(content));
-    if (id === EXPORT) return section(id, exportsWithout(content));
-    if (id === DATA) return section(id, data());
-    return section(id, content);
-  });
-writeFileSync(to, Buffer.concat([bytes.subarray(0, 8), ...kept]));
+const rest = sections.filter(({ id }) => id !== DATA_COUNT);
+const kept = rest.map(({ id, content }) => {
+  if (id === MEMORY) return section(id, memoryType(content));
+  if (id === EXPORT) return section(id, exportsWithout(content));
+  if (id === DATA) return section(id, data());
+  return section(id, content);
+});
+const isNames = ({ id, content }) => id === CUSTOM && content.subarray(1, 5).toString() === "name";
+const write = (file, parts) => writeFileSync(file, Buffer.concat([bytes.subarray(0, 8), ...parts]));
+write(named, kept);
+write(
+  to,
+  kept.filter((_, i) => !isNames(rest[i])),
+);
 
 function read(module) {
   const found = [];

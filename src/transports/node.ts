@@ -167,7 +167,11 @@ export function nodeTransport(duplex: DuplexLike): Transport {
       return new Promise<void>((resolve, reject) => {
         duplex.write(chunk, (error) => {
           if (error) reject(fail("transport", error.message, error));
-          else if (writeFailure) reject(writeFailure);
+          else if (writeFailure) {
+            // Behind the end nobody reads on, and learns of it that way: the duplex would stay open.
+            if (duplex.readableEnded) fail("transport", writeFailure.message, writeFailure.cause);
+            reject(writeFailure);
+          }
           // A socket that is destroyed calls back without an error for bytes that never left.
           else if (failure) reject(failure);
           else resolve();

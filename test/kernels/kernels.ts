@@ -1,17 +1,19 @@
 /**
  * The kernels against published vectors, and in random cases, each from a seed, against node:crypto and OpenSSL's own C.
  *
- *     npm run kernels -- [--cases N] [--seed SEED] [--first N] | --speed
+ *     npm run kernels -- [--cases N] [--seed SEED] [--first N] | --speed | --timing [--seconds N] | --branches
  *
  * A failure prints what replays it alone.
  */
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { renewBranches } from "./branches.ts";
 import { tryLong } from "./edges.ts";
 import { folderOf, Kernels } from "./module.ts";
 import { randomTests } from "./random-tests.ts";
 import { printSpeed } from "./speed.ts";
+import { timing } from "./timing.ts";
 import { tryVectors, vectorFiles } from "./vectors.ts";
 import { tryWycheproof, wycheproofFiles } from "./wycheproof.ts";
 
@@ -21,13 +23,22 @@ const { values } = parseArgs({
     seed: { type: "string", default: String(Date.now() % 1_000_000_000) },
     first: { type: "string", default: "0" },
     speed: { type: "boolean", default: false },
+    timing: { type: "boolean", default: false },
+    seconds: { type: "string", default: "10" },
+    branches: { type: "boolean", default: false },
   },
 });
 const seed = Number(values.seed);
 const first = Number(values.first);
 const cases = Number(values.cases);
 
-const folder = folderOf(join(dirname(fileURLToPath(import.meta.url)), "..", ".."));
+const repository = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+if (values.branches) {
+  renewBranches(repository);
+  process.exit();
+}
+const folder = folderOf(repository);
+if (values.timing) process.exit(timing(folder, Number(values.seconds), seed) ? 0 : 1);
 if (values.speed) {
   printSpeed(folder);
   process.exit();

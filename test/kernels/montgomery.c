@@ -48,3 +48,12 @@ int raise_words(BN_ULONG *r, const BN_ULONG *a, const BN_ULONG *p, const BN_ULON
     BN_CTX_free(ctx);
     return ok;
 }
+
+/* What a test of timing has to find. */
+int leaky_compare(const unsigned char *a, const unsigned char *b, int length)
+{
+    for (int i = 0; i < length; i++)
+        if (a[i] != b[i])
+            return 0;
+    return 1;
+}

@@ -157,6 +157,21 @@ QUnit.module("transports: node", () => {
     assert.strictEqual((await reading).code, "transport", "destroyed is not ended");
   });
 
+  QUnit.test("a write that fails behind the peer's end gives the duplex up", async (assert) => {
+    const reset = Object.assign(new Error("write ECONNRESET"), { syscall: "write" });
+    const duplex = new Duplex({
+      allowHalfOpen: true,
+      read() {},
+      write: (_chunk, _encoding, done) => done(reset),
+    });
+    const transport = nodeTransport(duplex);
+    duplex.push(null);
+    assert.strictEqual((await readAll(transport.readable)).byteLength, 0);
+    assert.strictEqual((await tlsError(write(transport.writable, utf8("x")))).code, "transport");
+    await sleep(20);
+    assert.true(duplex.destroyed, "nobody else would do it");
+  });
+
   QUnit.test("a duplex of strings is refused", async (assert) => {
     const duplex = new PassThrough({ encoding: "utf8" });
     duplex.write("text");

@@ -177,7 +177,7 @@ int aes_expand_key(uint8_t *round_keys, const uint8_t *key, int bits)
     return rounds;
 }
 
-static int check(const unsigned char *user_key, int bits, const AES_KEY *key)
+static int unusable(const unsigned char *user_key, int bits, const AES_KEY *key)
 {
     if (user_key == NULL || key == NULL)
         return -1;
@@ -187,7 +187,7 @@ static int check(const unsigned char *user_key, int bits, const AES_KEY *key)
 int AES_set_encrypt_key(const unsigned char *user_key, const int bits, AES_KEY *key)
 {
     const v128_t constant = wasm_i8x16_splat(0x63);
-    int result = check(user_key, bits, key);
+    int result = unusable(user_key, bits, key);
     uint8_t *keys;
 
     if (result != 0)
@@ -220,7 +220,7 @@ static inline v128_t mix_columns(v128_t x)
 int AES_set_decrypt_key(const unsigned char *user_key, const int bits, AES_KEY *key)
 {
     const v128_t constant = wasm_i8x16_splat(0x63);
-    int result = check(user_key, bits, key);
+    int result = unusable(user_key, bits, key);
     uint8_t keys[16 * (AES_MAX_ROUNDS + 1)];
 
     if (result != 0)

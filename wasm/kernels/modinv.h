@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "secret.h"
+
 #define INV_DIGITS 9
 #define INV_BITS 30
 #define INV_MASK ((1 << INV_BITS) - 1)
@@ -24,7 +26,7 @@ static int32_t inv_steps(inv_matrix *out, int32_t zeta, uint32_t f, uint32_t g)
     uint32_t u = 1, v = 0, q = 0, r = 1;
 
     for (int i = 0; i < INV_BITS; i++) {
-        uint32_t negative = (uint32_t)(zeta >> 31), odd = 0 - (g & 1), both = negative & odd;
+        uint32_t negative = opaque32((uint32_t)(zeta >> 31)), odd = opaque32(0 - (g & 1)), both = negative & odd;
 
         /* To an odd g, f is added, or where delta is positive subtracted; and there f becomes the old g. */
         g += ((f ^ negative) - negative) & odd;
@@ -64,7 +66,8 @@ static void inv_apply(inv_number f, inv_number g, const inv_matrix *t)
 /* The same modulo the modulus, whose inverse modulo 2^30 is given: d and e stay between -2 * modulus and modulus. */
 static void inv_apply_modular(inv_number d, inv_number e, const inv_matrix *t, const inv_number modulus, uint32_t inverse)
 {
-    int32_t below_d = d[INV_DIGITS - 1] >> 31, below_e = e[INV_DIGITS - 1] >> 31;
+    int32_t below_d = (int32_t)opaque32((uint32_t)(d[INV_DIGITS - 1] >> 31));
+    int32_t below_e = (int32_t)opaque32((uint32_t)(e[INV_DIGITS - 1] >> 31));
     /* How often the modulus is added: once for each that is negative, and what makes the lowest digit 0. */
     int32_t times_d = (t->u & below_d) + (t->v & below_e), times_e = (t->q & below_d) + (t->r & below_e);
     int64_t cd = 0, ce = 0;
@@ -106,6 +109,8 @@ static void inv_normal(inv_number d, const inv_number modulus, int32_t mask, int
 {
     int32_t carry = 0;
 
+    mask = (int32_t)opaque32((uint32_t)mask);
+    negate = (int32_t)opaque32((uint32_t)negate);
     for (int i = 0; i < INV_DIGITS; i++) {
         carry += ((d[i] + (modulus[i] & mask)) ^ negate) - negate;
         d[i] = i < INV_DIGITS - 1 ? carry & INV_MASK : carry;

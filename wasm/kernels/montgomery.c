@@ -22,6 +22,7 @@
 #include <wasm_simd128.h>
 
 #include "crypto/bn/bn_local.h"
+#include "secret.h"
 
 #define BITS 13
 #define MASK ((1 << BITS) - 1)
@@ -236,9 +237,8 @@ static NOINLINE void finish(BN_ULONG *r, const row *rows, uint64_t carry, const 
         borrow = ((~x & y) | ((~x | y) & d)) >> 63;
         r[i] = d;
     }
-    /* All ones where it was less than n before. The compiler is not to know that, and to branch. */
-    borrow = words[num] - borrow;
-    __asm__("" : "+r"(borrow));
+    /* All ones where it was less than n before. */
+    borrow = opaque64(words[num] - borrow);
     for (int i = 0; i < num; i++)
         r[i] = (words[i] & borrow) | (r[i] & ~borrow);
 }

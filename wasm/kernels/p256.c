@@ -5,12 +5,13 @@
  * Field elements are in Montgomery form (R = 2^261).
  *
  * What depends on a secret: base_times() and point_times() take the same steps for every scalar, and read all of a table
- * to take one entry. verify's sum, both_times(), is of public values, and takes whatever is shortest.
+ * to take one entry; masks are made by mask_of(), which the compiler cannot look into. verify's sum, both_times(), is of public values, and takes whatever is shortest.
  */
 #include "crypto/bn.h"
 #include "crypto/ec/ec_local.h"
 #include "modinv.h"
 #include "pairs.h"
+#include "secret.h"
 
 /*
  * Column k of a product begins with a constant that makes it positive, since only unsigned 64-bit words can be shifted
@@ -150,7 +151,7 @@ static void decode(words x, words y, const pair in)
 
         /* Between -p and p: p is added if it is negative. */
         digits_sum(sum, digits, lane);
-        mask = 0 - (sum[4] >> 63);
+        mask = opaque64(0 - (sum[4] >> 63));
         for (int word = 0; word < 4; word++) {
             carry = (unsigned __int128)sum[word] + (prime[word] & mask) + (uint64_t)(carry >> 64);
             to[word] = (uint64_t)carry;
@@ -224,7 +225,10 @@ static void add_x(pair x, const pair squares, const pair cube)
     EACH(v) x[v] = SUB(SUB(squares[v], SWAP(cube[v])), TIMES2(cube[v]));
 }
 
-/* What came of an addition: points with different x, the same point, or opposite ones. Only SUM is one. */
+/*
+ * What came of an addition, by the squares of H and R: points with different x, the same point, or opposite ones. Only SUM is
+ * one. To be asked where the points are public.
+ */
 enum { SUM, SAME, OPPOSITE };
 
 static int add_result(const pair squares)
@@ -235,9 +239,9 @@ static int add_result(const pair squares)
 }
 
 /* To a point another in affine coordinates: 11 products in 6 pairs. Neither is infinite. */
-static int point_add_affine(point *out, const point *in, const pair xy)
+static void point_add_affine(point *out, const point *in, const pair xy, pair squares)
 {
-    pair a, b, us, hr, squares, cube, x, xz;
+    pair a, b, us, hr, cube, x, xz;
 
     EACH(v) b[v] = BLEND(in->z[v], xy[v]);
     mul(us, in->z, b); /* Z^2, Z y */
@@ -263,13 +267,12 @@ static int point_add_affine(point *out, const point *in, const pair xy)
     add_y(out, in->xy, hr, cube, xz);
     EACH(v) out->z[v] = BOTH_X(xz[v]);
     out->infinite = 0;
-    return add_result(squares);
 }
 
 /* To a point any other: 14 products in 7 pairs. Neither is infinite. */
-static int point_add(point *out, const point *in, const addend_point *other)
+static void point_add(point *out, const point *in, const addend_point *other, pair squares)
 {
-    pair a, b, us, z, u2, hr, zs, squares, cube, x;
+    pair a, b, us, z, u2, hr, zs, cube, x;
 
     mul(us, in->xy, other->powers); /* U1, S1 */
     EACH(v) b[v] = BLEND(in->z[v], other->z[v]);
@@ -296,7 +299,6 @@ static int point_add(point *out, const point *in, const addend_point *other)
     add_y(out, us, hr, cube, x);
     EACH(v) out->z[v] = BOTH_X(zs[v]);
     out->infinite = 0;
-    return add_result(squares);
 }
 
 static void addend_of(addend_point *out, const point *in)
@@ -367,6 +369,7 @@ static void comb_make(void)
     point sums[2][15];
     point power;
     addend_point addend;
+    pair squares;
 
     if (made)
         return;
@@ -381,7 +384,7 @@ static void comb_make(void)
         (*half)[tooth - 1] = power;
         addend_of(&addend, &power);
         for (int i = 1; i < tooth; i++)
-            point_add(&(*half)[tooth + i - 1], &(*half)[i - 1], &addend);
+            point_add(&(*half)[tooth + i - 1], &(*half)[i - 1], &addend, squares);
     }
     to_affine(comb[0], sums[0], 30);
     made = 1;
@@ -392,6 +395,7 @@ static void odd_make(void)
     static int made;
     point sums[32], twice;
     addend_point addend;
+    pair squares;
 
     if (made)
         return;
@@ -399,16 +403,17 @@ static void odd_make(void)
     point_double(&twice, &sums[0]);
     addend_of(&addend, &twice);
     for (int i = 1; i < 32; i++)
-        point_add(&sums[i], &sums[i - 1], &addend);
+        point_add(&sums[i], &sums[i - 1], &addend, squares);
     to_affine(odd, sums, 32);
     made = 1;
 }
 
 /* ---- multiples --------------------------------------------------------------------------------------------------- */
 
+/* All ones for 1, and none for 0. */
 static uint32_t mask_of(uint32_t condition)
 {
-    return 0 - condition;
+    return opaque32(0 - condition);
 }
 
 /* All ones where a is b; for numbers less than 2^31. */
@@ -445,10 +450,10 @@ static uint32_t bit_of(const words k, int i)
  * k G for a secret k < n. No addition is an exceptional one: what is added and what it is added to are multiples of G whose
  * sum is less than n, and that have no bit in common.
  */
-static void base_times(point *out, const words k)
+static __attribute__((noinline)) void base_times(point *out, const words k)
 {
     point acc, sum, first;
-    pair entry;
+    pair entry, squares;
 
     comb_make();
     point_of(&acc, generator[0], generator[1]);
@@ -462,10 +467,10 @@ static void base_times(point *out, const words k)
             uint32_t index = bit_of(k, at) | bit_of(k, at + 64) << 1 | bit_of(k, at + 128) << 2 | bit_of(k, at + 192) << 3;
 
             table_select(entry, comb[t][0], 15, VECTORS, index - 1);
-            point_add_affine(&sum, &acc, entry);
+            point_add_affine(&sum, &acc, entry, squares);
             memcpy(first.xy, entry, sizeof(pair));
             first.infinite = 0;
-            point_select(&sum, acc.infinite, &first, &sum);
+            point_select(&sum, opaque32(acc.infinite), &first, &sum);
             point_select(&acc, equal(index, 0), &acc, &sum);
         }
     }
@@ -481,10 +486,11 @@ static void base_times(point *out, const words k)
  * exceptional one: A is a multiple of 32, so it could be only for the lowest digit, where A + d = k. Opposite points would make k
  * a multiple of n. The same point would make k = n + 2 d, for a d below 0; but n is 17 modulo 32, and then d is 15.
  */
-static void point_times(point *out, const words k, const point *base)
+static __attribute__((noinline)) void point_times(point *out, const words k, const point *base)
 {
     addend_point table[16], entry;
     point acc, sum, multiple, first;
+    pair squares;
     uint8_t magnitude[52];
     uint32_t negative[52], carry = 0;
 
@@ -494,7 +500,7 @@ static void point_times(point *out, const words k, const point *base)
         if (i == 1)
             point_double(&multiple, base);
         else
-            point_add(&multiple, &multiple, &table[0]);
+            point_add(&multiple, &multiple, &table[0], squares);
         addend_of(&table[i], &multiple);
     }
     for (int i = 0; i < 52; i++) {
@@ -503,7 +509,7 @@ static void point_times(point *out, const words k, const point *base)
         for (int bit = 0; bit < 5 && 5 * i + bit < 256; bit++)
             digit += bit_of(k, 5 * i + bit) << bit;
         /* 17 to 32 are 32 less, and one more of the next. */
-        carry = (16 - digit) >> 31;
+        carry = opaque32((16 - digit) >> 31);
         negative[i] = mask_of(carry);
         magnitude[i] = (uint8_t)(((digit - (carry << 5)) ^ negative[i]) - negative[i]);
     }
@@ -521,10 +527,10 @@ static void point_times(point *out, const words k, const point *base)
 
             entry.xy[v] = SUB(wasm_v128_xor(entry.xy[v], sign), sign);
         }
-        point_add(&sum, &acc, &entry);
+        point_add(&sum, &acc, &entry, squares);
         memcpy(first.xy, entry.xy, sizeof(pair));
         memcpy(first.z, entry.z, sizeof(pair));
-        point_select(&sum, acc.infinite, &first, &sum);
+        point_select(&sum, opaque32(acc.infinite), &first, &sum);
         point_select(&acc, none, &acc, &sum);
     }
     *out = acc;
@@ -563,11 +569,11 @@ static void negated(pair out, const pair xy)
 }
 
 /* j G + k P, of public numbers. */
-static void both_times(point *out, const words j, const words k, const point *base)
+static __attribute__((noinline)) void both_times(point *out, const words j, const words k, const point *base)
 {
     addend_point table[8], entry;
     point acc, sum, twice;
-    pair xy;
+    pair xy, squares;
     int8_t of_base[257], of_generator[257];
 
     odd_make();
@@ -576,7 +582,7 @@ static void both_times(point *out, const words j, const words k, const point *ba
     addend_of(&entry, &twice);
     sum = *base;
     for (int i = 1; i < 8; i++) {
-        point_add(&sum, &sum, &entry);
+        point_add(&sum, &sum, &entry, squares);
         addend_of(&table[i], &sum);
     }
     naf(of_base, k, 5);
@@ -594,8 +600,8 @@ static void both_times(point *out, const words j, const words k, const point *ba
             if (digit < 0)
                 negated(entry.xy, other->xy);
             if (!acc.infinite) {
-                result = point_add(&sum, &acc, &entry);
-                if (result != SUM)
+                point_add(&sum, &acc, &entry, squares);
+                if ((result = add_result(squares)) != SUM)
                     add_exception(&sum, &acc, result);
                 acc = sum;
             } else {
@@ -612,8 +618,8 @@ static void both_times(point *out, const words j, const words k, const point *ba
             if (digit < 0)
                 negated(xy, other);
             if (!acc.infinite) {
-                result = point_add_affine(&sum, &acc, xy);
-                if (result != SUM)
+                point_add_affine(&sum, &acc, xy, squares);
+                if ((result = add_result(squares)) != SUM)
                     add_exception(&sum, &acc, result);
                 acc = sum;
             } else {

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "crypto/poly1305.h"
+#include "secret.h"
 
 typedef struct {
     uint32_t r[4];
@@ -137,7 +138,7 @@ void Poly1305_Final(POLY1305 *ctx, unsigned char mac[16])
         carry >>= 32;
     }
     carry += st->h[4];
-    below = (uint32_t)(carry >> 2) - 1; /* all ones where h is the answer */
+    below = opaque32((uint32_t)(carry >> 2) - 1); /* all ones where h is the answer */
     carry = 0;
     for (int i = 0; i < 4; i++) {
         uint32_t word;

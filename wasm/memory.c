@@ -43,11 +43,15 @@ EXPORT size_t tls_heap_used(void) { return mallinfo().uordblks; }
 void tls_forget_stack(void)
 {
     volatile v128_t here;
-    v128_t *p;
+    v128_t *p, *end = (v128_t *)&here;
+    int i;
 
-    for (p = (v128_t *)sizeof *p; p < (v128_t *)&here; p++)
-        if (wasm_v128_any_true(*p))
-            *p = wasm_i64x2_splat(0);
+    for (p = (v128_t *)sizeof *p; end - p >= 4; p += 4)
+        if (wasm_v128_any_true(p[0] | p[1] | p[2] | p[3]))
+            for (i = 0; i < 4; i++)
+                p[i] = wasm_i64x2_splat(0);
+    for (; p < end; p++)
+        *p = wasm_i64x2_splat(0);
 }
 
 tls_bytes *tls_bytes_new(const void *data, size_t length)

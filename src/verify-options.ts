@@ -1,4 +1,5 @@
 /** How certificates are verified: the same for a handshake and for `verifyChain`. */
+import { TlsError } from "./errors.js";
 import type { Purpose, VerifyFlag, VerifyParam } from "./openssl/verify.js";
 
 /** How to verify a chain of certificates (`openssl-verification-options(1)`). */
@@ -17,6 +18,12 @@ export interface VerifyOptions {
    * and accepts nothing. Of two lists of one issuer the newer counts; those that are of the same second must say the same.
    */
   crls?: string | Uint8Array | readonly (string | Uint8Array)[] | undefined;
+  /**
+   * The certificate policies that are acceptable, as object identifiers: "2.23.140.1.2.1" (RFC 5280 §6.1.1, user-initial-policy-set).
+   * With the flag `X509_V_FLAG_EXPLICIT_POLICY` the chain must be good for one of them; without the flag only what certificates
+   * themselves demand must be met. "2.5.29.32.0" stands for any policy. 1 at least; left out, none is acceptable where one is asked for.
+   */
+  policies?: readonly string[] | undefined;
   /** OpenSSL's flags by name, `X509_VERIFY_PARAM_set_flags(3)` and `X509_check_host(3)`. Some of them make it laxer. */
   flags?: readonly VerifyFlag[] | undefined;
 }
@@ -28,6 +35,7 @@ export const VERIFY_OPTIONS: Record<keyof VerifyOptions, true> = {
   depth: true,
   partialChain: true,
   crls: true,
+  policies: true,
   flags: true,
 };
 
@@ -39,9 +47,15 @@ interface Verifier {
 
 /** `more` is what else is known of the peer. */
 export function applyVerifyOptions(to: Verifier, options: VerifyOptions, more: VerifyParam = {}): void {
-  const { time, purpose, depth, partialChain, crls, flags = [] } = options;
+  const { time, purpose, depth, partialChain, crls, policies, flags = [] } = options;
+  if (policies?.length === 0) {
+    throw new TlsError(
+      "invalid-argument",
+      "policies is an empty list: it would mean any, and accept what nobody meant",
+    );
+  }
   // First, since it looks whether `flags` is a list of names.
-  to.setVerifyParam({ time, purpose, depth, flags, ...more });
+  to.setVerifyParam({ time, purpose, depth, flags, policies, ...more });
   if (partialChain) to.setVerifyParam({ flags: ["X509_V_FLAG_PARTIAL_CHAIN"] });
   const all = flags.includes("X509_V_FLAG_CRL_CHECK_ALL");
   const leafAlone = flags.includes("X509_V_FLAG_CRL_CHECK") && !all;

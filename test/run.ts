@@ -30,6 +30,7 @@ import { startChromium } from "./chromium.ts";
 import { installPackage } from "./pack.ts";
 import { makeCerts } from "./peers/certs.ts";
 import { makeChains } from "./peers/chains.ts";
+import { makeForged } from "./peers/forged.ts";
 import { Peers } from "./peers/index.ts";
 import { killAtEnd } from "./processes.ts";
 import { type Report, Results } from "./report.ts";
@@ -91,7 +92,8 @@ async function main(): Promise<void> {
   } = certs;
   const wanted = runtimes.filter((name) => options.runtime.includes(name));
   const chains = makeChains(tools.openssl, join(folder, "chains"), given, seed);
-  const config = chains.then((chains) => ({ seed, certs: publicCerts, chains, runtimes: wanted }));
+  const forged = makeForged(folder);
+  const config = chains.then((chains) => ({ seed, certs: publicCerts, chains, forged, runtimes: wanted }));
   // Whoever asks for it is told.
   config.catch(() => {});
   await installed;

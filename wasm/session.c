@@ -131,6 +131,7 @@ EXPORT tls_bytes *tls_i2d_SSL_SESSION(SSL_SESSION *session, int with_chain)
 
 EXPORT SSL_SESSION *tls_d2i_SSL_SESSION(const uint8_t *data, size_t length)
 {
+    unsigned failures = ossl_allocation_failures;
     const unsigned char *p = data, *end = data + length;
     SSL_SESSION *session = d2i_SSL_SESSION(NULL, &p, (long)length);
     X509 *x;
@@ -144,6 +145,10 @@ EXPORT SSL_SESSION *tls_d2i_SSL_SESSION(const uint8_t *data, size_t length)
             SSL_SESSION_free(session);
             return NULL;
         }
+    }
+    if (ossl_allocation_failures != failures) { /* the key of its certificate may be missing */
+        SSL_SESSION_free(session);
+        return NULL;
     }
     return session;
 }

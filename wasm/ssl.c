@@ -130,8 +130,14 @@ EXPORT tls_bytes *tls_SSL_take_events(SSL *ssl)
 
 EXPORT SSL *tls_SSL_new(SSL_CTX *ctx, BIO *internal)
 {
+    unsigned failures = ossl_allocation_failures;
     SSL *ssl = SSL_new(ctx);
 
+    /* OpenSSL does not look whether it has the context's names and policies. */
+    if (ossl_allocation_failures != failures) {
+        SSL_free(ssl);
+        return NULL;
+    }
     if (ssl != NULL)
         SSL_set_bio(ssl, internal, internal);
     return ssl;
@@ -182,8 +188,10 @@ EXPORT int tls_try_handshake(SSL *ssl)
     int ret;
 
     tls_ERR_clear_error();
-    if ((ret = SSL_do_handshake(ssl)) == 1)
+    if ((ret = SSL_do_handshake(ssl)) == 1) {
         tls_forget_key_exchange(ssl);
+        tls_keep_certificates(ssl);
+    }
     return answer(ssl, ret);
 }
 

@@ -404,6 +404,7 @@ void tls_X509_VERIFY_PARAM_set_hostflags(X509_VERIFY_PARAM *, uint32_t);  /* X50
 void tls_X509_VERIFY_PARAM_set_auth_level(X509_VERIFY_PARAM *, int);      /* in a connection the SSL's own level counts
                                                                              unless this is set */
 int tls_X509_VERIFY_PARAM_set_purpose(X509_VERIFY_PARAM *, const char *); /* "sslserver" … as openssl-verify(1) */
+int tls_X509_VERIFY_PARAM_add_policy(X509_VERIFY_PARAM *, const char *oid); /* one more: "1.2.3" */
 int tls_X509_VERIFY_PARAM_set1_host(X509_VERIFY_PARAM *, const char *);
 int tls_X509_VERIFY_PARAM_set1_ip_asc(X509_VERIFY_PARAM *, const char *);
 int tls_X509_VERIFY_PARAM_set1_email(X509_VERIFY_PARAM *, const char *);
@@ -454,6 +455,9 @@ int tls_tickets_init(void);
 int tls_session_init(void);
 void tls_record_event(SSL *, int kind, int sent, const void *payload, size_t length);
 int tls_verify_callback(int ok, X509_STORE_CTX *);
+extern unsigned ossl_allocation_failures; /* so many times memory was asked for in vain: patches/trust.patch */
+void tls_keep_certificates(SSL *);        /* after a handshake: those of a chain that was accepted need not be read again */
+void tls_forget_certificates(void);
 void tls_forget_verify_failure(SSL *);
 void tls_forget_key_exchange(SSL *); /* after the handshake; tls_try_handshake does so itself */
 void tls_message_callback(int write_p, int version, int type, const void *, size_t, SSL *, void *);

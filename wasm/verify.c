@@ -36,6 +36,7 @@ EXPORT int tls_X509_STORE_add_crl(X509_STORE *store, const uint8_t *data, size_t
 {
     const unsigned char *p = data;
     STACK_OF(X509_CRL) *list;
+    unsigned failures = ossl_allocation_failures;
     X509_CRL *crl = NULL;
     BIO *in = NULL;
     int i, count = 0;
@@ -59,6 +60,10 @@ EXPORT int tls_X509_STORE_add_crl(X509_STORE *store, const uint8_t *data, size_t
         if (!sk_X509_CRL_push(list, crl))
             goto done;
         crl = NULL;
+    }
+    if (ossl_allocation_failures != failures) { /* what a list says of itself may be missing */
+        ERR_raise(ERR_LIB_X509, ERR_R_MALLOC_FAILURE);
+        goto done;
     }
     /* All are read: none is added when one is broken. */
     for (i = 0; i < sk_X509_CRL_num(list); i++) {
@@ -86,6 +91,16 @@ EXPORT int tls_X509_VERIFY_PARAM_set_purpose(X509_VERIFY_PARAM *p, const char *n
     int index = X509_PURPOSE_get_by_sname(name);
 
     return index >= 0 && X509_VERIFY_PARAM_set_purpose(p, X509_PURPOSE_get_id(X509_PURPOSE_get0(index)));
+}
+
+EXPORT int tls_X509_VERIFY_PARAM_add_policy(X509_VERIFY_PARAM *p, const char *oid)
+{
+    ASN1_OBJECT *policy = OBJ_txt2obj(oid, 1);
+
+    if (policy != NULL && X509_VERIFY_PARAM_add0_policy(p, policy))
+        return 1;
+    ASN1_OBJECT_free(policy);
+    return 0;
 }
 
 EXPORT int tls_X509_VERIFY_PARAM_set1_host(X509_VERIFY_PARAM *p, const char *name)
@@ -140,7 +155,10 @@ static void add_failure(tls_verification *v, int error, int depth, X509 *certifi
     v->failures[v->count++] = (failure){ error, depth, certificate };
 }
 
-/* Goes on after each failure, so that all are found. The first is the one a verification that stops would end with. */
+/*
+ * Goes on after each failure, so that all are found. The first is the one a verification that stops would end with. It is not asked
+ * about what OpenSSL verifies on the way: see verified.c.
+ */
 static int record(int ok, X509_STORE_CTX *ctx)
 {
     if (!ok)
@@ -162,20 +180,10 @@ EXPORT void tls_verification_free(tls_verification *v)
     free(v);
 }
 
-/* Empties the queue. A verdict that came of exhausted memory is none. */
-static int memory_was_short(void)
-{
-    unsigned long e;
-    int found = 0;
-
-    while ((e = ERR_get_error()) != 0)
-        found |= ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE;
-    return found;
-}
-
 EXPORT tls_verification *tls_X509_verify_cert(X509_STORE *store, STACK_OF(X509) *certificates)
 {
     tls_verification *v = calloc(1, sizeof *v);
+    unsigned failures = ossl_allocation_failures;
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     int result, error;
 
@@ -191,7 +199,9 @@ EXPORT tls_verification *tls_X509_verify_cert(X509_STORE *store, STACK_OF(X509) 
         add_failure(v, error == X509_V_OK ? X509_V_ERR_UNSPECIFIED : error, X509_STORE_CTX_get_error_depth(ctx),
             X509_STORE_CTX_get_current_cert(ctx));
     v->chain = X509_STORE_CTX_get1_chain(ctx);
-    if (memory_was_short() || v->chain == NULL || v->exhausted) {
+    ERR_clear_error();
+    /* A verdict that came of exhausted memory is none. */
+    if (ossl_allocation_failures != failures || v->chain == NULL || v->exhausted) {
         ERR_raise(ERR_LIB_X509, ERR_R_MALLOC_FAILURE);
         goto failed;
     }

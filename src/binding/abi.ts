@@ -222,6 +222,7 @@ export interface Abi {
   tls_X509_VERIFY_PARAM_set_hostflags(param: number, value: number): void;
   tls_X509_VERIFY_PARAM_set_auth_level(param: number, value: number): void;
   tls_X509_VERIFY_PARAM_set_purpose(param: number, ptr: number): number;
+  tls_X509_VERIFY_PARAM_add_policy(param: number, ptr: number): number;
   tls_X509_VERIFY_PARAM_set1_host(param: number, ptr: number): number;
   tls_X509_VERIFY_PARAM_set1_ip_asc(param: number, ptr: number): number;
   tls_X509_VERIFY_PARAM_set1_email(param: number, ptr: number): number;

@@ -37,6 +37,18 @@ const both = {
     value: "FILE",
     help: "revocation lists, PEM or DER; then all are checked",
   },
+  policy: {
+    type: "string",
+    multiple: true,
+    value: "OID",
+    help: "an acceptable certificate policy, for the flag X509_V_FLAG_EXPLICIT_POLICY",
+  },
+  flag: {
+    type: "string",
+    multiple: true,
+    value: "NAME",
+    help: "an X509_V_FLAG_ or X509_CHECK_FLAG_ of OpenSSL's",
+  },
   "eof-policy": {
     type: "string",
     value: "POLICY",
@@ -123,12 +135,8 @@ const tables = {
     depth: { type: "string", value: "N", help: "how many there may be in between" },
     "partial-chain": { type: "boolean", help: "any certificate of --ca ends the chain" },
     seclevel: both.seclevel,
-    flag: {
-      type: "string",
-      multiple: true,
-      value: "NAME",
-      help: "an X509_V_FLAG_ or X509_CHECK_FLAG_ of OpenSSL's",
-    },
+    policy: both.policy,
+    flag: both.flag,
     json: both.json,
     help: both.help,
   },

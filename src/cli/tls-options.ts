@@ -8,6 +8,8 @@ import type {
   ServerIdentity,
   TlsVersion,
   TrustAnchors,
+  VerifyFlag,
+  VerifyOptions,
 } from "wassl";
 import type { Io } from "./io.js";
 import { type CommonValues, choice, integer } from "./options.js";
@@ -24,7 +26,7 @@ export async function contextOptions(values: CommonValues, io: Io): Promise<Cont
   const crls = await filesOf("crl", values.crl);
   return defined({
     ...(await identity(values, io)),
-    verifyOptions: crls && { crls },
+    verifyOptions: verifyOptions(values, crls),
     psk: await preSharedKey(values, io),
     alpnProtocols: values.alpn?.split(","),
     minVersion: version("min"),
@@ -44,6 +46,14 @@ function keylog(path: string | undefined): ((line: string) => void) | undefined 
   const file = new SecretFile("keylog", path, "append");
   const encoder = new TextEncoder();
   return (line) => file.write(encoder.encode(`${line}\n`));
+}
+
+function verifyOptions(
+  { policy, flag }: CommonValues,
+  crls: Uint8Array[] | undefined,
+): VerifyOptions | undefined {
+  const options = defined({ crls, policies: policy, flags: flag as VerifyFlag[] | undefined });
+  return Object.keys(options).length > 0 ? options : undefined;
 }
 
 type Shared = Pick<ServerIdentity, IdentityName | "verifyOptions">;

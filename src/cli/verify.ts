@@ -19,6 +19,7 @@ export async function verify(values: Values<"verify">, paths: string[], report: 
     email: values["verify-email"],
     // The library knows which there are, and says so.
     purpose: values.purpose as Purpose | undefined,
+    policies: values.policy,
     flags: values.flag as VerifyFlag[] | undefined,
     time,
     depth: integer("depth", values.depth),

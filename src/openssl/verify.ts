@@ -68,6 +68,8 @@ export interface VerifyParam {
    * Added to those that are set; the `X509_CHECK_FLAG_*` replace all that are set of their kind.
    */
   flags?: readonly VerifyFlag[] | undefined;
+  /** `X509_VERIFY_PARAM_add0_policy(3)`: object identifiers, "2.23.140.1.2.1", added to those that are set. */
+  policies?: readonly string[] | undefined;
   /** `X509_VERIFY_PARAM_set_auth_level(3)`, 0 to 5: how strong keys and signatures must be. */
   securityLevel?: number | undefined;
   /** A DNS name in ASCII that the certificate must be for. */
@@ -213,11 +215,12 @@ function add(
 /** All is looked at before anything is set. */
 export function setVerifyParam(library: Library, to: number, param: VerifyParam): void {
   const { abi } = library;
-  const { time, depth, purpose, securityLevel, hostname, ip, email } = param;
+  const { time, depth, purpose, policies = [], securityLevel, hostname, ip, email } = param;
   const seconds = time === undefined ? undefined : secondsOf(time);
   const flags = bitsOf(param.flags);
   if (depth !== undefined) requireInteger(depth, "depth", 100);
   if (securityLevel !== undefined) requireInteger(securityLevel, "securityLevel", 5);
+  requirePolicies(policies);
 
   const setText = (what: string, text: string | undefined, call: (to: number, ptr: number) => number) => {
     if (text === undefined) return;
@@ -228,6 +231,9 @@ export function setVerifyParam(library: Library, to: number, param: VerifyParam)
     );
   };
   setText("purpose", purpose, (p, text) => abi.tls_X509_VERIFY_PARAM_set_purpose(p, text));
+  for (const policy of policies) {
+    setText("policy", policy, (p, text) => abi.tls_X509_VERIFY_PARAM_add_policy(p, text));
+  }
   setText("IP address", ip, (p, text) => abi.tls_X509_VERIFY_PARAM_set1_ip_asc(p, text));
   setText("host name", hostname, (p, text) => abi.tls_X509_VERIFY_PARAM_set1_host(p, text));
   setText("mail address", email, (p, text) => abi.tls_X509_VERIFY_PARAM_set1_email(p, text));
@@ -248,6 +254,19 @@ function bitsOf(names: readonly VerifyFlag[] = []): { verify: number; check: num
     else throw new TlsError("invalid-argument", `there is no flag "${name}"`);
   }
   return bits;
+}
+
+/** OpenSSL judges their numbers. */
+function requirePolicies(policies: unknown): asserts policies is readonly string[] {
+  if (
+    !Array.isArray(policies) ||
+    !policies.every((oid) => typeof oid === "string" && /^\d+(\.\d+)+$/.test(oid))
+  ) {
+    throw new TlsError(
+      "invalid-argument",
+      'policies must be a list of object identifiers, as "2.23.140.1.2.1"',
+    );
+  }
 }
 
 /** Seconds since 1970. OpenSSL knows the years 0 to 9999. */

@@ -3,12 +3,14 @@ import type { Transport } from "wassl";
 import type { WebSocketLike } from "wassl/transports/websocket";
 import type { Certs } from "../peers/certs.ts";
 import type { Chains } from "../peers/chains.ts";
+import type { Forged } from "../peers/forged.ts";
 
 export interface Config {
   /** Printed by the runner; `--seed` repeats a run. */
   seed: number;
   certs: Certs;
   chains: Chains;
+  forged: Forged;
   /** Those that take part in this run. */
   runtimes: readonly string[];
 }

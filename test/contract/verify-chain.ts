@@ -10,6 +10,7 @@ import {
 } from "wassl";
 import * as ssl from "wassl/openssl";
 import type { ChainCase } from "../peers/chain-cases.ts";
+import { handshake } from "./both-ends.ts";
 import { env, share } from "./env.ts";
 import { concat, tlsError } from "./helpers.ts";
 
@@ -396,5 +397,55 @@ QUnit.module("SslContext.setVerifyParam", () => {
     assert.strictEqual(await handshake(partial, intermediatePem), "ok");
     assert.strictEqual(await handshake({}, intermediatePem), "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT");
     assert.strictEqual(await handshake(partial, caPem), "ok");
+  });
+});
+
+QUnit.module("verification options: policies", () => {
+  const flags: VerifyFlag[] = ["X509_V_FLAG_EXPLICIT_POLICY"];
+
+  QUnit.test("in a handshake, of a server and of a client", async (assert) => {
+    const { chain, key, roots } = env.forged.policy;
+    const identity = { cert: chain, key };
+    for (const [policies, good] of [
+      [undefined, false],
+      [["2.5.29.32.0"], true],
+      [["1.2.3.4"], true],
+      [["1.2.3.5", "1.2.3.4"], true],
+      [["1.2.3.5"], false],
+    ] as const) {
+      const verifyOptions = { flags, purpose: "any", ...(policies ? { policies } : {}) } as const;
+      const own = { caCerts: roots, sessionStore: false as const };
+      const [near] = await handshake({ ...own, verifyOptions }, identity);
+      const [, far] = await handshake(
+        { ...own, ...identity },
+        { ...identity, caCerts: roots, clientAuth: "require", verifyOptions },
+      );
+      for (const [who, end] of Object.entries({ near, far })) {
+        const said = end.status === "rejected" ? (end.reason as { verifyError?: string }).verifyError : "ok";
+        assert.strictEqual(said, good ? "ok" : "X509_V_ERR_NO_EXPLICIT_POLICY", `${who}: ${policies}`);
+      }
+    }
+  });
+
+  QUnit.test("what is no list of object identifiers is refused", async (assert) => {
+    for (const policies of [
+      ...[
+        [],
+        [""],
+        ["policy"],
+        ["1"],
+        ["1.2.x"],
+        ["1..2"],
+        [".1.2"],
+        ["1.2."],
+        ["9.9.9"],
+        ["1.2.3.4", "1.2 "],
+        [5],
+      ],
+      ...["1.2.3.4", 5, null, {}],
+    ]) {
+      const error = await tlsError(verifyChain(await good({ policies: policies as never, flags })));
+      assert.strictEqual(error.code, "invalid-argument", JSON.stringify(policies));
+    }
   });
 });

@@ -3,7 +3,9 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { rootCertificates } from "node:tls";
 import QUnit from "qunit";
+import { startTls, TlsCertificateError } from "wassl";
 import { env } from "../contract/env.ts";
+import { rejection } from "../contract/helpers.ts";
 import { certFile, Run } from "../fakes/cli.ts";
 
 interface Verified {
@@ -36,6 +38,7 @@ QUnit.module("wassl verify", () => {
         ...intermediates.flatMap((one) => ["--untrusted", path(one)]),
         ...crls.flatMap((crl) => ["--crl", path(crl)]),
         ...(each.flags ?? []).flatMap((flag) => ["--flag", flag]),
+        ...(each.policies ?? []).flatMap((policy) => ["--policy", policy]),
         // A list of none, which checks too, cannot be given here.
         ...(each.crls?.length === 0 ? ["--flag", "X509_V_FLAG_CRL_CHECK_ALL"] : []),
         ...text("verify-host", hostname),
@@ -109,5 +112,26 @@ QUnit.module("wassl verify", () => {
     assert.strictEqual(await known.ended, 0, known.out + known.text);
     const unknown = new Run(["verify", file, "--purpose", "any", "--ca", certFile("ca")]);
     assert.strictEqual(await unknown.ended, 3, unknown.out);
+  });
+
+  QUnit.test("whatever it has looked at, nobody else in this process believes it", async (assert) => {
+    const folder = join(process.cwd(), "cli-forged");
+    mkdirSync(folder, { recursive: true });
+    const file = (name: string, text: string) => {
+      writeFileSync(join(folder, name), text);
+      return join(folder, name);
+    };
+    const verdict = (chain: string, roots: string) =>
+      new Run(["verify", file("chain.pem", chain), "--ca", file("roots.pem", roots)]).ended;
+    for (const [name, { look, want, roots, lookRoots = roots }] of Object.entries(env.forged.chains)) {
+      await verdict(look, lookRoots);
+      assert.strictEqual(await verdict(want, roots), 3, name);
+      const peer = await env.connect(`tls?do=mute&forged=${encodeURIComponent(`${name}.want`)}`);
+      const error = await rejection(
+        startTls(peer, { hostname: "localhost", caCerts: roots, sessionStore: false }),
+      );
+      assert.true(error instanceof TlsCertificateError, `${name}: ${error}`);
+    }
+    assert.strictEqual(await verdict(env.forged.honest.chain, env.forged.honest.roots), 0);
   });
 });

@@ -24,6 +24,7 @@ export interface ChainCase {
   partialChain?: boolean;
   crls?: string[];
   flags?: string[];
+  policies?: string[];
   securityLevel?: number;
 }
 
@@ -61,6 +62,16 @@ export const recipes: Record<string, Recipe>[] = [
   },
   {
     inter: { issuer: "root", extensions: ca },
+    policyCa: { issuer: "root", extensions: [...ca, "certificatePolicies=1.2.3.4,1.2.3.5"] },
+    anyPolicyCa: { issuer: "root", extensions: [...ca, "certificatePolicies=2.5.29.32.0"] },
+    explicitCa: {
+      issuer: "root",
+      extensions: [
+        ...ca,
+        "certificatePolicies=1.2.3.4",
+        "policyConstraints=critical,requireExplicitPolicy:0",
+      ],
+    },
     crossOther: { issuer: "root", cn: "otherRoot", keyOf: "otherRoot", extensions: ca },
     stranger: { issuer: "otherRoot", extensions: host },
     one: { issuer: "root", extensions: ca },
@@ -95,6 +106,11 @@ export const recipes: Record<string, Recipe>[] = [
       ],
     },
     revoked: { issuer: "inter", extensions: host },
+    policyLeaf: { issuer: "policyCa", extensions: [...host, "certificatePolicies=1.2.3.4"] },
+    otherPolicyLeaf: { issuer: "policyCa", extensions: [...host, "certificatePolicies=1.2.3.5"] },
+    anyPolicyLeaf: { issuer: "anyPolicyCa", extensions: [...host, "certificatePolicies=1.2.3.4"] },
+    explicitLeaf: { issuer: "explicitCa", extensions: [...host, "certificatePolicies=1.2.3.4"] },
+    noPolicyLeaf: { issuer: "explicitCa", extensions: host },
     // One alternative name of 11 bytes, "a.test", a line break, and what would read as another name.
     lineBreak: {
       issuer: "inter",
@@ -418,6 +434,20 @@ export const cases: Record<string, ChainCase> = {
 
   strict: { leaf: "leaf", ...usual, flags: ["X509_V_FLAG_X509_STRICT"] },
   "strict, without key identifiers": { leaf: "version", roots: ["root"], flags: ["X509_V_FLAG_X509_STRICT"] },
+  ...Object.fromEntries(
+    ["policyLeaf", "otherPolicyLeaf", "anyPolicyLeaf", "explicitLeaf", "noPolicyLeaf"].flatMap((leaf) =>
+      [undefined, ["1.2.3.4"], ["1.2.3.5", "1.2.3.6"], ["1.2.3.4", "1.2.3.6"], ["2.5.29.32.0"]].flatMap(
+        (policies) =>
+          [[], ["X509_V_FLAG_EXPLICIT_POLICY"], ["X509_V_FLAG_POLICY_CHECK"]].map((flags) => [
+            `policies: ${leaf}, ${policies ?? "any"}, ${flags}`,
+            {
+              ...{ leaf, intermediates: ["policyCa", "anyPolicyCa", "explicitCa"], roots: ["root"], flags },
+              ...(policies ? { policies } : {}),
+            },
+          ]),
+      ),
+    ),
+  ),
   "an explicit policy is asked for": { leaf: "leaf", ...usual, flags: ["X509_V_FLAG_EXPLICIT_POLICY"] },
   "the root's own signature": { leaf: "leaf", ...usual, flags: ["X509_V_FLAG_CHECK_SS_SIGNATURE"] },
   "Suite B 128": { leaf: "leaf", ...usual, flags: ["X509_V_FLAG_SUITEB_128_LOS"] },
@@ -444,6 +474,8 @@ export const cliFlags: Record<string, string> = {
   X509_V_FLAG_IGNORE_CRITICAL: "-ignore_critical",
   X509_V_FLAG_X509_STRICT: "-x509_strict",
   X509_V_FLAG_EXPLICIT_POLICY: "-explicit_policy",
+  X509_V_FLAG_POLICY_CHECK: "-policy_check",
+  X509_V_FLAG_INHIBIT_ANY: "-inhibit_any",
   X509_V_FLAG_CHECK_SS_SIGNATURE: "-check_ss_sig",
   X509_V_FLAG_SUITEB_128_LOS: "-suiteB_128",
   X509_V_FLAG_SUITEB_192_LOS: "-suiteB_192",
@@ -483,6 +515,7 @@ export function randomCases(seed: number, count: number): Record<string, ChainCa
       ...(chance(0.3) ? { crls: unambiguous(some(Object.keys(crls), 4)) } : {}),
       ...(chance(0.3) ? { flags: some(Object.keys(cliFlags), 2) } : {}),
       ...(chance(0.5) ? { securityLevel: one([0, 1, 2, 3]) } : {}),
+      ...(chance(0.2) ? { policies: [one(["1.2.3.4", "1.2.3.5", "2.5.29.32.0"])] } : {}),
     };
   };
   return Object.fromEntries(Array.from({ length: count }, (_, i) => [`random case ${i}`, make()]));

@@ -111,6 +111,7 @@ export async function makeChains(
       ...(all ? ["-crl_check", "-crl_check_all"] : []),
       ...(each.flags ?? []).map((flag) => cliFlags[flag]!),
       ...(each.partialChain ? ["-partial_chain"] : []),
+      ...(each.policies ?? []).flatMap((policy) => ["-policy", policy]),
       ...option("-verify_hostname", each.hostname),
       ...option("-verify_ip", each.ip),
       ...option("-verify_email", each.email),

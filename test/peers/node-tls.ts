@@ -4,6 +4,7 @@
  *     tls?do=BEHAVIOUR&cert=LEAF&version=1.2|1.3&alpn=h2,http/1.1
  *     tls?role=client&…         it is the TLS client of whoever connects
  *     tls?ask=require&…         a client has to show a certificate; hello tells its name
+ *     tls?forged=NAME&…         shows a chain of forged.ts, ".look" or ".want" behind its name, as either end
  *
  * It logs "end" for the end of what the other side sends. Ahead of "transport end" that is a close_notify, for TLS
  * is told of the transport's end only then; behind it, it may be none.
@@ -11,6 +12,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer, type Socket } from "node:net";
+import { join } from "node:path";
 import { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, createSecureContext, type SecureVersion, TLSSocket } from "node:tls";
@@ -154,10 +156,12 @@ export async function startNodeTls(context: PeerContext, parameters: URLSearchPa
     version === "1.2" || version === "1.3"
       ? { minVersion: `TLSv${version}`, maxVersion: `TLSv${version}` }
       : {};
+  const forged = parameters.get("forged");
+  const shown = forged ? forgery(context, forged) : credentials(context, leaf);
   const identity =
-    parameters.get("role") === "client"
+    parameters.get("role") === "client" && !forged
       ? { ca: context.certs.caPem }
-      : { ...credentials(context, leaf), ca: context.certs.caPem };
+      : { ...shown, ca: context.certs.caPem };
   // As tls.createServer() does: without one, a client that it asks for a certificate cannot resume.
   const sessionIdContext = "wassl tests";
   const secureContext = createSecureContext({ ...identity, ...versions, sessionIdContext });
@@ -205,6 +209,11 @@ export async function startNodeTls(context: PeerContext, parameters: URLSearchPa
     });
   });
   return listen(server, events);
+}
+
+function forgery({ folder }: PeerContext, name: string) {
+  const read = (file: string) => readFileSync(join(folder, "forged", file));
+  return { cert: read(`${name}.pem`), key: read("leaf.key") };
 }
 
 function credentials(context: PeerContext, leaf: LeafName) {

@@ -1,0 +1,260 @@
+/**
+ * Looking at an attacker's chain changes nothing for anybody: whatever one connection or verification of an instance has seen, the
+ * strict ones refuse as if they were alone. Each forgery (test/peers/forged.ts) differs from something good in one input of what is
+ * verified.
+ */
+import QUnit from "qunit";
+import {
+  acceptTls,
+  type ClientOptions,
+  OpenSsl,
+  type ServerOptions,
+  startTls,
+  TlsContext,
+  TlsError,
+  verifyChain,
+} from "wassl";
+import { random } from "../fakes/random.ts";
+import type { Forgery } from "../peers/forged.ts";
+import { handshake, server } from "./both-ends.ts";
+import { afterTest, env } from "./env.ts";
+import { sleep, tlsError } from "./helpers.ts";
+
+const load = () => OpenSsl.load(env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {});
+const blocks = (pem: string) => pem.match(/-----BEGIN[\s\S]*?-----END.*?-----\n/g)!;
+const lookRoots = ({ lookRoots, roots }: Forgery) => lookRoots ?? roots;
+
+/** "ACCEPTED", or what is wrong. */
+async function connect(openssl: OpenSsl, name: string, options: Partial<ClientOptions>): Promise<string> {
+  const peer = `tls?do=mute&forged=${encodeURIComponent(name)}`;
+  try {
+    const stream = await startTls(await env.connect(peer), {
+      ...{ openssl, hostname: "localhost", sessionStore: false },
+      ...options,
+    });
+    stream.abort();
+    return stream.info.verified ? "ACCEPTED" : "let in";
+  } catch (error) {
+    return error instanceof TlsError
+      ? String(Reflect.get(error, "verifyError") ?? error.code)
+      : String(error);
+  }
+}
+
+async function login(openssl: OpenSsl, name: string, options: Partial<ServerOptions>): Promise<string> {
+  const peer = `tls?do=mute&role=client&forged=${encodeURIComponent(name)}`;
+  try {
+    const stream = await acceptTls(await env.connect(peer), {
+      ...{ ...server(), openssl, clientAuth: "require", verifyOptions: { purpose: "any" } },
+      ...options,
+    });
+    stream.abort();
+    return stream.info.verified ? "ACCEPTED" : "let in";
+  } catch (error) {
+    return error instanceof TlsError
+      ? String(Reflect.get(error, "verifyError") ?? error.code)
+      : String(error);
+  }
+}
+
+async function verify(openssl: OpenSsl, chain: string, roots: string): Promise<boolean> {
+  const [leaf, ...intermediates] = blocks(chain);
+  const result = await verifyChain({ openssl, leaf: leaf!, intermediates, roots, hostname: "localhost" });
+  return result.ok;
+}
+
+type Look = (openssl: OpenSsl, name: string, forgery: Forgery) => Promise<unknown>;
+const ways: Record<string, Look> = {
+  verifyChain: (openssl, _name, each) => verify(openssl, each.look, lookRoots(each)),
+  "a strict connection": (openssl, name, each) =>
+    connect(openssl, `${name}.look`, { caCerts: lookRoots(each) }),
+  "a connection that lets verify override, and accepts": (openssl, name, each) =>
+    connect(openssl, `${name}.look`, {
+      ...{ caCerts: lookRoots(each), verify: () => true, unsafelyLetVerifyOverride: true },
+    }),
+  "a connection that lets verify override, and refuses": (openssl, name, each) =>
+    connect(openssl, `${name}.look`, {
+      ...{ caCerts: lookRoots(each), verify: () => false, unsafelyLetVerifyOverride: true },
+    }),
+  "a connection to another name that trusts nobody": (openssl, name) =>
+    connect(openssl, `${name}.look`, {
+      ...{ hostname: "elsewhere.test", verify: () => true, unsafelyLetVerifyOverride: true },
+    }),
+  "a connection without verification": (openssl, name) =>
+    connect(openssl, `${name}.look`, { unsafelyDisableVerification: true }),
+  "a server that lets verify override": (openssl, name, each) =>
+    login(openssl, `${name}.look`, {
+      ...{ caCerts: lookRoots(each), verify: () => false, unsafelyLetVerifyOverride: true },
+    }),
+};
+
+QUnit.module("forged: after somebody has looked at it", () => {
+  for (const [way, look] of Object.entries(ways)) {
+    QUnit.test(`by ${way}: refused by all who are strict`, async (assert) => {
+      const { chains, honest } = env.forged;
+      const next = random(env.seed);
+      const shuffled = () =>
+        Object.entries(chains)
+          .map((each) => ({ each, at: next() }))
+          .sort((a, b) => a.at - b.at)
+          .map(({ each }) => each);
+      const openssl = await load();
+      for (const [name, each] of shuffled()) {
+        await look(openssl, name, each);
+        await look(openssl, name, each);
+      }
+      for (const [name, { want, roots }] of shuffled()) {
+        const where = `seed ${env.seed}, ${name}`;
+        assert.false(await verify(openssl, want, roots), `verifyChain: ${where}`);
+        const near = await connect(openssl, `${name}.want`, { caCerts: roots });
+        assert.true(near.startsWith("X509_V_ERR_"), `a client, ${near}: ${where}`);
+        const far = await login(openssl, `${name}.want`, { caCerts: roots });
+        assert.true(far.startsWith("X509_V_ERR_"), `a server, ${far}: ${where}`);
+      }
+      assert.true(await verify(openssl, honest.chain, honest.roots), "verifyChain: a good one is accepted");
+      assert.strictEqual(
+        await connect(openssl, "honest.look", { caCerts: honest.roots }),
+        "ACCEPTED",
+        "a client",
+      );
+      assert.strictEqual(
+        await login(openssl, "honest.look", { caCerts: honest.roots }),
+        "ACCEPTED",
+        "a server",
+      );
+    });
+  }
+
+  QUnit.test("a TlsContext for many connections: the same", async (assert) => {
+    const { chains } = env.forged;
+    const openssl = await load();
+    const { look, want, roots } = chains["another generator"]!;
+    const lax = await TlsContext.client({
+      ...{ openssl, caCerts: roots, verify: () => true, unsafelyLetVerifyOverride: true },
+    });
+    const strict = await TlsContext.client({ openssl, caCerts: roots });
+    afterTest(() => lax.free());
+    afterTest(() => strict.free());
+    for (const [name, context, expected] of [
+      ["another generator.look", lax, "let in"],
+      ["another generator.want", lax, "let in"],
+      ["another generator.want", strict, "X509_V_ERR_CERT_SIGNATURE_FAILURE"],
+    ] as const)
+      assert.strictEqual(await connect(openssl, name, { context } as Partial<ClientOptions>), expected, name);
+    assert.false(await verify(openssl, look, roots));
+    assert.false(await verify(openssl, want, roots));
+  });
+});
+
+QUnit.module("forged: keys with explicit curve parameters", () => {
+  QUnit.test("a certificate with such a key: refused, and told why", async (assert) => {
+    const openssl = await load();
+    const { leaf, selfSigned, roots } = env.forged.explicit;
+    for (const [chain, trusted] of [
+      [leaf, roots],
+      [selfSigned, selfSigned],
+      [leaf, leaf],
+    ] as const) {
+      for (const securityLevel of [0, 2]) {
+        for (const partialChain of [false, true]) {
+          const result = await verifyChain({
+            ...{ openssl, leaf: chain, roots: trusted, hostname: "localhost", securityLevel, partialChain },
+          });
+          assert.strictEqual(
+            !result.ok && result.failures[0]?.error,
+            "X509_V_ERR_EC_KEY_EXPLICIT_PARAMS",
+            `level ${securityLevel}, partial ${partialChain}`,
+          );
+        }
+      }
+    }
+  });
+
+  QUnit.test("a private key: no identity, and told why", async (assert) => {
+    const openssl = await load();
+    const { sec1, pkcs8, pkcs8Der, selfSigned } = env.forged.explicit;
+    const der = Uint8Array.from(atob(pkcs8Der), (character) => character.charCodeAt(0));
+    const cert = blocks(env.forged.honest.chain)[0]!;
+    for (const [form, key] of Object.entries({ sec1, pkcs8, der })) {
+      for (const of of [cert, selfSigned]) {
+        const error = await tlsError(TlsContext.server({ openssl, cert: of, key }));
+        assert.strictEqual(error.code, "invalid-argument", form);
+      }
+    }
+  });
+});
+
+QUnit.module("forged: nothing stays", () => {
+  QUnit.test("of a peer that is refused, by whatever it is refused", async (assert) => {
+    const openssl = await load();
+    const { chains, honest, policy } = env.forged;
+    const { ocsp } = env.forged.revocation;
+    const accepted = async () => {
+      const { caCerts } = { caCerts: honest.roots };
+      assert.strictEqual(await connect(openssl, "honest.look", { caCerts }), "ACCEPTED");
+    };
+    const refusals: [string, () => Promise<unknown>][] = [
+      ["a forged signature", () => connect(openssl, "another signature.want", { caCerts: honest.roots })],
+      [
+        "another CA",
+        () => connect(openssl, "the same names, other keys: rsa.look", { caCerts: honest.roots }),
+      ],
+      [
+        "another name",
+        () =>
+          connect(openssl, "the same names, other keys: rsa.want", {
+            hostname: "b.test",
+            caCerts: honest.roots,
+          }),
+      ],
+      [
+        "verify",
+        () =>
+          connect(openssl, "the same names, other keys: ec.look", {
+            caCerts: lookRoots(chains["the same names, other keys: ec"]!),
+            verify: () => false,
+          }),
+      ],
+      [
+        "an override",
+        () =>
+          connect(openssl, "another generator.look", { verify: () => true, unsafelyLetVerifyOverride: true }),
+      ],
+      [
+        "nobody, for nobody looks",
+        () => connect(openssl, "RSA-PSS with another hash.look", { unsafelyDisableVerification: true }),
+      ],
+      ["verifyChain, or accepted by it", () => verify(openssl, policy.chain, policy.roots)],
+      [
+        "OCSP",
+        async () => {
+          const { chain, key, roots, response } = ocsp.revoked!;
+          const [near] = await handshake(
+            { openssl, caCerts: roots, ocsp: "soft", sessionStore: false },
+            { cert: chain, key, ocspResponse: Uint8Array.from(atob(response!), (c) => c.charCodeAt(0)) },
+          );
+          return near.status === "rejected" ? "" : "ACCEPTED";
+        },
+      ],
+    ];
+    // The first time OpenSSL keeps what it meets: algorithms, texts.
+    for (const [, refusal] of refusals) assert.notStrictEqual(await refusal(), "ACCEPTED");
+    await accepted();
+    await sleep(500);
+    const before = openssl.memory.used;
+    /** Once the alerts are sent; in what malloc makes of its pieces, now so, now so. A certificate has 500 bytes at least. */
+    const more = async () => {
+      for (let i = 0; i < 100 && Math.abs(openssl.memory.used - before) >= 256; i++) await sleep(30);
+      return openssl.memory.used - before;
+    };
+    for (let i = 0; i < 3; i++)
+      for (const [what, refusal] of refusals) {
+        await refusal();
+        const bytes = await more();
+        assert.true(Math.abs(bytes) < 256, `${what}: ${bytes} bytes more`);
+      }
+    await accepted();
+    const kept = await more();
+    assert.true(Math.abs(kept) < 256, `${kept} bytes more: it is kept once`);
+  });
+});

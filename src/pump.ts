@@ -68,6 +68,11 @@ export interface Wire {
 /** What happens, as it happens; `time` is `performance.now()`. */
 export type TlsEvent = { readonly time: number } & (
   | { readonly type: "handshake-start" | "handshake-done" | "transport-end" }
+  /**
+   * A fault of the program: nobody has ended the connection, and nobody can reach it any more. What it held was freed, and its
+   * transport given up. Told while the listener itself is still held by somebody else than the connection.
+   */
+  | { readonly type: "dropped" }
   /** The store of sessions failed; the connection goes on without it. */
   | { readonly type: "session-store-error"; readonly error: unknown }
   /** Alerts, new sessions, and, with `trace`, records and handshake messages. */

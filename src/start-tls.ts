@@ -1,5 +1,6 @@
 import { Answers } from "./answers.js";
 import { infoOf, type TlsOptions } from "./configure.js";
+import { freeWhenDropped } from "./dropped.js";
 import type { OnEarlyData } from "./early-data.js";
 import { TlsError } from "./errors.js";
 import type { ClientIdentity, Peer } from "./identity.js";
@@ -139,7 +140,8 @@ async function establish(
   const { ssl, pair } = connection;
   const peerName = role === "client" ? `"${peer?.hostname}"` : "the client";
   const answers = new Answers(ssl, context, peerName);
-  let stream: TlsStream | undefined;
+  // Weak, for what carries bytes must not keep alive what nobody else holds. So no function here may see the stream itself.
+  let whole: WeakRef<TlsStream> | undefined;
   const pump = new Pump({
     ssl,
     pair,
@@ -155,7 +157,7 @@ async function establish(
     onNewSession: () => resumption?.collect(),
     onEarlyData: options.onEarlyData,
     answer: answers.answer,
-    onFailure: (error) => stream?.failed(error),
+    onFailure: (error) => whole?.deref()?.failed(error),
   });
   let stop = (_reason: unknown) => {};
   const stopped = new Promise<never>((_resolve, reject) => {
@@ -167,7 +169,9 @@ async function establish(
     wire.abort(reason);
     pump.release(reason);
   };
-  const onAbort = () => giveUp(signal!.reason);
+  // It may live for as long as the program.
+  const onAbort = () => (whole ? whole.deref()?.abort(signal!.reason) : giveUp(signal!.reason));
+  const stopListening = () => signal?.removeEventListener("abort", onAbort);
   signal?.addEventListener("abort", onAbort);
   const stopTimer = after(handshakeTimeout, () =>
     giveUp(new TlsError("timeout", `no TLS handshake with ${peerName} within ${handshakeTimeout} ms`)),
@@ -179,7 +183,7 @@ async function establish(
     await Promise.race([answers.afterHandshake(), stopped]);
     const info = infoOf(ssl, answers.context.verifies);
     resumption?.opened(info.verified);
-    stream = new TlsStream({
+    const stream = new TlsStream({
       ssl,
       pump,
       wire,
@@ -188,19 +192,21 @@ async function establish(
       quiet: options.quietShutdown ?? false,
       closeTimeout,
       preventClose: options.preventClose ?? false,
-      signal,
+      stopListening,
     });
+    whole = new WeakRef(stream);
+    freeWhenDropped(stream, { ssl, pair, wire, pump, stopListening, onEvent: options.onEvent });
     // Between the handshake and here it may have failed, before there was anybody to tell.
     if (pump.failure) stream.failed(pump.failure);
     else if (resumption && info.protocol === "TLSv1.3") pump.awaitTicket();
     return stream;
   } catch (error) {
     resumption?.discard();
+    stopListening();
     // The alert that tells the peer why is on its way; nobody needs to wait for it.
     void farewell(pump, wire, error);
     throw error;
   } finally {
     stopTimer();
-    signal?.removeEventListener("abort", onAbort);
   }
 }

@@ -51,7 +51,8 @@ export interface StreamParts {
   quiet: boolean;
   preventClose: boolean;
   closeTimeout: number;
-  signal: AbortSignal | undefined;
+  /** It has ended: the signal has nothing to abort any more. */
+  stopListening: () => void;
 }
 
 export const DEFAULT_SHUTDOWN_TIMEOUT = 5_000;
@@ -73,7 +74,9 @@ const CHUNK_COST = 64;
  *   when the transport has accepted all. Until a write has settled its bytes must not change. `writable.close()` is
  *   {@link TlsStream.closeWrite}, `writable.abort()` is {@link TlsStream.abort}.
  *
- * Four verbs end it. All of them can be called at any time, and again.
+ * Four verbs end it. All of them can be called at any time, and again. Whoever holds it has to end it, and with it its
+ * transport: what it has in OpenSSL's memory is not collected. If it is dropped all the same that is freed in the course of
+ * time, the transport is given up, which the peer sees as a truncation, and the event "dropped" tells.
  */
 export class TlsStream implements Transport, AsyncDisposable {
   readonly readable: ReadableStream<Uint8Array>;
@@ -110,7 +113,6 @@ export class TlsStream implements Transport, AsyncDisposable {
   #writeOver = false;
   #shutdown: Promise<ShutdownResult> | undefined;
   #close: Promise<void> | undefined;
-  #stopListening: () => void = () => {};
 
   /** @internal */
   constructor(parts: StreamParts) {
@@ -168,12 +170,6 @@ export class TlsStream implements Transport, AsyncDisposable {
         },
       },
     );
-    const { signal } = parts;
-    if (signal) {
-      const abort = () => this.abort(signal.reason);
-      signal.addEventListener("abort", abort);
-      this.#stopListening = () => signal.removeEventListener("abort", abort);
-    }
   }
 
   /** `SSL_get_shutdown(3)`: which close_notify alerts went. */
@@ -478,7 +474,7 @@ export class TlsStream implements Transport, AsyncDisposable {
       discarded: this.#discarded,
     };
     if (!info.resumable) this.#parts.resumption?.discard();
-    this.#stopListening();
+    this.#parts.stopListening();
     this.#shutdownFlags = crashProof(() => ssl.getShutdown(), 0);
     if (reason === undefined) {
       this.#settle.resolve(info);

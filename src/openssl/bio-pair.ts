@@ -6,6 +6,8 @@ import { type Library, Owned, requireBytes } from "./library.js";
  * the bytes of the transport go in and out.
  */
 export class BioPair extends Owned {
+  /** @internal */
+  static readonly kind = "bioPairs";
   #internal: number;
   #internalIsOurs = true;
 

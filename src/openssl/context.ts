@@ -40,6 +40,8 @@ function requireUint32(value: number): void {
  */
 export class SslContext extends Owned {
   /** @internal */
+  static readonly kind = "contexts";
+  /** @internal */
   static create(library: Library, role: Role): SslContext {
     const bits = ROLE_BITS[role];
     if (bits === undefined) throw new TlsError("invalid-argument", `there is no role "${role}"`);

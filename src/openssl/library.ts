@@ -4,10 +4,28 @@ import { type OpenSslError, TlsError } from "../errors.js";
 import { ERR_R_MALLOC_FAILURE } from "./constants.js";
 import type { TrustAnchors } from "./trust-anchors.js";
 
+/** How many objects of each kind were made and not freed. */
+export interface Live {
+  connections: number;
+  contexts: number;
+  sessions: number;
+  bioPairs: number;
+  certificateLists: number;
+  stores: number;
+}
+
 /** One instance of the module, as the classes of this folder share it. Not public. */
 export class Library {
   readonly abi: Abi;
   readonly memory: Memory;
+  readonly live: Live = {
+    connections: 0,
+    contexts: 0,
+    sessions: 0,
+    bioPairs: 0,
+    certificateLists: 0,
+    stores: 0,
+  };
 
   constructor(abi: Abi) {
     this.abi = abi;
@@ -75,11 +93,14 @@ export abstract class Owned implements Disposable {
   /** @internal */
   protected readonly library: Library;
   #ptr: number;
+  readonly #kind: keyof Live;
 
   /** @internal */
   constructor(library: Library, ptr: number) {
     this.library = library;
     this.#ptr = ptr;
+    this.#kind = (new.target as unknown as { kind: keyof Live }).kind;
+    library.live[this.#kind]++;
   }
 
   /** @internal */
@@ -102,6 +123,7 @@ export abstract class Owned implements Disposable {
     if (this.#ptr === 0) return;
     const ptr = this.#ptr;
     this.#ptr = 0;
+    this.library.live[this.#kind]--;
     this.release(ptr);
   }
 

@@ -3,7 +3,7 @@ import { loadAbi, loadAbiSync, type WasmSource } from "../binding/loader.js";
 import { type OpenSslError, TlsError } from "../errors.js";
 import { BioPair } from "./bio-pair.js";
 import { type Role, SslContext } from "./context.js";
-import { Library, requireBytes } from "./library.js";
+import { Library, type Live, requireBytes } from "./library.js";
 import { SslSession } from "./session.js";
 import type { TrustAnchors } from "./trust-anchors.js";
 import { X509Store } from "./verify.js";
@@ -143,6 +143,14 @@ export class OpenSsl {
   /** `ERR_raise(3)`: puts an error into the queue. For tests of what a stale queue does. */
   raiseError(library: number, reason: number): void {
     this.#library.abi.tls_ERR_raise(library, reason);
+  }
+
+  /**
+   * How many objects were made in this instance and not freed, by this package's own work or by `wassl/openssl`: what grows
+   * while the program does the same again and again is not freed by somebody.
+   */
+  get live(): Readonly<Live> {
+    return { ...this.#library.live };
   }
 
   /** Bytes that OpenSSL has allocated, and bytes of linear memory (which grows and never shrinks). */

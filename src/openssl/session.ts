@@ -4,6 +4,8 @@ import { X509 } from "./x509.js";
 /** `SSL_SESSION`: what two ends keep so that their next handshake is short. Holds secrets. */
 export class SslSession extends Owned {
   /** @internal */
+  static readonly kind = "sessions";
+  /** @internal */
   static parse(library: Library, der: Uint8Array): SslSession {
     requireBytes(der, "a session");
     const { abi, memory } = library;

@@ -68,6 +68,8 @@ export interface SslFailure {
  */
 export class Ssl extends Owned {
   /** @internal */
+  static readonly kind = "connections";
+  /** @internal */
   static create(library: Library, ctx: number, pair: BioPair): Ssl {
     ptrOf(library, pair, BioPair);
     if (pair.internalIsTaken) {

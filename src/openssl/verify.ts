@@ -111,6 +111,8 @@ export type VerifyResult =
  */
 export class X509Store extends Owned {
   /** @internal */
+  static readonly kind = "stores";
+  /** @internal */
   static create(library: Library): X509Store {
     library.abi.tls_ERR_clear_error();
     return new X509Store(library, library.check(library.abi.tls_X509_STORE_new(), "no X509_STORE"));

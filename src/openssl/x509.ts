@@ -162,6 +162,8 @@ export class X509 {
 
 /** `STACK_OF(X509)`. Not public. */
 export class CertificateList extends Owned {
+  /** @internal */
+  static readonly kind = "certificateLists";
   constructor(library: Library) {
     library.abi.tls_ERR_clear_error();
     super(library, library.check(library.abi.tls_sk_X509_new(), "no list of certificates"));

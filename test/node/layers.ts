@@ -71,7 +71,9 @@ const allowed: Record<string, readonly string[]> = {
     "wire.ts",
     "openssl/",
   ],
+  "dropped.ts": ["errors.ts", "pump.ts", "wire.ts", "openssl/"],
   "start-tls.ts": [
+    "dropped.ts",
     "timers.ts",
     "errors.ts",
     "early-data.ts",

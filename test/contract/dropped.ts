@@ -1,0 +1,85 @@
+/** Connections that nobody ended and nobody holds. */
+import QUnit from "qunit";
+import { acceptTls, startTls, TlsContext, type TlsEvent } from "wassl";
+import { OpenSsl } from "wassl/openssl";
+import { pair } from "../fakes/pair.ts";
+import { env } from "./env.ts";
+import { readAtLeast, sleep, text, utf8, write } from "./helpers.ts";
+
+const gc = (globalThis as { gc?: () => void }).gc;
+
+/** Until it is so, or for three seconds. */
+async function collected(isSo: () => boolean): Promise<void> {
+  for (let i = 0; i < 60 && !isSo(); i++) {
+    gc?.();
+    await sleep(50);
+  }
+}
+
+QUnit.module("dropped", () => {
+  const identity = () => ({ cert: env.certs.chains.ecdsa, key: env.certs.keys.ecdsa });
+
+  QUnit.test("what nobody ended is freed, and an event says so", async (assert) => {
+    const openssl = await OpenSsl.load();
+    const client = await TlsContext.client({ caCerts: env.certs.caPem, openssl });
+    const server = await TlsContext.server({ ...identity(), openssl });
+    let dropped = 0;
+    const onEvent = (event: TlsEvent) => {
+      if (event.type === "dropped") dropped++;
+    };
+    const control = new AbortController();
+    const { signal } = control;
+    const connect = async (n: number) => {
+      for (let i = 0; i < n; i++) {
+        const [near, far] = pair();
+        const [a, b] = await Promise.all([
+          startTls(near, { hostname: "localhost", context: client, sessionStore: false, onEvent }),
+          // Node.js warns of more listeners than that.
+          acceptTls(far, { context: server, onEvent, ...(i < 10 && { signal }) }),
+        ]);
+        await write(a.writable, utf8("hello"));
+        assert.strictEqual(text(await readAtLeast(b.readable, 5)), "hello");
+      }
+    };
+    await connect(10);
+    await collected(() => openssl.live.connections === 0 && dropped === 20);
+    const { connections, bioPairs, contexts } = openssl.live;
+    assert.deepEqual(
+      { connections, bioPairs, contexts, dropped },
+      {
+        connections: 0,
+        bioPairs: 0,
+        contexts: 2,
+        dropped: 20,
+      },
+    );
+    const { used } = openssl.memory;
+    await connect(20);
+    await collected(() => openssl.live.connections === 0);
+    assert.true(openssl.memory.used < used + 100_000, `${used} bytes, then ${openssl.memory.used}`);
+    control.abort();
+    client.free();
+    server.free();
+    const { stores, ...others } = openssl.live;
+    assert.deepEqual(Object.values(others), [0, 0, 0, 0, 0], `${stores} stores`);
+  });
+
+  QUnit.test("what somebody still waits for is not dropped", async (assert) => {
+    const [near, far] = pair();
+    const openssl = await OpenSsl.load();
+    const [reading, writable] = await (async () => {
+      const [client, server] = await Promise.all([
+        startTls(near, { hostname: "localhost", caCerts: env.certs.caPem, openssl }),
+        acceptTls(far, { ...identity(), openssl }),
+      ]);
+      return [readAtLeast(client.readable, 5), server.writable] as const;
+    })();
+    for (let i = 0; i < 5; i++) {
+      gc?.();
+      await sleep(20);
+    }
+    await write(writable, utf8("there"));
+    assert.strictEqual(text(await reading), "there");
+    assert.strictEqual(openssl.live.connections, 2);
+  });
+});

@@ -80,6 +80,9 @@ export interface CertificateParts {
   spki: Uint8Array;
   /** Who signs; without one the signature is nonsense. */
   signer?: Key;
+  /** A signature that somebody thought of, and what algorithm it is said to be of. */
+  signature?: Uint8Array;
+  algorithm?: Uint8Array;
   serial?: Uint8Array;
   extensions?: readonly Uint8Array[];
   notBefore?: Date;
@@ -92,21 +95,23 @@ export async function certificate(parts: CertificateParts): Promise<Bytes> {
   const serial =
     parts.serial ?? crypto.getRandomValues(new Uint8Array(8)).map((b, i) => (i === 0 ? b & 0x7f : b));
   const { extensions = [] } = parts;
+  const { algorithm = ECDSA_SHA256 } = parts;
   const tbs = sequence(
     tlv(0xa0, integer(2)),
     integer(serial),
-    ECDSA_SHA256,
+    algorithm,
     parts.issuer,
     sequence(time(notBefore), time(notAfter)),
     parts.subject,
     parts.spki,
     ...(extensions.length > 0 ? [tlv(0xa3, sequence(...extensions))] : []),
   );
+  if (parts.signature) return sequence(tbs, algorithm, bits(parts.signature));
   const signature = parts.signer
     ? new Uint8Array(await crypto.subtle.sign({ name: "ECDSA", hash: "SHA-256" }, parts.signer.private, tbs))
     : new Uint8Array(64).fill(1);
   const rs = sequence(integer(signature.slice(0, 32)), integer(signature.slice(32)));
-  return sequence(tbs, ECDSA_SHA256, bits(rs));
+  return sequence(tbs, algorithm, bits(rs));
 }
 
 export function pem(der: Uint8Array, what = "CERTIFICATE"): string {

@@ -102,10 +102,12 @@ export class Answers {
 
   /** Settles when the peer is accepted. */
   async #judge(): Promise<void> {
+    const chain = this.#ssl.getPeerCertificates();
     const found = this.#ssl.getVerifyFailure();
     const preliminary: PreliminaryResult = found
       ? {
           ok: false,
+          verifiedChain: [],
           failure: {
             error: found.name,
             text: found.text,
@@ -113,8 +115,7 @@ export class Answers {
             certificate: found.certificate,
           },
         }
-      : { ok: true };
-    const chain = this.#ssl.getPeerCertificates();
+      : { ok: true, verifiedChain: this.#ssl.getVerifiedChain(chain) };
     let options: { cause?: unknown } = {};
     try {
       if ((await this.#context.verification.verify?.(chain, preliminary)) === true) return;

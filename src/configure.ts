@@ -111,6 +111,12 @@ export interface TlsInfo {
   readonly serverName: string | undefined;
   /** The peer's certificates as it sent them, its own first. */
   readonly peerCertificates: readonly X509[];
+  /**
+   * The path by which the peer's certificate was accepted, from it to the trust anchor; empty unless `verified`. It may go by other
+   * certificates than the peer sent. Where a session was resumed it is the one that was found when the session's certificate was
+   * verified again.
+   */
+  readonly verifiedChain: readonly X509[];
   /** The peer showed a certificate, and it was checked: chain, dates, and, by a client, the name. */
   readonly verified: boolean;
   /** The handshake was short, by a session of an earlier connection: `peerCertificates` are that one's. */
@@ -194,6 +200,8 @@ const EARLY_DATA = ["none", "rejected", "accepted"] as const;
 /** `verifies`: the peer's certificate was checked if it showed one. */
 export function infoOf(ssl: Ssl, verifies: boolean): TlsInfo {
   const peerCertificates = ssl.getPeerCertificates();
+  // X509_V_OK is also what an unchecked or absent certificate gives.
+  const verified = verifies && peerCertificates.length > 0 && ssl.getVerifyResult() === 0;
   return {
     protocol: ssl.getVersion(),
     cipher: ssl.getCipherName() ?? "",
@@ -202,8 +210,8 @@ export function infoOf(ssl: Ssl, verifies: boolean): TlsInfo {
     alpnProtocol: ssl.getAlpnSelected(),
     serverName: ssl.getServerName(),
     peerCertificates,
-    // X509_V_OK is also what an unchecked or absent certificate gives.
-    verified: verifies && peerCertificates.length > 0 && ssl.getVerifyResult() === 0,
+    verifiedChain: verified ? ssl.getVerifiedChain(peerCertificates) : [],
+    verified,
     sessionReused: ssl.sessionReused(),
     earlyData: EARLY_DATA[ssl.getEarlyDataStatus()] ?? "none",
     ocspResponse: ssl.getOcspResponse(),

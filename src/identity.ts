@@ -1,6 +1,7 @@
 /** Who we are, whom we mean to talk to, and whom we believe: from options to a context and a connection. */
 import { TlsError } from "./errors.js";
 import { isCryptoKey, requireKeyOf, signatureAlgorithmsOf } from "./external-key.js";
+import { hostName } from "./host-name.js";
 import {
   SSL_OP_CIPHER_SERVER_PREFERENCE,
   SSL_OP_NO_TICKET,
@@ -55,6 +56,8 @@ export const IDENTITY: Record<keyof Identity, true> = {
 /** What OpenSSL found out about the peer's certificates. */
 export interface PreliminaryResult {
   readonly ok: boolean;
+  /** The path that OpenSSL accepted, from the peer's own certificate to the trust anchor; empty unless `ok`. */
+  readonly verifiedChain: readonly X509[];
   /** What was wrong first; absent when `ok`. */
   readonly failure?: {
     /** "X509_V_ERR_CERT_HAS_EXPIRED" */
@@ -88,8 +91,9 @@ export interface Verification {
 /** Whom a client means to talk to, whom it believes, and who it is itself if the server asks. */
 export interface ClientIdentity extends Identity, Verification {
   /**
-   * Whom we mean to talk to: a DNS name or an IP literal. The certificate must be for it. A DNS name is also sent as
-   * SNI. Internationalised names are converted (IDNA).
+   * Whom we mean to talk to: a DNS name or an IP literal. The certificate must be for it, as RFC 9525 says: by its alternative
+   * names alone, of which one of a DNS name may begin with `*.` for one label. A DNS name is also sent as SNI.
+   * Internationalised names are converted (IDNA); what is no name and no address fails with "invalid-argument".
    */
   hostname: string;
   /**
@@ -105,6 +109,13 @@ export interface ClientIdentity extends Identity, Verification {
    * comes from. Default "off".
    */
   ocsp?: "off" | "soft" | "require";
+  /**
+   * The certificate may also name the peer as it was done before RFC 9525: by the common name of its subject where it has no
+   * alternative names, and by a wildcard that is a part of a label, `w*.example.com`. "Legacy" is what other implementations call both; for
+   * appliances whose certificates nobody can change. A common name may say something else than a host, and no authority that
+   * limits names limits it. Default false.
+   */
+  unsafelyAllowLegacyNames?: boolean;
   /**
    * Accept any certificate from anybody, which leaves the connection open to whoever sits in between. `info.verified` is
    * false then. Default false.
@@ -162,8 +173,11 @@ export function configureClient(
   keys: Keys,
 ): void {
   addCaCerts(ctx, options.caCerts);
+  requireBooleans(options, ["unsafelyDisableVerification", "unsafelyAllowLegacyNames"]);
   ctx.setVerify(options.unsafelyDisableVerification ? SSL_VERIFY_NONE : SSL_VERIFY_PEER);
-  if (options.verifyOptions) applyVerifyOptions(ctx, options.verifyOptions);
+  applyVerifyOptions(ctx, options.verifyOptions ?? {}, {
+    rfc9525: !options.unsafelyAllowLegacyNames,
+  });
   const { ocsp = "off" } = options;
   if (!["off", "soft", "require"].includes(ocsp)) {
     throw new TlsError("invalid-argument", `ocsp is "off", "soft" or "require", not "${ocsp}"`);
@@ -179,17 +193,15 @@ export function configureClient(
 
 /** Whom a client's connection is to. */
 export function setPeer(ssl: Ssl, { hostname, serverName }: Peer): void {
-  const name = canonicalName(hostname);
-  const isIp = ssl.setIp(name);
-  // With a colon it would have to be an IPv6 address: "name:443" and URLs are none.
-  if (!isIp && name.includes(":")) throw noHostname(hostname);
-  if (!isIp) ssl.setHost(name);
-  if (serverName === false || (serverName === undefined && isIp)) return;
-  const sent = serverName === undefined ? name : canonicalName(serverName);
-  if (/^[\d.]+$|:/.test(sent)) {
+  const { kind, name } = hostName(hostname);
+  const sent =
+    serverName === undefined ? { kind, name } : serverName !== false && hostName(serverName, "serverName");
+  if (serverName !== undefined && sent && sent.kind !== "dns") {
     throw new TlsError("invalid-argument", `serverName is a DNS name, and "${serverName}" is none`);
   }
-  ssl.setServerName(sent);
+  if (kind === "dns") ssl.setHost(name);
+  else if (!ssl.setIp(name)) throw new TlsError("out-of-memory", "no room for an IP address");
+  if (sent && sent.kind === "dns") ssl.setServerName(sent.name);
 }
 
 export type Peer = Pick<ClientIdentity, "hostname" | "serverName">;
@@ -214,7 +226,7 @@ export function configureServer(ctx: SslContext, options: ServerIdentity, keys: 
   addCaCerts(ctx, options.caCerts);
   ctx.setVerify(CLIENT_AUTH[clientAuth]);
   if (clientAuth !== "none") ctx.sendCaNames();
-  if (options.verifyOptions) applyVerifyOptions(ctx, options.verifyOptions);
+  if (options.verifyOptions) applyVerifyOptions(ctx, options.verifyOptions, { rfc9525: false });
   if (options.ocspResponse) ctx.setOcspResponse(options.ocspResponse);
   if (tickets !== undefined) ctx.setNumTickets(tickets);
   if (options.ticketKeys) setTicketKeys(ctx, options.ticketKeys);
@@ -281,31 +293,13 @@ function useIdentity(ctx: SslContext, { cert, key, pkcs12, passphrase }: Identit
   keys.set(lastKey, key);
 }
 
-/** The name as it is compared and sent: without brackets and final dot, in ASCII. */
-export function canonicalName(hostname: unknown): string {
-  if (typeof hostname !== "string" || hostname === "") {
-    throw new TlsError("invalid-argument", "hostname must say whom to talk to: a DNS name or an IP address");
-  }
-  if (hostname.startsWith("[") && hostname.endsWith("]")) return hostname.slice(1, -1);
-  if (hostname.includes(":")) return hostname; // IPv6, or nothing
-  let ascii = hostname;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is "not ASCII"
-  if (/[^\x00-\x7f]/.test(hostname)) {
-    try {
-      ascii = new URL(`https://${hostname}`).hostname;
-    } catch (cause) {
-      throw noHostname(hostname, { cause });
+/** What weakens a decision about trust is said with `true`: "false", 0 or null was meant otherwise. */
+export function requireBooleans<T extends object>(options: T, names: readonly (keyof T & string)[]): void {
+  for (const name of names) {
+    if (options[name] !== undefined && typeof options[name] !== "boolean") {
+      throw new TlsError("invalid-argument", `${name} must be true or false`);
     }
   }
-  if (ascii.endsWith(".")) ascii = ascii.slice(0, -1);
-  if (!/^[a-z0-9_*-]+(\.[a-z0-9_-]+)*$/i.test(ascii) || ascii.length > 253) {
-    throw noHostname(hostname);
-  }
-  return ascii;
-}
-
-function noHostname(hostname: string, options?: { cause: unknown }): TlsError {
-  return new TlsError("invalid-argument", `"${hostname}" is no host name and no IP address`, options);
 }
 
 function isList<T>(value: T | readonly T[]): value is readonly T[] {

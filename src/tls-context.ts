@@ -1,15 +1,16 @@
 import type { ClientHello } from "./client-hello.js";
 import { type ConnectionOptions, type ContextOptions, configure, PRE_SHARED_KEY } from "./configure.js";
 import { TlsError } from "./errors.js";
+import { hostName } from "./host-name.js";
 import {
   type ClientIdentity,
-  canonicalName,
   configureClient,
   configureServer,
   IDENTITY,
   type Identity,
   type Keys,
   type Peer,
+  requireBooleans,
   type ServerIdentity,
   setPeer,
   type Verification,
@@ -85,6 +86,7 @@ export class TlsContext implements Disposable {
         throw new TlsError("invalid-argument", `${name} must be a function`);
       }
     }
+    requireBooleans(options, ["unsafelyLetVerifyOverride"]);
     if (role === "server" && clientAuth === "require" && options.psk !== undefined) {
       if (!hasCertificate(options)) {
         throw new TlsError(
@@ -145,7 +147,8 @@ export class TlsContext implements Disposable {
 
   /** @internal The key for sessions with that peer: a hash of all that must match. */
   sessionKey({ hostname, serverName }: Peer, partition: string): string {
-    return this.#hash([this.#settings, canonicalName(hostname).toLowerCase(), serverName ?? null, partition]);
+    const sent = serverName ? hostName(serverName, "serverName").name : (serverName ?? null);
+    return this.#hash([this.#settings, hostName(hostname).name, sent, partition]);
   }
 
   #hash(parts: unknown, functions?: (value: object) => string): string {
@@ -213,6 +216,7 @@ const OF_A_CONTEXT: Record<OfAContext, Counts> = {
   unsafelyLetVerifyOverride: "decides",
   verifyOptions: "decides",
   caCerts: "decides",
+  unsafelyAllowLegacyNames: "client",
   unsafelyDisableVerification: "client",
   ocsp: "client",
   identities: "who",

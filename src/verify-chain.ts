@@ -1,5 +1,6 @@
 import { TlsError } from "./errors.js";
-import { addCaCerts, type CaCerts, type CertificateData, canonicalName } from "./identity.js";
+import { hostName } from "./host-name.js";
+import { addCaCerts, type CaCerts, type CertificateData, requireBooleans } from "./identity.js";
 import { OpenSsl } from "./openssl/openssl.js";
 import type { VerifyResult } from "./openssl/verify.js";
 import { X509 } from "./openssl/x509.js";
@@ -22,8 +23,10 @@ export interface VerifyChainOptions extends VerifyOptions {
   hostname?: string;
   /** An IP address that the certificate must be for. */
   ip?: string;
-  /** A mail address that the certificate must be for. */
+  /** A mail address that one of its alternative names must be. */
   email?: string;
+  /** As in `startTls`: the common name and partial wildcards count, and a mail address in the subject. Default false. */
+  unsafelyAllowLegacyNames?: boolean;
   /** How strong keys and signatures must be, 0 to 5 (`SSL_CTX_set_security_level(3)`). Default 2, as in a handshake. */
   securityLevel?: number;
   /** The OpenSSL to use. By default the one that connections share, loaded at first use. */
@@ -39,6 +42,7 @@ export interface VerifyChainOptions extends VerifyOptions {
  */
 export async function verifyChain(options: VerifyChainOptions): Promise<VerifyResult> {
   const identity = identityOf(options);
+  requireBooleans(options, ["unsafelyAllowLegacyNames"]);
   if (options.roots === undefined) throw new TlsError("invalid-argument", "there are no roots");
   const openssl = options.openssl ?? (await OpenSsl.shared());
   using store = openssl.newX509Store();
@@ -46,6 +50,7 @@ export async function verifyChain(options: VerifyChainOptions): Promise<VerifyRe
   applyVerifyOptions(store, options, {
     purpose: options.purpose ?? "sslserver",
     securityLevel: options.securityLevel ?? 2,
+    rfc9525: Object.values(identity).some(Boolean) && !options.unsafelyAllowLegacyNames,
     ...identity,
   });
   return store.verify([dataOf(options.leaf), ...listOf(options.intermediates ?? []).map(dataOf)]);
@@ -59,11 +64,12 @@ function identityOf(options: VerifyChainOptions) {
     }
   }
   const { hostname, ip, email } = options;
-  if (hostname === undefined) return { ip, email };
-  const name = canonicalName(hostname);
-  if (!/^[\d.]+$|:/.test(name)) return { hostname: name, ip, email };
-  if (ip !== undefined)
-    throw new TlsError("invalid-argument", "hostname is an IP address, and there is ip too");
+  const address = ip === undefined ? undefined : hostName(ip, "ip");
+  if (address?.kind === "dns") throw new TlsError("invalid-argument", `ip "${ip}" is no IP address`);
+  if (hostname === undefined) return { ip: address?.name, email };
+  const { kind, name } = hostName(hostname);
+  if (kind === "dns") return { hostname: name, ip: address?.name, email };
+  if (address) throw new TlsError("invalid-argument", "hostname is an IP address, and there is ip too");
   return { ip: name, email };
 }
 

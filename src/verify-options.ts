@@ -24,7 +24,11 @@ export interface VerifyOptions {
    * themselves demand must be met. "2.5.29.32.0" stands for any policy. 1 at least; left out, none is acceptable where one is asked for.
    */
   policies?: readonly string[] | undefined;
-  /** OpenSSL's flags by name, `X509_VERIFY_PARAM_set_flags(3)` and `X509_check_host(3)`. Some of them make it laxer. */
+  /**
+   * OpenSSL's flags by name, `X509_VERIFY_PARAM_set_flags(3)` and `X509_check_host(3)`. Some of them make it laxer. Beside them
+   * `X509_CHECK_FLAG_NEVER_CHECK_SUBJECT` and `X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS` are set wherever a name is compared (RFC 9525
+   * §6.3), unless `unsafelyAllowLegacyNames` says otherwise; without it `X509_CHECK_FLAG_ALWAYS_CHECK_SUBJECT` is refused.
+   */
   flags?: readonly VerifyFlag[] | undefined;
 }
 
@@ -45,8 +49,26 @@ interface Verifier {
   setVerifyParam(param: VerifyParam): void;
 }
 
+/** RFC 9525 §6.3. OpenSSL's own default knows the rules of RFC 2818. */
+const NAMES: readonly VerifyFlag[] = [
+  "X509_CHECK_FLAG_NEVER_CHECK_SUBJECT",
+  "X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS",
+];
+
+export interface MoreToVerify extends Omit<VerifyParam, "flags"> {
+  /**
+   * Names are compared as RFC 9525 says. Where none is compared, OpenSSL holds the common name against the limits of the authorities
+   * above, in case that somebody takes it for a name.
+   */
+  rfc9525: boolean;
+}
+
 /** `more` is what else is known of the peer. */
-export function applyVerifyOptions(to: Verifier, options: VerifyOptions, more: VerifyParam = {}): void {
+export function applyVerifyOptions(
+  to: Verifier,
+  options: VerifyOptions,
+  { rfc9525, ...more }: MoreToVerify,
+): void {
   const { time, purpose, depth, partialChain, crls, policies, flags = [] } = options;
   if (policies?.length === 0) {
     throw new TlsError(
@@ -54,8 +76,18 @@ export function applyVerifyOptions(to: Verifier, options: VerifyOptions, more: V
       "policies is an empty list: it would mean any, and accept what nobody meant",
     );
   }
-  // First, since it looks whether `flags` is a list of names.
+  // First, since it looks whether `flags` is a list of names. In OpenSSL each X509_CHECK_FLAG_ that is set turns off all others.
   to.setVerifyParam({ time, purpose, depth, flags, policies, ...more });
+  if (rfc9525) {
+    if (flags.includes("X509_CHECK_FLAG_ALWAYS_CHECK_SUBJECT")) {
+      throw new TlsError(
+        "invalid-argument",
+        "X509_CHECK_FLAG_ALWAYS_CHECK_SUBJECT needs unsafelyAllowLegacyNames",
+      );
+    }
+    const names = flags.filter((flag) => flag.startsWith("X509_CHECK_FLAG_"));
+    to.setVerifyParam({ flags: [...names, ...NAMES] });
+  }
   if (partialChain) to.setVerifyParam({ flags: ["X509_V_FLAG_PARTIAL_CHAIN"] });
   const all = flags.includes("X509_V_FLAG_CRL_CHECK_ALL");
   const leafAlone = flags.includes("X509_V_FLAG_CRL_CHECK") && !all;

@@ -33,6 +33,7 @@ EXPORT SSL_CTX *tls_SSL_CTX_new(int role)
         return NULL;
     SSL_CTX_set_mode(ctx, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_msg_callback(ctx, tls_message_callback);
+    SSL_CTX_set_cert_verify_callback(ctx, tls_verify_paths, NULL);
     return ctx;
 }
 

@@ -189,14 +189,16 @@ static int verify_now(SSL *ssl, STACK_OF(X509) *chain)
     return result;
 }
 
-/* The connection is as it was before verify_now: its handshake is still to come. */
+/* The connection is as it was before verify_now: its handshake is still to come. But a path that was found good stays. */
 static void forget_verdict(SSL *ssl)
 {
     SSL_CONNECTION *sc = SSL_CONNECTION_FROM_SSL(ssl);
 
+    if (sc->verify_result != X509_V_OK) {
+        OSSL_STACK_OF_X509_free(sc->verified_chain);
+        sc->verified_chain = NULL;
+    }
     sc->verify_result = X509_V_OK;
-    OSSL_STACK_OF_X509_free(sc->verified_chain);
-    sc->verified_chain = NULL;
     tls_forget_verify_failure(ssl);
 }
 

@@ -368,6 +368,7 @@ EXPORT X509 *tls_SSL_get0_peer_certificate(SSL *ssl, int index)
     return sk_X509_value(SSL_get_peer_cert_chain(ssl), index - apart);
 }
 
+EXPORT STACK_OF(X509) *tls_SSL_get0_verified_chain(SSL *s) { return SSL_get0_verified_chain(s); }
 EXPORT int tls_SSL_get_verify_result(SSL *s) { return (int)SSL_get_verify_result(s); }
 
 EXPORT int tls_SSL_verify_error(SSL *ssl)

@@ -245,6 +245,8 @@ int tls_SSL_peer_certificate_count(SSL *);
 X509 *tls_SSL_get0_peer_certificate(SSL *, int index); /* borrows; 0 = the leaf, on both sides */
 
 /* Verification. */
+STACK_OF(X509) *tls_SSL_get0_verified_chain(SSL *); /* borrows: leaf first, as far as it was built; or 0. Of a session that is
+                                                   resumed, what tls_SSL_verify_session or the server found. */
 int tls_SSL_get_verify_result(SSL *);           /* X509_V_* */
 int tls_SSL_verify_error(SSL *);                /* X509_V_* of the first failure, also of one that was let pass */
 int tls_SSL_verify_depth(SSL *);                /* of the first failure; -1 = none was recorded */
@@ -458,6 +460,8 @@ int tls_verify_callback(int ok, X509_STORE_CTX *);
 extern unsigned ossl_allocation_failures; /* so many times memory was asked for in vain: patches/trust.patch */
 void tls_keep_certificates(SSL *);        /* after a handshake: those of a chain that was accepted need not be read again */
 void tls_forget_certificates(void);
+int tls_verify_paths(X509_STORE_CTX *, void *); /* X509_verify_cert for a connection, and then tls_find_other_path */
+int tls_find_other_path(X509_STORE_CTX *, int error, int depth); /* 1 = there is a good one, which is now the context's */
 void tls_forget_verify_failure(SSL *);
 void tls_forget_key_exchange(SSL *); /* after the handshake; tls_try_handshake does so itself */
 void tls_message_callback(int write_p, int version, int type, const void *, size_t, SSL *, void *);

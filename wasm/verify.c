@@ -167,14 +167,17 @@ static int record(int ok, X509_STORE_CTX *ctx)
     return 1;
 }
 
+static void forget_failures(tls_verification *v)
+{
+    while (v->count > 0)
+        X509_free(v->failures[--v->count].certificate);
+}
+
 EXPORT void tls_verification_free(tls_verification *v)
 {
-    int i;
-
     if (v == NULL)
         return;
-    for (i = 0; i < v->count; i++)
-        X509_free(v->failures[i].certificate);
+    forget_failures(v);
     free(v->failures);
     OSSL_STACK_OF_X509_free(v->chain);
     free(v);
@@ -198,6 +201,8 @@ EXPORT tls_verification *tls_X509_verify_cert(X509_STORE *store, STACK_OF(X509) 
     if (v->count == 0 && (result != 1 || error != X509_V_OK))
         add_failure(v, error == X509_V_OK ? X509_V_ERR_UNSPECIFIED : error, X509_STORE_CTX_get_error_depth(ctx),
             X509_STORE_CTX_get_current_cert(ctx));
+    if (result >= 0 && v->count > 0 && tls_find_other_path(ctx, v->failures->error, v->failures->depth))
+        forget_failures(v);
     v->chain = X509_STORE_CTX_get1_chain(ctx);
     ERR_clear_error();
     /* A verdict that came of exhausted memory is none. */

@@ -129,6 +129,7 @@ export interface Abi {
   tls_SSL_session_reused(ssl: number): number;
   tls_SSL_peer_certificate_count(ssl: number): number;
   tls_SSL_get0_peer_certificate(ssl: number, index: number): number;
+  tls_SSL_get0_verified_chain(ssl: number): number;
   tls_SSL_get_verify_result(ssl: number): number;
   tls_SSL_verify_error(ssl: number): number;
   tls_SSL_verify_depth(ssl: number): number;

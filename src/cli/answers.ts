@@ -81,7 +81,7 @@ function page(status: string, content: string, header = ""): { head: string; bod
 }
 
 function table({ info }: Served, path: string): string {
-  const { peerCertificates, ...fields } = infoFields(info) as Record<string, unknown>;
+  const { peerCertificates, verifiedChain: _, ...fields } = infoFields(info) as Record<string, unknown>;
   const [leaf] = peerCertificates as object[];
   const rows = Object.entries({ path, ...fields, ...(leaf && { certificate: leaf }) });
   const cell = (value: unknown) => {

@@ -43,6 +43,7 @@ export async function connect(
     caCerts: await trustAnchors(values.ca),
     hostname: values["verify-host"] ?? name,
     serverName: isIP(name) ? false : name,
+    unsafelyAllowLegacyNames: values["unsafe-legacy-names"] ?? false,
     unsafelyDisableVerification: values["no-verify"] ?? false,
     onEvent: report.listener(),
     signal: control.signal,

@@ -76,6 +76,10 @@ const tables = {
       value: "NAME",
       help: "whom the certificate must be for, if it is neither",
     },
+    "unsafe-legacy-names": {
+      type: "boolean",
+      help: "common names and partial wildcards count, as before RFC 9525",
+    },
     ocsp: { type: "string", value: "HOW", help: "a stapled OCSP response: off (default), soft, require" },
     "session-in": { type: "string", value: "FILE", help: "resume the session that --session-out has kept" },
     "session-out": { type: "string", value: "FILE", help: "keep the newest session there, if there is one" },
@@ -126,6 +130,10 @@ const tables = {
     "verify-host": { type: "string", value: "NAME", help: "a DNS name or an IP address it must be for" },
     "verify-ip": { type: "string", value: "ADDRESS", help: "an IP address it must be for" },
     "verify-email": { type: "string", value: "ADDRESS", help: "a mail address it must be for" },
+    "unsafe-legacy-names": {
+      type: "boolean",
+      help: "common names and partial wildcards count, as before RFC 9525",
+    },
     purpose: {
       type: "string",
       value: "NAME",

@@ -192,11 +192,12 @@ export function inWords(info: TlsInfo): string {
 }
 
 /** The same for programs. */
-export function infoFields({ peerCertificates, ocspResponse, ...info }: TlsInfo): object {
+export function infoFields({ peerCertificates, verifiedChain, ocspResponse, ...info }: TlsInfo): object {
   return {
     ...info,
     ocspResponse: ocspResponse && Buffer.from(ocspResponse).toString("base64"),
     peerCertificates: peerCertificates.map(certificateFields),
+    verifiedChain: verifiedChain.map(certificateFields),
   };
 }
 

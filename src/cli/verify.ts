@@ -17,6 +17,7 @@ export async function verify(values: Values<"verify">, paths: string[], report: 
     hostname: values["verify-host"],
     ip: values["verify-ip"],
     email: values["verify-email"],
+    unsafelyAllowLegacyNames: values["unsafe-legacy-names"],
     // The library knows which there are, and says so.
     purpose: values.purpose as Purpose | undefined,
     policies: values.policy,

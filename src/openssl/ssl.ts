@@ -559,6 +559,20 @@ export class Ssl extends Owned {
     );
   }
 
+  /**
+   * `SSL_get0_verified_chain(3)`: the path that was judged, from the peer's certificate on, as far as it was built; up to the trust
+   * anchor if {@link Ssl.getVerifyResult} is `X509_V_OK`. Of a session that is resumed the one by which its certificate was verified
+   * again. `known`: certificates that are there already, which are not made again.
+   */
+  getVerifiedChain(known: readonly X509[] = []): X509[] {
+    const { abi } = this.library;
+    const stack = abi.tls_SSL_get0_verified_chain(this.ptr);
+    return Array.from({ length: Math.max(abi.tls_sk_X509_num(stack), 0) }, (_, i) => {
+      const certificate = X509.copy(this.library, abi.tls_sk_X509_value(stack, i));
+      return known.find(({ der }) => sameBytes(der, certificate.der)) ?? certificate;
+    });
+  }
+
   /** `X509_V_OK` or `X509_V_ERR_*`. As in OpenSSL also `X509_V_OK` when there was no certificate. */
   getVerifyResult(): number {
     return this.library.abi.tls_SSL_get_verify_result(this.ptr);
@@ -665,4 +679,8 @@ export class Ssl extends Owned {
     this.library.abi.tls_SSL_free(ptr);
     this.library.memory.forget();
   }
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

@@ -53,7 +53,16 @@ for (const version of versions) {
         );
         assert.true(answered);
         assert.strictEqual(asked.length, 1);
-        assert.deepEqual(asked[0]?.preliminary, { ok: true });
+        assert.true(asked[0]?.preliminary.ok);
+        assert.strictEqual(asked[0]?.preliminary.failure, undefined);
+        const verified = asked[0]?.preliminary.verifiedChain.map(
+          ({ subject }) => /CN=([^,]*)/.exec(subject)?.[1],
+        );
+        assert.deepEqual(verified, [
+          asks === "client" ? "ecdsa" : "client",
+          "Wassl test intermediate",
+          "Wassl test ca",
+        ]);
         const names = asked[0]?.chain.map(({ subject }) => /CN=([^,]*)/.exec(subject)?.[1]);
         assert.deepEqual(names, [asks === "client" ? "ecdsa" : "client", "Wassl test intermediate"]);
         assert.true(both[asks].info.verified);

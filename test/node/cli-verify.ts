@@ -34,6 +34,8 @@ QUnit.module("wassl verify", () => {
       const text = (option: string, value: unknown) => (value === undefined ? [] : [`--${option}=${value}`]);
       const args = [
         path(leaf),
+        // openssl verify knows no other.
+        "--unsafe-legacy-names",
         ...roots.flatMap((root) => ["--ca", path(root)]),
         ...intermediates.flatMap((one) => ["--untrusted", path(one)]),
         ...crls.flatMap((crl) => ["--crl", path(crl)]),

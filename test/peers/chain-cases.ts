@@ -26,6 +26,8 @@ export interface ChainCase {
   flags?: string[];
   policies?: string[];
   securityLevel?: number;
+  /** Intermediates that are good without the others: `openssl verify`, which follows one path, is asked with these. */
+  path?: string[];
 }
 
 const ca = ["basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign"];
@@ -46,6 +48,8 @@ export interface Recipe {
   digest?: "sha1" | "sha384";
   /** The authority key identifier is left out. */
   anonymousIssuer?: boolean;
+  /** For how many days it is good; default 3,650 for a CA, 30 for others. */
+  days?: number;
 }
 
 /** In levels: each is signed by one of an earlier level, or by itself. */
@@ -85,6 +89,22 @@ export const recipes: Record<string, Recipe>[] = [
       ],
     },
     clientCa: { issuer: "root", extensions: [...ca, "extendedKeyUsage=clientAuth"] },
+    // One authority with four certificates, and another one of that name.
+    bridge: { issuer: "root", extensions: ca },
+    bridgeOther: { issuer: "otherRoot", cn: "bridge", keyOf: "bridge", extensions: ca },
+    bridgeLimited: {
+      issuer: "root",
+      cn: "bridge",
+      keyOf: "bridge",
+      extensions: [...ca, "nameConstraints=critical,excluded;DNS:host.wassl.test"],
+    },
+    bridgeClients: {
+      issuer: "root",
+      cn: "bridge",
+      keyOf: "bridge",
+      extensions: [...ca, "extendedKeyUsage=clientAuth"],
+    },
+    bridgeTwin: { issuer: "root", cn: "bridge", extensions: ca },
     impostor: { issuer: "otherRoot", cn: "inter", extensions: ca },
     weakCa: { issuer: "root", extensions: ca, key: "rsa1024" },
     sha1Ca: { issuer: "root", extensions: ca, digest: "sha1" },
@@ -111,6 +131,8 @@ export const recipes: Record<string, Recipe>[] = [
     anyPolicyLeaf: { issuer: "anyPolicyCa", extensions: [...host, "certificatePolicies=1.2.3.4"] },
     explicitLeaf: { issuer: "explicitCa", extensions: [...host, "certificatePolicies=1.2.3.4"] },
     noPolicyLeaf: { issuer: "explicitCa", extensions: host },
+    crossed: { issuer: "bridge", extensions: host },
+    crossedAnonymous: { issuer: "bridge", extensions: host, anonymousIssuer: true },
     // One alternative name of 11 bytes, "a.test", a line break, and what would read as another name.
     lineBreak: {
       issuer: "inter",
@@ -319,6 +341,42 @@ export const cases: Record<string, ChainCase> = {
     roots: ["otherRoot"],
   },
   "cross-signed, neither root": { leaf: "stranger", intermediates: ["crossOther"], roots: ["edRoot"] },
+  ...Object.fromEntries(
+    ["bridgeOther", "bridgeLimited", "bridgeClients"].flatMap((bad) => [
+      [
+        `two ways, one good: ${bad}`,
+        { leaf: "crossed", intermediates: [bad, "bridge"], roots: ["root"], path: ["bridge"] },
+      ],
+      [
+        `two ways, both bad: ${bad}`,
+        { leaf: "crossed", intermediates: [bad, "bridgeOther"], roots: ["root"] },
+      ],
+    ]),
+  ),
+  "four ways, the last one good": {
+    leaf: "crossed",
+    intermediates: ["bridgeOther", "bridgeLimited", "bridgeClients", "bridge"],
+    roots: ["root"],
+    path: ["bridge"],
+  },
+  "an issuer of that name with another key, and the right one": {
+    leaf: "crossedAnonymous",
+    intermediates: ["bridgeTwin", "bridge"],
+    roots: ["root"],
+    path: ["bridge"],
+  },
+  "two ways, one good, another name": {
+    leaf: "crossed",
+    intermediates: ["bridgeOther", "bridge"],
+    roots: ["root"],
+    hostname: "elsewhere.wassl.test",
+  },
+  "two ways, one good, the leaf has expired": {
+    leaf: "crossed",
+    intermediates: ["bridgeOther", "bridge"],
+    roots: ["root"],
+    time: now + 60 * day,
+  },
   "an intermediate is trusted": { leaf: "leaf", roots: ["inter"] },
   "an intermediate is trusted, partial chain": { leaf: "leaf", roots: ["inter"], partialChain: true },
   "the leaf is trusted": { leaf: "leaf", roots: ["leaf"] },
@@ -458,6 +516,90 @@ export const cases: Record<string, ChainCase> = {
     flags: ["X509_V_FLAG_SUITEB_192_LOS"],
   },
 };
+
+/**
+ * Authorities that certify each other, and some that nobody trusts: each certificate is an edge, and most have a defect.
+ *
+ *     leaf ── A ⇄ B ⇄ C ⇄ D, each of them also under `root`, under `otherRoot`, and under a twin of each of that name with another key
+ */
+const subjects = ["A", "B", "C", "D"];
+const defects: Partial<Recipe>[] = [
+  {},
+  {},
+  {},
+  { days: 1 },
+  { extensions: ["basicConstraints=critical,CA:FALSE", ca[1]!] },
+  { extensions: [ca[0]!, "keyUsage=critical,cRLSign"] },
+  { extensions: [...ca, "extendedKeyUsage=clientAuth"] },
+  { extensions: [...ca, "nameConstraints=critical,excluded;DNS:host.wassl.test"] },
+  { extensions: [...ca, "1.2.3.4=critical,ASN1:UTF8String:x"] },
+  { extensions: [`${ca[0]},pathlen:0`, ca[1]!] },
+  { extensions: ca, digest: "sha1" },
+];
+
+/** By level, as `recipes`, and all edges but the leaf's. */
+export function crossSigned(seed: number): {
+  levels: Record<string, Recipe>[];
+  edges: { name: string; from: string; to: string }[];
+} {
+  const next = random(seed);
+  const one = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)]!;
+  const holders: Record<string, Recipe> = {};
+  for (const each of subjects) {
+    // What has a key is a certificate; these are none of the edges.
+    holders[`cross${each}`] = { cn: `cross ${each}`, extensions: ca };
+    holders[`twin${each}`] = { cn: `cross ${each}`, extensions: ca };
+  }
+  const level: Record<string, Recipe> = {
+    crossLeaf: { issuer: "crossA", extensions: host },
+    // It does not say by which key it was signed.
+    crossLeafAnonymous: { issuer: "crossA", extensions: host, anonymousIssuer: true },
+  };
+  const edges: { name: string; from: string; to: string }[] = [];
+  for (const from of subjects) {
+    for (const to of [...subjects, "root", "otherRoot"]) {
+      if (from === to) continue;
+      const name = `cross${from}${to}`;
+      const issuer = subjects.includes(to) ? `cross${to}` : to;
+      level[name] = { cn: `cross ${from}`, keyOf: `cross${from}`, issuer, extensions: ca, ...one(defects) };
+      edges.push({ name, from, to });
+    }
+    const twin = `twin${from}Root`;
+    level[twin] = { cn: `cross ${from}`, keyOf: `twin${from}`, issuer: "root", extensions: ca };
+    edges.push({ name: twin, from, to: "root" });
+  }
+  return { levels: [holders, level], edges };
+}
+
+/** All ways from the leaf to `root` that go through no authority twice. */
+export function waysOf(
+  edges: readonly { name: string; from: string; to: string }[],
+  at = "A",
+  seen: string[] = [],
+): string[][] {
+  return edges
+    .filter(({ from, to }) => from === at && !seen.includes(to) && to !== "otherRoot")
+    .flatMap(({ name, to }) =>
+      to === "root" ? [[name]] : waysOf(edges, to, [...seen, at]).map((way) => [name, ...way]),
+    );
+}
+
+/** Some of the edges, in any order, with the moment: now, or when those that are good for a day have expired. */
+export function crossCases(seed: number, count: number): ChainCase[] {
+  const { edges } = crossSigned(seed);
+  const next = random(seed + 1);
+  return Array.from({ length: count }, () => {
+    const share = 0.2 + next() * 0.6;
+    const order = edges.filter(() => next() < share).map(({ name }) => ({ name, at: next() }));
+    return {
+      leaf: next() < 0.7 ? "crossLeaf" : "crossLeafAnonymous",
+      intermediates: order.sort((a, b) => a.at - b.at).map(({ name }) => name),
+      roots: ["root"],
+      hostname: "host.wassl.test",
+      ...(next() < 0.5 ? { time: now + 3 * day } : {}),
+    };
+  });
+}
 
 /**
  * Of two lists of one issuer the newer counts. Of those that are equally new it is the first for `openssl verify`; in an X509_STORE

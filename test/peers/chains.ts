@@ -11,10 +11,13 @@ import {
   type ChainCase,
   cliFlags,
   crls,
+  crossCases,
+  crossSigned,
   cases as fixedCases,
   type Recipe,
   randomCases,
   recipes,
+  waysOf,
 } from "./chain-cases.ts";
 
 /** What `openssl verify` said: the failures in its order, up to the one with which it stopped, if it did. */
@@ -29,6 +32,10 @@ export interface Chains {
   /** Of the certificates that are trusted in some case: the hash of the subject. */
   hashes: Record<string, string>;
   cases: Record<string, ChainCase & { cli: CliVerdict }>;
+  /** Of some certificates their keys, PEM. */
+  keys: Record<string, string>;
+  /** Authorities that certify each other: whether `openssl verify` accepts one of the ways by itself. */
+  crossed: (ChainCase & { good: boolean })[];
 }
 
 /** Makes all, and asks the CLI, of `count` random cases too. `given` are certificates that exist: an expired one cannot be made by all versions of it. */
@@ -53,10 +60,11 @@ export async function makeChains(
 
   writeFileSync(path("req.cnf"), "[req]\ndistinguished_name=dn\nprompt=no\n[dn]\n");
   const serials = new Map<string, string>();
-  for (const level of recipes) {
+  const cross = crossSigned(seed);
+  for (const level of [...recipes, ...cross.levels]) {
     await openssls(
       Object.entries(level).map(([name, recipe]) => {
-        const { issuer = name, cn = name, keyOf = name, digest = "sha256", key, extensions } = recipe;
+        const { issuer = name, cn = name, keyOf = name, digest = "sha256", key, extensions, days } = recipe;
         if (keyOf === name) writeFileSync(path(`${name}.key`), newKey(key));
         const serial = (0x1000 + serials.size).toString(16).toUpperCase();
         serials.set(name, serial);
@@ -66,7 +74,8 @@ export async function makeChains(
         return [
           ...["req", "-x509", "-new", "-config", "req.cnf", "-key", `${keyOf}.key`, "-out", `${name}.pem`],
           ...["-subj", recipe.subject ?? `/O=Wassl chains/CN=${cn}`, "-set_serial", `0x${serial}`],
-          ...["-days", extensions.some((each) => each.includes("CA:TRUE")) ? "3650" : "30", `-${digest}`],
+          ...["-days", `${days ?? (extensions.some((each) => each.includes("CA:TRUE")) ? 3650 : 30)}`],
+          `-${digest}`,
           ...(issuer === name ? [] : ["-CA", `${issuer}.pem`, "-CAkey", `${issuer}.key`]),
           ...[...extensions, "subjectKeyIdentifier=hash", ...authority].flatMap((each) => ["-addext", each]),
         ];
@@ -94,7 +103,23 @@ export async function makeChains(
   );
   for (const name of Object.keys(crls)) pem[name] = read(`${name}.pem`);
 
-  const questions = Object.values(cases).map((each, i) => {
+  const ask = async (asked: ChainCase[]): Promise<CliVerdict[]> => {
+    const questions = asked.map((each, i) => question(each, i));
+    // It exits with 2 for a chain that is not accepted, and with 1 for a wrong command line.
+    const answers = await openssls(questions);
+    return answers.map(({ code, output }, i) => {
+      const failures = [...output.matchAll(/^error (\d+) at (-?\d+) depth lookup/gm)].map((match) => ({
+        code: Number(match[1]),
+        depth: Number(match[2]),
+      }));
+      const ok = code === 0 && /: OK\s*$/.test(output);
+      if (ok === failures.length > 0 || code === 1) {
+        throw new Error(`openssl ${questions[i]!.join(" ")}: ${code}\n${output}`);
+      }
+      return { ok, failures };
+    });
+  };
+  const question = (each: ChainCase, i: number) => {
     const file = (what: string, names: string[] = []) => {
       if (names.length === 0) return [];
       writeFileSync(path(`${i}${what}`), names.map((name) => pem[name]).join(""));
@@ -106,7 +131,7 @@ export async function makeChains(
     return [
       ...["verify", "-no-CAfile", "-no-CApath", "-no-CAstore"],
       ...file("-CAfile", each.roots),
-      ...file("-untrusted", each.intermediates),
+      ...file("-untrusted", each.path ?? each.intermediates),
       ...file("-CRLfile", each.crls),
       ...(all ? ["-crl_check", "-crl_check_all"] : []),
       ...(each.flags ?? []).map((flag) => cliFlags[flag]!),
@@ -121,28 +146,62 @@ export async function makeChains(
       ...option("-auth_level", each.securityLevel ?? 2),
       `${each.leaf}.pem`,
     ];
-  });
-  // It exits with 2 for a chain that is not accepted, and with 1 for a wrong command line.
-  const answers = await openssls(questions);
-  const answered = Object.entries(cases).map(([name, each], i) => {
-    const { code, output } = answers[i]!;
-    const failures = [...output.matchAll(/^error (\d+) at (-?\d+) depth lookup/gm)].map((match) => ({
-      code: Number(match[1]),
-      depth: Number(match[2]),
-    }));
-    const ok = code === 0 && /: OK\s*$/.test(output);
-    if (ok === failures.length > 0 || code === 1) {
-      throw new Error(`openssl ${questions[i]!.join(" ")}: ${code}\n${output}`);
-    }
-    return [name, { ...each, cli: { ok, failures } }];
-  });
+  };
+  const verdicts = await ask(Object.values(cases));
+  const answered = Object.entries(cases).map(
+    ([name, each], i) => [name, { ...each, cli: verdicts[i]! }] as const,
+  );
+  const answers = new Map(answered);
+
+  // Of a random case another way may be good. It is found by leaving out what has the name of another, or one of them.
+  const refused = answered.filter(([name, { cli }]) => name.startsWith("random") && !cli.ok);
+  const others = refused.flatMap(([name, each]) =>
+    lessOf(each.intermediates ?? []).map((path) => ({ name, ...each, path })),
+  );
+  for (const [i, cli] of (await ask(others)).entries()) {
+    if (cli.ok) answers.set(others[i]!.name, { ...answers.get(others[i]!.name)!, cli });
+  }
+
+  const crossing = crossCases(seed, 60);
+  const ways = waysOf(cross.edges);
+  // Each way by itself, for each leaf and moment that there is.
+  const kinds = new Map(crossing.map((each) => [`${each.leaf} ${each.time}`, each]));
+  const single = [...kinds].flatMap(([kind, each]) =>
+    ways.map((way) => ({ kind, way, asked: { ...each, intermediates: way } })),
+  );
+  const told = await ask(single.map(({ asked }) => asked));
+  const crossed = crossing.map((each) => ({
+    ...each,
+    good: single.some(
+      ({ kind, way }, i) =>
+        told[i]!.ok &&
+        kind === `${each.leaf} ${each.time}` &&
+        way.every((one) => each.intermediates?.includes(one)),
+    ),
+  }));
 
   const trusted = [...new Set(Object.values(cases).flatMap((each) => each.roots))];
   const hashed = await openssls(
     trusted.map((name) => ["x509", "-in", `${name}.pem`, "-noout", "-subject_hash"]),
   );
   const hashes = Object.fromEntries(trusted.map((name, i) => [name, hashed[i]!.output.trim()]));
-  return { pem, hashes, cases: Object.fromEntries(answered) };
+  const keys = Object.fromEntries(
+    ["leaf", "cnOnly", "mailOnly", "crossed"].map((name) => [name, read(`${name}.key`)]),
+  );
+  return { pem, hashes, keys, crossed, cases: Object.fromEntries(answers) };
+}
+
+/** Without one of them; and with one alone of those that have the same name. */
+function lessOf(names: string[]): string[][] {
+  const made: Record<string, Recipe> = Object.fromEntries(recipes.flatMap((level) => Object.entries(level)));
+  const cn = (name: string) => made[name]?.cn ?? name;
+  let alone: string[][] = [[]];
+  for (const group of new Set(names.map(cn))) {
+    alone = alone.flatMap((picked) =>
+      names.filter((name) => cn(name) === group).map((name) => [...picked, name]),
+    );
+  }
+  return [...names.map((left) => names.filter((name) => name !== left)), ...(alone.length > 1 ? alone : [])];
 }
 
 /** So many days from now, as "20260131120000Z". */

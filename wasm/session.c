@@ -336,10 +336,9 @@ int __wrap_ssl_get_prev_session(SSL_CONNECTION *sc, CLIENTHELLO_MSG *hello)
 /* ---- sessions of TLS 1.2 are none in TLS 1.3 ---------------------------------------------------------------- */
 
 SSL_TICKET_STATUS __real_tls_decrypt_ticket(SSL_CONNECTION *, const unsigned char *, size_t, const unsigned char *, size_t, SSL_SESSION **);
-SSL_SESSION *__real_lookup_sess_in_cache(SSL_CONNECTION *, const unsigned char *, size_t);
 
 /*
- * OpenSSL compares versions when it has looked at the PSK's binder with the hash of the session's cipher, which for one of
+ * Of a ticket OpenSSL compares the version (its cache does at once) when it has looked at the PSK's binder with the hash of the session's cipher, which for one of
  * TLS 1.2 may be none that TLS 1.3 has: then it fails. Such an identity is unknown (RFC 8446 §4.2.11).
  */
 static int of_another_version(SSL_CONNECTION *sc, SSL_SESSION **session)
@@ -358,14 +357,6 @@ SSL_TICKET_STATUS __wrap_tls_decrypt_ticket(SSL_CONNECTION *sc, const unsigned c
     SSL_TICKET_STATUS status = __real_tls_decrypt_ticket(sc, ticket, length, id, id_length, session);
 
     return of_another_version(sc, session) ? SSL_TICKET_NO_DECRYPT : status;
-}
-
-SSL_SESSION *__wrap_lookup_sess_in_cache(SSL_CONNECTION *sc, const unsigned char *id, size_t length)
-{
-    SSL_SESSION *session = __real_lookup_sess_in_cache(sc, id, length);
-
-    of_another_version(sc, &session);
-    return session;
 }
 
 EXPORT void tls_SHA256(const uint8_t *data, size_t length, uint8_t *out) { SHA256(data, length, out); }

@@ -6,6 +6,7 @@ import {
   type ServerOptions,
   startTls,
   TlsCertificateError,
+  TlsContext,
   TlsError,
 } from "wassl";
 import { pair } from "../fakes/pair.ts";
@@ -145,6 +146,33 @@ QUnit.module("identity: what is used", () => {
       const both = await connected({ maxVersion }, { ciphers });
       assert.strictEqual(both.server.info.cipher, ciphers);
     }
+  });
+
+  QUnit.test("a pre-shared key does not do where clients must show a certificate", async (assert) => {
+    const psk = { identity: "sensor 7", key: crypto.getRandomValues(new Uint8Array(32)) };
+    const asks = { psk, clientAuth: "require", caCerts: env.certs.caPem } as const;
+    for (const [version, ciphers] of [
+      ["TLSv1.3", undefined],
+      ["TLSv1.2", undefined],
+      ["TLSv1.2", "PSK-AES128-GCM-SHA256"],
+      ["TLSv1.2", "ECDHE-PSK-CHACHA20-POLY1305"],
+    ] as const) {
+      const options = { minVersion: version, maxVersion: version, psk, ...(ciphers && { ciphers }) };
+      const theirs = { ...asks, ciphers: `DEFAULT:${ciphers ?? "PSK"}` };
+      for (const serverOptions of [theirs, { selectContext: () => ({ ...server(), ...theirs }) }]) {
+        const [, far] = await handshake(options, serverOptions);
+        assert.strictEqual(far.status, "rejected", `${version}, ${ciphers}`);
+      }
+      if (ciphers) continue;
+      const [, far] = await handshake({ ...options, ...clientCert() }, theirs);
+      assert.strictEqual(
+        far.status === "fulfilled" && far.value.info.verified,
+        true,
+        "with one it is as ever",
+      );
+    }
+    const alone = await tlsError(TlsContext.server(asks));
+    assert.strictEqual(alone.code, "invalid-argument", "and without one of ours nobody could connect");
   });
 
   QUnit.test(

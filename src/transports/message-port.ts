@@ -6,6 +6,7 @@
  * |---|---|
  * | a `Uint8Array` | bytes; never more than the receiver's credit |
  * | `{ credit: n }` | the sender of this may be sent `n` more bytes. The first one opens the transport |
+ * | `{ alive: name }` | the sender holds the Web Lock of that name until it is done or gone |
  * | `{ end: true }` | no more bytes follow; the other direction goes on |
  * | `{ cancel: text }` | no more bytes are wanted; the other direction goes on |
  * | `{ abort: text }` | the transport is given up, both ways |
@@ -16,14 +17,17 @@
  * Bytes are copied once and the copy is transferred: the memory of the one who writes stays his own (that of
  * a WebAssembly module could not be transferred at all).
  *
- * A side that finds both directions ended closes the port; what it posted before still arrives. A peer that
- * vanishes (its tab is closed, its worker terminated) is only noticed where ports have a `close` event: in
- * Node.js and recent browsers. Elsewhere use a timeout of your own.
+ * A side that finds both directions ended closes the port; what it posted before still arrives. That a peer vanishes (its
+ * tab is closed, its worker terminated) is told by the port itself in Node.js (the `close` event), and by a Web Lock where
+ * pages have `navigator.locks` (secure contexts) and both ends are of one origin. Elsewhere, in Deno and between origins,
+ * nothing tells: use a timeout of your own. Nor does an engine but Node.js tell that the port was transferred to somebody else
+ * meanwhile: writes are lost then. A page with an open transport may be kept out of the back/forward cache for it.
  *
  * @module
  */
 
 import { TlsError, type TlsErrorCode } from "../errors.js";
+import { sleep } from "../timers.js";
 import type { Transport } from "../transport.js";
 import { Inbox } from "./inbox.js";
 
@@ -44,10 +48,25 @@ export interface MessagePortOptions {
   window?: number;
 }
 
-type Message = Uint8Array | { credit: number } | { end: true } | { cancel: string } | { abort: string };
+type Message =
+  | Uint8Array
+  | { credit: number }
+  | { alive: string }
+  | { end: true }
+  | { cancel: string }
+  | { abort: string };
 
 /** One message carries no more than this, so that credit flows back while a large write is under way. */
 const MAX_MESSAGE = 64 * 1024;
+/** How long what a peer has posted may take to arrive after its lock is free, in milliseconds. */
+const STRAGGLING = 1_000;
+
+/** What is used of a page's `navigator.locks`. */
+interface Locks {
+  request(name: string, options: { signal: AbortSignal }, holding: () => Promise<void>): Promise<unknown>;
+  query(): Promise<{ held?: { name?: string }[] }>;
+}
+const locks = (globalThis as { navigator?: { locks?: Locks } }).navigator?.locks;
 
 /**
  * Makes a transport of a port. The port belongs to the transport from then on.
@@ -92,8 +111,32 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
     taken = 0;
   };
 
+  /** Ends the lock of ours, and the waiting for the peer's. */
+  const life = new AbortController();
+  const leave = () => {
+    port.close();
+    life.abort();
+  };
+  const { signal } = life;
+  const showLife = (name: string) =>
+    locks
+      ?.request(name, { signal }, async () => {
+        post({ alive: name });
+        if (!signal.aborted)
+          await new Promise<void>((done) => signal.addEventListener("abort", () => done()));
+      })
+      .catch(() => {});
+  const watchLife = async (name: string) => {
+    // The locks of another origin are others. One that nobody holds here says nothing.
+    const { held = [] } = (await locks?.query()) ?? {};
+    if (!held.some((lock) => lock.name === name)) return;
+    await locks?.request(name, { signal }, async () => {});
+    await sleep(STRAGGLING);
+    if (sendOpen || inbox.open) fail("The other end of the MessagePort is gone, its page or worker with it");
+  };
+
   const closeWhenDone = () => {
-    if (!sendOpen && !inbox.open) port.close();
+    if (!sendOpen && !inbox.open) leave();
   };
 
   /**
@@ -106,7 +149,7 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
     writing.error(failure);
     sendOpen = false;
     wake();
-    port.close();
+    leave();
     return failure;
   };
 
@@ -166,6 +209,8 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
       else inbox.push(message);
     } else if (Number.isSafeInteger(fields.credit) && Number(fields.credit) > 0) {
       credit += Number(fields.credit);
+    } else if (typeof fields.alive === "string") {
+      watchLife(fields.alive).catch(() => {});
     } else if (fields.end === true) {
       ended = true;
       inbox.end();
@@ -190,6 +235,8 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
   port.start();
   port.unref?.();
   grant(window);
+  if (locks)
+    void showLife(`wassl ${Array.from({ length: 4 }, () => Math.random().toString(36).slice(2)).join("")}`);
 
   return { readable: inbox.readable, writable };
 }

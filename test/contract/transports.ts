@@ -4,7 +4,7 @@ import type { Transport } from "wassl";
 import { messagePortTransport } from "wassl/transports/message-port";
 import { connectWebSocket, webSocketTransport } from "wassl/transports/websocket";
 import { randomBytes } from "../fakes/random.ts";
-import { afterTest, env } from "./env.ts";
+import { afterTest, env, type WorkerLike } from "./env.ts";
 import {
   concat,
   PENDING,
@@ -324,6 +324,59 @@ QUnit.module("transports: message-port", () => {
       await give(b);
       assert.true(String(await writing).includes("full"));
     }
+  });
+
+  // In Deno nothing tells.
+  const unlessDeno: typeof QUnit.test | undefined = "Deno" in globalThis ? undefined : QUnit.test;
+  unlessDeno?.("a worker that is terminated: what it had sent arrives, and then an error", async (assert) => {
+    const { port1, port2 } = new MessageChannel();
+    afterTest(() => port1.close());
+    const transport = messagePortTransport(port1);
+    let worker!: WorkerLike;
+    await new Promise<void>((resolve) => {
+      worker = env.startWorker("port", () => resolve());
+      (worker as Worker).postMessage({ port: port2, bytes: 100_000 }, [port2]);
+    });
+    const reading = readAll(transport.readable);
+    await sleep(100);
+    await worker.terminate();
+    const error = await tlsError(Promise.race([reading, sleep(5_000).then(() => new Error("nothing"))]));
+    assert.strictEqual(error.code, "transport");
+    assert.strictEqual((await tlsError(write(transport.writable, utf8("x")))).code, "transport");
+  });
+
+  // Browsers do not show it, by anything that leaves the port as it is.
+  const inNode: typeof QUnit.test | undefined =
+    unlessDeno && "process" in globalThis ? QUnit.test : undefined;
+  inNode?.("a port that was transferred away swallows nothing: writes fail", async (assert) => {
+    const { port1, port2 } = new MessageChannel();
+    const other = messagePortTransport(port2);
+    const transport = messagePortTransport(port1);
+    await write(transport.writable, utf8("before"));
+    assert.strictEqual(text(await readAtLeast(other.readable, 6)), "before");
+    const elsewhere = new MessageChannel();
+    afterTest(() => elsewhere.port1.close());
+    elsewhere.port1.postMessage("yours", [port1]);
+    await sleep(50);
+    assert.strictEqual((await tlsError(write(transport.writable, utf8("lost")))).code, "transport");
+  });
+
+  QUnit.test("many small messages that wait cost no more each than few", async (assert) => {
+    const take = async (count: number) => {
+      const [a, b] = channel({ window: 2 * count });
+      await sleep(20);
+      const writer = a.writable.getWriter();
+      for (let i = 0; i < count; i++) void writer.write(new Uint8Array(1));
+      await writer.ready;
+      const reader = b.readable.getReader();
+      await reader.read();
+      const begun = performance.now();
+      for (let got = 1; got < count; got++) await reader.read();
+      return (performance.now() - begun) / count;
+    };
+    await take(1_000);
+    const [few, many] = [await take(4_000), await take(40_000)];
+    assert.true(many < 5 * few, `${(1000 * few).toFixed(1)} µs each, then ${(1000 * many).toFixed(1)} µs`);
   });
 
   QUnit.test("a foreign message, or more than was granted, is an error", async (assert) => {

@@ -537,6 +537,9 @@ const defects: Partial<Recipe>[] = [
   { extensions: ca, digest: "sha1" },
 ];
 
+/** These have no defect, so that there is a good way whatever the seed. */
+const sound = ["crossAB", "crossBC", "crossCroot"];
+
 /** By level, as `recipes`, and all edges but the leaf's. */
 export function crossSigned(seed: number): {
   levels: Record<string, Recipe>[];
@@ -561,7 +564,9 @@ export function crossSigned(seed: number): {
       if (from === to) continue;
       const name = `cross${from}${to}`;
       const issuer = subjects.includes(to) ? `cross${to}` : to;
-      level[name] = { cn: `cross ${from}`, keyOf: `cross${from}`, issuer, extensions: ca, ...one(defects) };
+      const defect = one(defects);
+      level[name] = { cn: `cross ${from}`, keyOf: `cross${from}`, issuer, extensions: ca };
+      if (!sound.includes(name)) Object.assign(level[name], defect);
       edges.push({ name, from, to });
     }
     const twin = `twin${from}Root`;
@@ -584,13 +589,20 @@ export function waysOf(
     );
 }
 
-/** Some of the edges, in any order, with the moment: now, or when those that are good for a day have expired. */
+/**
+ * Some of the edges, in any order, with the moment: now, or when those that are good for a day have expired. Of four cases one
+ * has the sound way for certain, and one has no way to the root.
+ */
 export function crossCases(seed: number, count: number): ChainCase[] {
   const { edges } = crossSigned(seed);
   const next = random(seed + 1);
-  return Array.from({ length: count }, () => {
+  return Array.from({ length: count }, (_, i) => {
     const share = 0.2 + next() * 0.6;
-    const order = edges.filter(() => next() < share).map(({ name }) => ({ name, at: next() }));
+    const chosen = edges.filter(
+      ({ name, to }) =>
+        (next() < share || (i % 4 === 0 && sound.includes(name))) && !(i % 4 === 1 && to === "root"),
+    );
+    const order = chosen.map(({ name }) => ({ name, at: next() }));
     return {
       leaf: next() < 0.7 ? "crossLeaf" : "crossLeafAnonymous",
       intermediates: order.sort((a, b) => a.at - b.at).map(({ name }) => name),

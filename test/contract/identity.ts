@@ -15,6 +15,35 @@ import { connectTls } from "./connect.ts";
 import { afterTest, env } from "./env.ts";
 import { readAtLeast, rejection, text, tlsError, utf8, write } from "./helpers.ts";
 
+/** By the numbers of IANA's registry: ECDHE and DHE with ChaCha20-Poly1305 and AES-GCM, in the order in which they are offered. */
+const EPHEMERAL = ["cca9", "cca8", "c02c", "c030", "c02b", "c02f", "ccaa", "009f", "009e"];
+/** Of a key that both have, alone, and with ECDHE or DHE: the same. */
+const PSK = ["ccac", "ccad", "00ab", "00aa", "ccab", "00a9", "00a8"];
+/** RSA key exchange, also of RSA-PSK, and CBC with each key exchange. */
+const OLD = [
+  "002f",
+  "0035",
+  "003c",
+  "009c",
+  "009d",
+  "0033",
+  "0067",
+  "c013",
+  "c027",
+  "c009",
+  "c023",
+  "008c",
+  "00ae",
+  "0090",
+  "00b2",
+  "c035",
+  "c037",
+  "0094",
+  "00ac",
+  "00ad",
+  "ccae",
+];
+
 for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
   const only = { minVersion: version, maxVersion: version } as const;
 
@@ -190,13 +219,19 @@ QUnit.module("identity: what is used", () => {
         ["ECDHE-RSA-AES256-SHA384", {}],
         ["PSK-AES128-CBC-SHA", { psk }],
         ["ECDHE-PSK-AES128-CBC-SHA256", { psk }],
+        ["PSK-AES256-CBC-SHA384", { psk }],
         ["RSA-PSK-AES128-GCM-SHA256", { psk }],
+        ["RSA-PSK-CHACHA20-POLY1305", { psk }],
+        ["RSA-PSK-AES256-CBC-SHA", { psk }],
       ] as const) {
         const common = { maxVersion, ...more };
+        const all = { ciphers: "DEFAULT" };
         for (const [near, far] of [
           [{}, { ciphers }],
           [{ ciphers }, {}],
           [{ ciphers }, { ciphers }],
+          [all, { ciphers }],
+          [{ ciphers }, all],
         ]) {
           const both = await handshake({ ...common, ...near }, { ...identities, ...common, ...far });
           const works = "ciphers" in near! && "ciphers" in far!;
@@ -219,12 +254,14 @@ QUnit.module("identity: what is used", () => {
       for (const [ciphers, more] of [
         ["PSK-AES128-GCM-SHA256", { psk }],
         ["PSK-CHACHA20-POLY1305", { psk }],
+        ["PSK-AES256-GCM-SHA384", { psk }],
         ["ECDHE-PSK-CHACHA20-POLY1305", { psk }],
         ["ECDHE-RSA-AES128-GCM-SHA256", {}],
       ] as const) {
         for (const [near, far] of [
           [{}, { ciphers }],
           [{ ciphers }, {}],
+          [{ ciphers: "DEFAULT" }, { ciphers }],
         ]) {
           const common = { maxVersion, ...more };
           const both = await connected({ ...common, ...near }, { ...identities, ...common, ...far });
@@ -239,6 +276,25 @@ QUnit.module("identity: what is used", () => {
       assert.false(/`ciphers`/.test(String(anonymous.status === "rejected" && anonymous.reason.message)));
     },
   );
+
+  QUnit.test("which cipher suites of TLS 1.2 a client offers", async (assert) => {
+    const offered = async (options: Partial<ClientOptions>) => {
+      let suites: readonly number[] = [];
+      const selectContext = (hello: { cipherSuites: readonly number[] }) => {
+        suites = hello.cipherSuites;
+        return undefined;
+      };
+      await handshake({ maxVersion: "TLSv1.2", ...options }, { selectContext });
+      // Without TLS_EMPTY_RENEGOTIATION_INFO_SCSV.
+      return suites.filter((suite) => suite !== 0x00ff).map((suite) => suite.toString(16).padStart(4, "0"));
+    };
+    assert.deepEqual(await offered({}), EPHEMERAL, "by default");
+    const psk = { identity: "sensor 7", key: new Uint8Array(32).fill(7) };
+    assert.deepEqual((await offered({ psk })).toSorted(), [...EPHEMERAL, ...PSK].toSorted(), "with a PSK");
+    const all = await offered({ psk, ciphers: "DEFAULT" });
+    for (const suite of [...EPHEMERAL, ...PSK, ...OLD])
+      assert.true(all.includes(suite), `${suite} is in DEFAULT`);
+  });
 
   QUnit.test("the fastest cipher suite comes first; a server's order counts", async (assert) => {
     const chacha = { "TLSv1.2": "ECDHE-ECDSA-CHACHA20-POLY1305", "TLSv1.3": "TLS_CHACHA20_POLY1305_SHA256" };

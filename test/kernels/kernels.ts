@@ -1,7 +1,7 @@
 /**
  * The kernels against published vectors, and in random cases, each from a seed, against node:crypto and OpenSSL's own C.
  *
- *     npm run kernels -- [--cases N] [--seed SEED] [--first N] | --speed | --timing [--seconds N] | --branches
+ *     npm run kernels -- [--cases N] [--seed SEED] [--first N] | --speed | --timing [--seconds N] [--only TEXT] | --branches
  *
  * A failure prints what replays it alone.
  */
@@ -25,6 +25,7 @@ const { values } = parseArgs({
     speed: { type: "boolean", default: false },
     timing: { type: "boolean", default: false },
     seconds: { type: "string", default: "10" },
+    only: { type: "string", default: "" },
     branches: { type: "boolean", default: false },
   },
 });
@@ -38,7 +39,7 @@ if (values.branches) {
   process.exit();
 }
 const folder = folderOf(repository);
-if (values.timing) process.exit(timing(folder, Number(values.seconds), seed) ? 0 : 1);
+if (values.timing) process.exit(timing(folder, Number(values.seconds), seed, values.only) ? 0 : 1);
 if (values.speed) {
   printSpeed(folder);
   process.exit();

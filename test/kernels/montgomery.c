@@ -10,7 +10,8 @@ int multiply_words(BN_ULONG *r, const BN_ULONG *a, const BN_ULONG *b, const BN_U
     return bn_mul_mont(r, a, b, n, n0, num);
 }
 
-static BIGNUM *number(const BN_ULONG *words, int num)
+/* As many words as are told, whatever they are: how OpenSSL keeps what is secret. */
+BIGNUM *fixed_number(const BN_ULONG *words, int num)
 {
     BIGNUM *x = BN_new();
 
@@ -18,6 +19,16 @@ static BIGNUM *number(const BN_ULONG *words, int num)
         return NULL;
     x->top = num;
     x->flags |= BN_FLG_FIXED_TOP | BN_FLG_CONSTTIME;
+    return x;
+}
+
+/* In as much memory, but of as many words as it takes: how OpenSSL keeps private keys of curves. */
+BIGNUM *counted_number(const BN_ULONG *words, int num)
+{
+    BIGNUM *x = fixed_number(words, num);
+
+    if (x != NULL)
+        bn_correct_top(x);
     return x;
 }
 
@@ -30,9 +41,9 @@ int raise_words(BN_ULONG *r, const BN_ULONG *a, const BN_ULONG *p, const BN_ULON
     int ok = 1;
 
     for (int i = 0; i < 2; i++) {
-        base[i] = number(a + i * num, num);
-        exponent[i] = number(p + i * num, top);
-        modulus[i] = number(m + i * num, num);
+        base[i] = fixed_number(a + i * num, num);
+        exponent[i] = fixed_number(p + i * num, top);
+        modulus[i] = fixed_number(m + i * num, num);
         mont[i] = BN_MONT_CTX_new();
         ok &= BN_MONT_CTX_set(mont[i], modulus[i], ctx);
     }

@@ -3,7 +3,7 @@
  * code constant time?", 2017): one secret against random ones, in random order, and Welch's t-test between the two, over all
  * measurements and over the faster part of them, where interrupts are cropped.
  *
- *     npm run kernels -- --timing [--seconds N] [--seed SEED]
+ *     npm run kernels -- --timing [--seconds N] [--seed SEED] [--only TEXT]
  *
  * |t| above 10 says that the means differ, beyond doubt; between 4.5 and 10 it may be chance or the machine: take longer. What it does
  * not say: that there is no leak which is smaller than the noise of this machine, for other secrets than these, or in another engine,
@@ -32,14 +32,15 @@ interface Case {
   leaky?: boolean;
 }
 
-/** Returns whether all was as it should be. */
-export function timing(folder: string, seconds: number, seed: number): boolean {
+/** Returns whether all was as it should be, of the rows whose name has `only` in it. */
+export function timing(folder: string, seconds: number, seed: number, only: string): boolean {
   const kernels = new Kernels(folder);
   let good = true;
   console.log(
     `${seconds} s each; |t| above ${BEYOND_DOUBT} is beyond doubt, above ${MAYBE} worth another look`,
   );
   for (const each of cases(kernels)) {
+    if (!each.leaky && !each.name.includes(only)) continue;
     const { t, measurements, crop } = measure(each, seconds, random(seed));
     const found = t > BEYOND_DOUBT;
     const words = each.leaky
@@ -53,7 +54,7 @@ export function timing(folder: string, seconds: number, seed: number): boolean {
           : "";
     if (found !== (each.leaky ?? false)) good = false;
     const row = [
-      each.name.padEnd(46),
+      each.name.padEnd(62),
       `|t| ${t.toFixed(2).padStart(8)}`,
       `of ${measurements} (${crop * 100} %)`,
       words,
@@ -121,6 +122,7 @@ function* cases(kernels: Kernels): Generator<Case> {
     "2^255": bytes(32, { 0: 0x80 }),
     "n - 1": lessOne,
     "the lower half of the bits alone": Uint8Array.from({ length: 32 }, (_, i) => (i < 16 ? 0 : 0xa5)),
+    "the upper half of the bits alone": Uint8Array.from({ length: 32 }, (_, i) => (i < 16 ? 0xa5 : 0)),
     "every fifth bit": Uint8Array.from({ length: 32 }, (_, i) => [0x08, 0x42, 0x10, 0x84, 0x21][i % 5]!),
   };
   /** Below the order, for all but one in 2^32. */
@@ -136,11 +138,12 @@ function* cases(kernels: Kernels): Generator<Case> {
     const seven = number(bytes(length, { "-1": 7 }));
     call.EC_POINT_mul!(group, base, seven, 0, 0, 0);
     let before = 0;
-    const scalarOf = (secret: Uint8Array) => {
+    const secretBy = (make: "counted_number" | "fixed_number") => (secret: Uint8Array) => {
       if (before !== 0) call.BN_free!(before);
-      before = number(secret);
+      before = call[make]!(kernels.scratch(secret.toReversed()), length / 8);
       return before;
     };
+    const scalarOf = secretBy("counted_number");
     for (const [what, fixed] of Object.entries(sizes)) {
       yield {
         name: `${curve}, k G: ${what}`,
@@ -158,18 +161,23 @@ function* cases(kernels: Kernels): Generator<Case> {
           return () => call.EC_POINT_mul!(group, result, 0, base, k, 0);
         },
       };
-      // It takes so little time that what OpenSSL does before is seen: how many words a number has, and the first word in which it
-      // differs from n. Of a nonce at random that tells something once in 2^32.
-      if (curve !== "P-256" || !["2^255", "every fifth bit"].includes(what)) continue;
+      // It takes so little time that it is seen how many words a number has, and in which it differs from n.
       const out = number(fixed);
-      yield {
-        name: `P-256, 1/k modulo n (ECDSA's nonce): ${what}`,
-        fixed,
-        prepare(secret) {
-          const k = scalarOf(secret);
-          return () => call.ossl_ec_group_do_inverse_ord!(group, out, k, 0);
-        },
-      };
+      for (const [form, make] of [
+        ["", scalarOf],
+        [" of fixed width", secretBy("fixed_number")],
+      ] as const) {
+        // What P-384 has, which is OpenSSL's, is for numbers of fixed width alone; and so are nonces.
+        if (curve === "P-384" && form === "") continue;
+        yield {
+          name: `${curve}, 1/k modulo n${form} (ECDSA's nonce): ${what}`,
+          fixed,
+          prepare(secret) {
+            const k = make(secret);
+            return () => call.ossl_ec_group_do_inverse_ord!(group, out, k, 0);
+          },
+        };
+      }
     }
   }
 
@@ -205,7 +213,13 @@ function* cases(kernels: Kernels): Generator<Case> {
           kernels.view(base, 2 * size).fill(0x55);
           kernels.view(modulus, 2 * size).fill(0xe5);
           kernels.view(exponent, 2 * size).set(secret);
-          return () => call.raise_words!(out, base, exponent, modulus, words, words);
+          // As many words as the larger one takes.
+          const top = Math.ceil(
+            Math.max(
+              ...[0, size].map((at) => secret.subarray(at, at + size).findLastIndex((x) => x > 0) + 1),
+            ) / 8,
+          );
+          return () => call.raise_words!(out, base, exponent, modulus, words, top);
         },
       };
       yield {

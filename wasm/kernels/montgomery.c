@@ -269,6 +269,7 @@ int __wrap_bn_mul_mont(BN_ULONG *r, const BN_ULONG *a, const BN_ULONG *b, const 
 
 /*
  * r = a^p modulo n. In between numbers are less than 2n, and multiplied by 2^(52 vectors), where OpenSSL's are by 2^(64 num).
+ * Of all numbers as many words are read and written as the modulus has, whatever they are.
  */
 static NOINLINE int power(BIGNUM *r, const BIGNUM *a, const BIGNUM *p, const BN_MONT_CTX *mont)
 {
@@ -278,10 +279,11 @@ static NOINLINE int power(BIGNUM *r, const BIGNUM *a, const BIGNUM *p, const BN_
     v128_t digits[LENGTH(vectors)], factor[LENGTH(vectors)], table[1 << WINDOW][vectors / 2], words[ROOM(num)];
     digit *x = (digit *)digits + PAD, *y = (digit *)factor + PAD;
     unsigned char *room = (unsigned char *)words;
-    BN_ULONG *rr = (BN_ULONG *)table;
-    int at = 64 * p->top;
+    BN_ULONG *rr = (BN_ULONG *)table, base[num], exponent[num];
+    int at = 64 * num;
 
-    if (bn_wexpand(r, num) == NULL)
+    if (bn_wexpand(r, num) == NULL || BN_bn2lebinpad(a, (unsigned char *)base, 8 * num) < 0
+        || BN_bn2lebinpad(p, (unsigned char *)exponent, 8 * num) < 0)
         return 0;
     split(x, n, num, 0, room);
     spread(rows->n, x, vectors);
@@ -297,7 +299,7 @@ static NOINLINE int power(BIGNUM *r, const BIGNUM *a, const BIGNUM *p, const BN_
     memset(factor, 0, sizeof(factor));
     y[0] = 1;
     tighten((digit *)table[0], rows, multiply(rows, y, n0, vectors), vectors);
-    split(x, a->d, num, 0, room);
+    split(x, base, num, 0, room);
     tighten(x, rows, multiply(rows, x, n0, vectors), vectors);
     memcpy(table[1], x, sizeof(table[1]));
     spread(rows->a, x, vectors);
@@ -316,9 +318,9 @@ static NOINLINE int power(BIGNUM *r, const BIGNUM *a, const BIGNUM *p, const BN_
             tighten(x, rows, multiply(rows, x, n0, vectors), vectors);
             spread(rows->a, x, vectors);
         } while (--at % WINDOW != 0);
-        bits = p->d[at / 64] >> at % 64;
-        if (at % 64 > 64 - WINDOW && at / 64 + 1 < p->top)
-            bits |= p->d[at / 64 + 1] << (64 - at % 64);
+        bits = exponent[at / 64] >> at % 64;
+        if (at % 64 > 64 - WINDOW && at / 64 + 1 < num)
+            bits |= exponent[at / 64 + 1] << (64 - at % 64);
         memset(factor, 0, sizeof(factor));
         for (int i = 0; i < 1 << WINDOW; i++) {
             v128_t same = wasm_i32x4_eq(wasm_i32x4_splat(i), wasm_i32x4_splat((int)bits & ((1 << WINDOW) - 1)));
@@ -333,8 +335,10 @@ static NOINLINE int power(BIGNUM *r, const BIGNUM *a, const BIGNUM *p, const BN_
     finish(r->d, rows, multiply(rows, y, n0, vectors), n, num, room);
     r->top = num;
     r->neg = 0;
-    bn_correct_top(r);
+    r->flags |= BN_FLG_FIXED_TOP;
 
+    OPENSSL_cleanse(base, sizeof(base));
+    OPENSSL_cleanse(exponent, sizeof(exponent));
     OPENSSL_cleanse(rows, sizeof(rows));
     OPENSSL_cleanse(digits, sizeof(digits));
     OPENSSL_cleanse(factor, sizeof(factor));
@@ -345,7 +349,7 @@ static NOINLINE int power(BIGNUM *r, const BIGNUM *a, const BIGNUM *p, const BN_
 
 static int fits(const BIGNUM *a, const BIGNUM *p, const BIGNUM *m, const BN_MONT_CTX *mont)
 {
-    return mont != NULL && m->top >= LEAST && m->top <= MOST && a->top == m->top && p->top <= m->top;
+    return mont != NULL && m->top >= LEAST && m->top <= MOST && a->top <= m->top && p->top <= m->top;
 }
 
 int __real_BN_mod_exp_mont_consttime_x2(BIGNUM *r1, const BIGNUM *a1, const BIGNUM *p1, const BIGNUM *m1, BN_MONT_CTX *mont1,

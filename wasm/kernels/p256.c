@@ -8,6 +8,10 @@
  * to take one entry; masks are made by mask_of(), which the compiler cannot look into. verify's sum, both_times(), is of public values, and takes whatever is shortest.
  */
 #include "crypto/bn.h"
+#include "crypto/bn/bn_local.h"
+/* Macros of what is defined here. */
+#undef mul
+#undef mul_add
 #include "crypto/ec/ec_local.h"
 #include "modinv.h"
 #include "pairs.h"
@@ -634,20 +638,34 @@ static __attribute__((noinline)) void both_times(point *out, const words j, cons
 
 /* ---- OpenSSL's method ---------------------------------------------------------------------------------------------- */
 
-/* Less than the order, which a scalar need not be. */
+/*
+ * Less than the order, which a scalar need not be. It takes the same steps for each of up to 256 bits: all four words are read,
+ * however many the number has, and the order, which is more than 2^255, is taken away from each, and kept or not by a mask.
+ */
 static int scalar_words(words out, const BIGNUM *k, const EC_GROUP *group, BN_CTX *ctx)
 {
+    words less;
+    unsigned __int128 difference = 0;
+    uint64_t below;
     int ok = 1;
 
-    BN_CTX_start(ctx);
-    if (BN_is_negative(k) || BN_ucmp(k, group->order) >= 0) {
-        BIGNUM *reduced = BN_CTX_get(ctx);
+    if (BN_is_negative(k) || BN_bn2lebinpad(k, (unsigned char *)out, sizeof(words)) < 0) {
+        BIGNUM *reduced;
 
-        ok = reduced != NULL && BN_nnmod(reduced, k, group->order, ctx);
-        k = reduced;
+        BN_CTX_start(ctx);
+        reduced = BN_CTX_get(ctx);
+        ok = reduced != NULL && BN_nnmod(reduced, k, group->order, ctx)
+            && BN_bn2lebinpad(reduced, (unsigned char *)out, sizeof(words)) > 0;
+        BN_CTX_end(ctx);
     }
-    ok = ok && bn_copy_words(out, k, 4);
-    BN_CTX_end(ctx);
+    for (int i = 0; i < 4; i++) {
+        difference = (unsigned __int128)out[i] - order[i] - ((uint64_t)(difference >> 64) & 1);
+        less[i] = (uint64_t)difference;
+    }
+    below = opaque64((uint64_t)(difference >> 64));
+    for (int i = 0; i < 4; i++)
+        out[i] = (out[i] & below) | (less[i] & ~below);
+    OPENSSL_cleanse(less, sizeof(less));
     return ok;
 }
 
@@ -697,6 +715,7 @@ err:
     return ok;
 }
 
+/* Of a nonce, which is secret: the result has four words, whatever they are. */
 static int inverse_mod_order(const EC_GROUP *group, BIGNUM *r, const BIGNUM *x, BN_CTX *ctx)
 {
     words in, out;
@@ -704,7 +723,13 @@ static int inverse_mod_order(const EC_GROUP *group, BIGNUM *r, const BIGNUM *x, 
 
     if (ok) {
         mod_inverse(out, in, order, 0x11ff43b1);
-        ok = bn_set_words(r, out, 4);
+        ok = bn_wexpand(r, 4) != NULL;
+    }
+    if (ok) {
+        memcpy(r->d, out, sizeof(out));
+        r->top = 4;
+        r->neg = 0;
+        r->flags |= BN_FLG_FIXED_TOP;
     }
     OPENSSL_cleanse(in, sizeof(in));
     OPENSSL_cleanse(out, sizeof(out));

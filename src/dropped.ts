@@ -39,5 +39,10 @@ const registry = new FinalizationRegistry<
 export function freeWhenDropped(connection: object, { pump, onEvent, ...held }: Remains): void {
   // What the application listens with may well reach the connection: held weakly, as the pump, which has it too.
   const told = onEvent && new WeakRef(onEvent);
-  registry.register(connection, { ...held, rest: new WeakRef(pump), told });
+  registry.register(connection, { ...held, rest: new WeakRef(pump), told }, pump);
+}
+
+/** The connection of that pump has an end: what it held is no longer kept for the day when it is collected. */
+export function hasEnded(pump: Pump): void {
+  registry.unregister(pump);
 }

@@ -1,6 +1,6 @@
 import { Answers } from "./answers.js";
 import { infoOf, type TlsOptions } from "./configure.js";
-import { freeWhenDropped } from "./dropped.js";
+import { freeWhenDropped, hasEnded } from "./dropped.js";
 import type { OnEarlyData } from "./early-data.js";
 import { TlsError } from "./errors.js";
 import type { ClientIdentity, Peer } from "./identity.js";
@@ -192,7 +192,10 @@ async function establish(
       quiet: options.quietShutdown ?? false,
       closeTimeout,
       preventClose: options.preventClose ?? false,
-      stopListening,
+      stopListening: () => {
+        stopListening();
+        hasEnded(pump);
+      },
     });
     whole = new WeakRef(stream);
     freeWhenDropped(stream, { ssl, pair, wire, pump, stopListening, onEvent: options.onEvent });

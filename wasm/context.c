@@ -1,6 +1,8 @@
 /* SSL_CTX: what many connections share. */
 #include "tls.h"
 
+#include "ssl/ssl_local.h"
+
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
@@ -39,8 +41,11 @@ EXPORT SSL_CTX *tls_SSL_CTX_new(int role)
 
 EXPORT void tls_SSL_CTX_free(SSL_CTX *c)
 {
+    int last = c != NULL && c->references.val == 1;
+
     SSL_CTX_free(c);
-    tls_forget_stack();
+    if (last)
+        tls_forget_stack();
 }
 
 EXPORT int tls_SSL_CTX_set_min_proto_version(SSL_CTX *c, int v) { return SSL_CTX_set_min_proto_version(c, v); }

@@ -77,10 +77,18 @@ void *calloc(size_t count, size_t size) { return given(emscripten_builtin_calloc
  * with what was encrypted. The toolchain's own functions do the rest. */
 void free(void *block) {
     if (block == NULL) return;
-    /* A multiple of four, and 12 at least. */
-    size_t size = malloc_usable_size(block), i = 0;
-    for (; i + 16 <= size; i += 16) wasm_v128_store((char *)block + i, wasm_i64x2_splat(0));
-    for (; i < size; i += 4) *(uint32_t *)((char *)block + i) = 0;
+    /* 4 or 12 more than a multiple of 16, and 12 at least. Most are small, and a call of memset would take longer than that. */
+    size_t size = malloc_usable_size(block);
+    char *at = block, *end = at + size;
+    if (size < 16) {
+        *(volatile uint64_t *)at = 0;
+        *(volatile uint32_t *)(end - 4) = 0;
+    } else if (size <= 512) {
+        for (; end - at > 16; at += 16) *(volatile v128_t *)at = wasm_i64x2_splat(0);
+        *(volatile v128_t *)(end - 16) = wasm_i64x2_splat(0);
+    } else {
+        memset(block, 0, size);
+    }
     emscripten_builtin_free(block);
 }
 

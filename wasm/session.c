@@ -84,8 +84,12 @@ EXPORT int tls_SSL_CTX_remove_session(SSL *s) { return SSL_CTX_remove_session(SS
 
 EXPORT void tls_SSL_SESSION_free(SSL_SESSION *s)
 {
+    /* Of one that others have still, nothing is gone. */
+    int last = s != NULL && s->references.val == 1;
+
     SSL_SESSION_free(s);
-    tls_forget_stack();
+    if (last)
+        tls_forget_stack();
 }
 
 EXPORT int tls_SSL_SESSION_is_resumable(SSL_SESSION *s) { return SSL_SESSION_is_resumable(s); }

@@ -37,6 +37,9 @@ export interface ContextOptions {
   /**
    * Groups of the key exchange, best first, as `SSL_CTX_set1_groups_list(3)` writes them. Default OpenSSL's own, the
    * hybrid X25519MLKEM768 first.
+   *
+   * In TLS 1.2 a server chooses the prime of a finite field (DHE) as it likes. A client takes one of up to 4096 bits, or of
+   * as many as the largest group has that is named here ("DEFAULT:ffdhe8192"): 8192 bits may cost a second of its thread.
    */
   groups?: string;
   /** Signature algorithms, best first, as `SSL_CTX_set1_sigalgs_list(3)` writes them: "ed25519:ECDSA+SHA256". */

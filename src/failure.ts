@@ -9,6 +9,7 @@ import {
   type TruncationPoint,
 } from "./errors.js";
 import {
+  SSL_R_BAD_DH_VALUE,
   SSL_R_CERTIFICATE_VERIFY_FAILED,
   SSL_R_EXCESSIVE_MESSAGE_SIZE,
   SSL_R_NO_SHARED_CIPHER,
@@ -19,6 +20,9 @@ import type { RecordEdges } from "./record-edges.js";
 /** The command line has its own name for the option, and looks for this one. */
 const CIPHERS_HINT =
   '; if all that it has in common with us are suites with RSA key exchange or CBC, those are off by default: `ciphers` ("DEFAULT") turns them on';
+
+const PRIME_HINT =
+  '; more than 4096 bits are slow, and accepted if `groups` names a group that large ("DEFAULT:ffdhe8192")';
 
 export type EofPolicy = "strict" | "record-boundary" | "ignore";
 
@@ -92,8 +96,13 @@ export function explain(r: number, failure: SslFailure, circumstances: Circumsta
   const why = last ? (last.data ? `${last.reason} (${last.data})` : last.reason) : "OpenSSL gave no reason";
   const where = open ? "the connection" : "the handshake";
   const tooLong = !open && last?.reasonCode === SSL_R_EXCESSIVE_MESSAGE_SIZE;
+  const largePrime = last?.reasonCode === SSL_R_BAD_DH_VALUE && last.data !== "";
   const ciphersHint = defaultCiphers && last?.reasonCode === SSL_R_NO_SHARED_CIPHER ? CIPHERS_HINT : "";
-  const hint = tooLong ? "; for a peer's certificates maxCertificateList is the bound" : ciphersHint;
+  const hint = tooLong
+    ? "; for a peer's certificates maxCertificateList is the bound"
+    : largePrime
+      ? PRIME_HINT
+      : ciphersHint;
   return new TlsError("protocol", `${where} failed: ${why}${hint}`, { errors });
 }
 

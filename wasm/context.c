@@ -3,9 +3,13 @@
 
 #include "ssl/ssl_local.h"
 
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/kdf.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
+#include <openssl/proverr.h>
 #include <string.h>
 
 int tls_ctx_alpn_index = -1;
@@ -142,12 +146,39 @@ static int give_passphrase(char *buffer, int size, int writing, void *pass)
     return (int)n;
 }
 
+/*
+ * A file says itself through how many rounds its passphrase goes, as often as it has encrypted parts, and OpenSSL believes it: 200
+ * bytes are enough to keep it busy for hours. This is for all of a file together.
+ */
+#define MAX_ROUNDS 10000000
+static uint64_t rounds;
+
+int __real_EVP_KDF_derive(EVP_KDF_CTX *, unsigned char *, size_t, const OSSL_PARAM[]);
+int __wrap_EVP_KDF_derive(EVP_KDF_CTX *, unsigned char *, size_t, const OSSL_PARAM[]);
+
+int __wrap_EVP_KDF_derive(EVP_KDF_CTX *ctx, unsigned char *key, size_t length, const OSSL_PARAM params[])
+{
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_ITER);
+    uint64_t more;
+
+    if (p != NULL) {
+        if (!OSSL_PARAM_get_uint64(p, &more) || more > MAX_ROUNDS - rounds) {
+            rounds = MAX_ROUNDS;
+            ERR_raise_data(ERR_LIB_PROV, PROV_R_INVALID_ITERATION_COUNT, "more than %d rounds for one file", MAX_ROUNDS);
+            return 0;
+        }
+        rounds += more;
+    }
+    return __real_EVP_KDF_derive(ctx, key, length, params);
+}
+
 EXPORT int tls_SSL_CTX_use_PrivateKey(SSL_CTX *ctx, const uint8_t *data, size_t length, const char *pass)
 {
     BIO *in = BIO_new_mem_buf(data, (int)length);
     EVP_PKEY *key;
     int ok;
 
+    rounds = 0;
     if (in == NULL)
         return 0;
     if (tls_looks_like_pem(data, length))
@@ -172,6 +203,7 @@ EXPORT int tls_SSL_CTX_use_PKCS12(SSL_CTX *ctx, const uint8_t *data, size_t leng
     STACK_OF(X509) *chain = NULL;
     int ok = 0;
 
+    rounds = 0;
     if (p12 != NULL && PKCS12_parse(p12, pass, &key, &leaf, &chain)) {
         if (key == NULL || leaf == NULL)
             ERR_raise(ERR_LIB_SSL, leaf == NULL ? SSL_R_NO_CERTIFICATE_ASSIGNED : SSL_R_NO_PRIVATE_KEY_ASSIGNED);

@@ -164,7 +164,9 @@ function json(value: object): string {
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   // The library's name for it.
-  return (error.message || error.name).replace('`ciphers` ("DEFAULT")', "--ciphers DEFAULT");
+  return (error.message || error.name)
+    .replace('`ciphers` ("DEFAULT")', "--ciphers DEFAULT")
+    .replace("`groups`", "--groups");
 }
 
 function errorFields(error: unknown): object {

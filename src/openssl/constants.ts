@@ -183,9 +183,12 @@ export const X509_V_ERR: Readonly<Record<number, string>> = {
 
 /** `ERR_GET_LIB` of the errors that are looked at. */
 export const ERR_LIB_SSL = 20;
+export const ERR_LIB_PROV = 57;
 /** `ERR_GET_REASON` within them. */
 export const ERR_R_MALLOC_FAILURE = 0xc0100;
+export const PROV_R_INVALID_ITERATION_COUNT = 123;
 export const SSL_R_APPLICATION_DATA_AFTER_CLOSE_NOTIFY = 291;
+export const SSL_R_BAD_DH_VALUE = 102;
 export const SSL_R_BAD_WRITE_RETRY = 127;
 export const SSL_R_EXCESSIVE_MESSAGE_SIZE = 152;
 export const SSL_R_CERTIFICATE_VERIFY_FAILED = 134;

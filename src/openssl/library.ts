@@ -1,7 +1,7 @@
 import type { Abi } from "../binding/abi.js";
 import { Memory } from "../binding/memory.js";
 import { type OpenSslError, TlsError } from "../errors.js";
-import { ERR_R_MALLOC_FAILURE } from "./constants.js";
+import { ERR_LIB_PROV, ERR_R_MALLOC_FAILURE, PROV_R_INVALID_ITERATION_COUNT } from "./constants.js";
 import type { TrustAnchors } from "./trust-anchors.js";
 
 /** How many objects of each kind were made and not freed. */
@@ -57,7 +57,11 @@ export class Library {
     if (errors.some((e) => e.reasonCode === ERR_R_MALLOC_FAILURE)) {
       return new TlsError("out-of-memory", `${what}: linear memory is exhausted`, { errors });
     }
-    const last = errors.at(-1);
+    // What follows it says no more than that nothing could be decrypted.
+    const rounds = errors.find(
+      (e) => e.reasonCode === PROV_R_INVALID_ITERATION_COUNT && ((e.code >>> 23) & 0xff) === ERR_LIB_PROV,
+    );
+    const last = rounds ?? errors.at(-1);
     const why = last && (last.data ? `${last.reason} (${last.data})` : last.reason);
     return new TlsError(code, why ? `${what}: ${why}` : what, { errors });
   }

@@ -1,6 +1,12 @@
 /** What a stranger's certificates cost: processor time of this process, which hardly depends on what else the machine does. */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import QUnit from "qunit";
-import { OpenSsl, verifyChain } from "wassl";
+import { OpenSsl, TlsError, type VerifyOptions, verifyChain } from "wassl";
+import { connectTls } from "../contract/connect.ts";
+import { tlsError } from "../contract/helpers.ts";
 import {
   basicConstraints,
   bits,
@@ -11,6 +17,7 @@ import {
   integer,
   type Key,
   newKey,
+  octets,
   oid,
   rdn,
   sequence,
@@ -48,6 +55,51 @@ function rsaChain(count: number, size: number, exponent: Uint8Array): Promise<Ui
       algorithm,
     });
   return Promise.all(many(count, make));
+}
+
+/** A good one, each certificate below the next one's key. `extensions` are not the anchor's. */
+async function goodChain(length: number, extensions: (i: number) => Uint8Array[]): Promise<Uint8Array[]> {
+  const keys = await Promise.all(many(length, () => newKey()));
+  const last = length - 1;
+  return Promise.all(
+    many(length, (i) =>
+      certificate({
+        issuer: commonName(`g${Math.min(i + 1, last)}`),
+        subject: commonName(`g${i}`),
+        spki: keys[i]!.spki,
+        signer: keys[Math.min(i + 1, last)]!,
+        extensions: [...(i > 0 ? [basicConstraints(true)] : []), ...(i < last ? extensions(i) : [])],
+      }),
+    ),
+  );
+}
+
+/** What costs something only below an anchor that is trusted. The anchor is the last one. */
+async function goodChains(): Promise<[string, readonly Uint8Array[], VerifyOptions?][]> {
+  const names = subjectAltNames(...many(1000, () => dnsName("a")));
+  const constraints = extension(
+    "2.5.29.30",
+    sequence(tlv(0xa1, ...many(1000, () => sequence(dnsName("b"))))),
+    true,
+  );
+  const policies = (ids: readonly string[]) =>
+    extension("2.5.29.32", sequence(...ids.map((id) => sequence(oid(id)))));
+  const mappings = (ids: readonly string[]) =>
+    extension("2.5.29.33", sequence(...ids.flatMap((a) => ids.map((b) => sequence(oid(a), oid(b))))));
+  const some = (count: number) => many(count, (i) => `1.2.3.${i}`);
+  const flags = ["X509_V_FLAG_POLICY_CHECK", "X509_V_FLAG_EXPLICIT_POLICY"] as const;
+  const tree = async (length: number, ids: readonly string[]) =>
+    goodChain(length, (i) => [policies(ids), ...(i > 0 ? [mappings(ids)] : [])]);
+  return [
+    [
+      "1,000 names below 1,000 constraints, 66 times",
+      await goodChain(12, (i) => (i === 0 ? [names] : [names, constraints])),
+    ],
+    ["policies that are mapped to each other, 2 in each of 90", await tree(90, some(2)), { flags }],
+    ["policies that are mapped to each other, 8 in each of 20", await tree(20, some(8)), { flags }],
+    ["900 policies in each of 11", await goodChain(12, () => [policies(some(900))]), { flags }],
+    ["900 policies and any", await goodChain(12, () => [policies([...some(900), "2.5.29.32.0"])]), { flags }],
+  ];
 }
 
 async function chains(): Promise<[string, readonly Uint8Array[]][]> {
@@ -113,6 +165,118 @@ QUnit.module("strangers: what their certificates cost", () => {
       assert.false(result.ok, what);
       const took = (user + system) / 1000;
       assert.true(took < BOUND, `${what}: ${took.toFixed(0)} ms`);
+    }
+    for (const [what, [leaf, ...others], options] of await goodChains()) {
+      const began = process.cpuUsage();
+      const result = await verifyChain({
+        openssl,
+        leaf: leaf!,
+        intermediates: others.slice(0, -1),
+        roots: others.at(-1)!,
+        ...options,
+      });
+      const { user, system } = process.cpuUsage(began);
+      assert.false(result.ok, what);
+      const took = (user + system) / 1000;
+      assert.true(took < BOUND, `${what}: ${took.toFixed(0)} ms`);
+    }
+  });
+
+  QUnit.test("names below constraints of which none is broken, up to 2^20 comparisons", async (assert) => {
+    const openssl = await OpenSsl.load();
+    const constraints = extension(
+      "2.5.29.30",
+      sequence(tlv(0xa1, ...many(500, (i) => sequence(dnsName(`no${i}.test`))))),
+      true,
+    );
+    const names = subjectAltNames(...many(1000, (i) => dnsName(`n${i}.test`)));
+    const [leaf, middle, root] = await goodChain(3, (i) => (i === 0 ? [names] : [constraints]));
+    const result = await verifyChain({ openssl, leaf: leaf!, intermediates: middle!, roots: root! });
+    assert.true(result.ok);
+  });
+});
+
+/** A private key under a passphrase, it says: PBES2 with so many rounds (RFC 8018 §6.2). */
+function encryptedKey(rounds: Uint8Array): Uint8Array {
+  const prf = sequence(oid("1.2.840.113549.2.9"), tlv(0x05));
+  const kdf = sequence(oid("1.2.840.113549.1.5.12"), sequence(octets(new Uint8Array(8)), rounds, prf));
+  const cipher = sequence(oid("2.16.840.1.101.3.4.1.42"), octets(new Uint8Array(16)));
+  const algorithm = sequence(oid("1.2.840.113549.1.5.13"), sequence(kdf, cipher));
+  return sequence(algorithm, octets(new Uint8Array(64)));
+}
+
+/** A PKCS #12 file with nothing but a MAC (RFC 7292 §4). */
+function pkcs12(rounds: Uint8Array): Uint8Array {
+  const content = sequence(oid("1.2.840.113549.1.7.1"), tlv(0xa0, octets(sequence())));
+  const sha256 = sequence(oid("2.16.840.1.101.3.4.2.1"), tlv(0x05));
+  const mac = sequence(sequence(sha256, octets(new Uint8Array(32))), octets(new Uint8Array(8)), rounds);
+  return sequence(integer(3), content, mac);
+}
+
+QUnit.module("strangers: what their files cost", () => {
+  QUnit.test("a passphrase goes through ten million rounds at most", async (assert) => {
+    const openssl = await OpenSsl.load();
+    const context = openssl.newContext("server");
+    const refused = (what: string, use: () => void) => {
+      const began = process.cpuUsage();
+      assert.throws(
+        use,
+        (e: unknown) =>
+          e instanceof TlsError && e.code === "invalid-argument" && /10000000 rounds/.test(e.message),
+        what,
+      );
+      return process.cpuUsage(began).user / 1000;
+    };
+    for (const rounds of [
+      integer(10_000_001),
+      integer(0x7fff_ffff),
+      integer(new Uint8Array(8).fill(0x7f)),
+      tlv(0x02, Uint8Array.of(0xff)),
+    ]) {
+      const what = Buffer.from(rounds).toString("hex");
+      const took =
+        refused(`key, ${what}`, () => context.usePrivateKey(encryptedKey(rounds), "x")) +
+        refused(`PKCS #12, ${what}`, () => context.usePkcs12(pkcs12(rounds), "x"));
+      assert.true(took < BOUND, `${what}: ${took.toFixed(0)} ms`);
+    }
+    // What has no passphrase is tried in two ways, and each is counted.
+    refused("together", () => context.usePkcs12(pkcs12(integer(5_000_001))));
+    assert.throws(
+      () => context.usePkcs12(pkcs12(integer(2048)), "x"),
+      (e: unknown) => e instanceof TlsError && !/rounds/.test(e.message),
+      "the count begins anew",
+    );
+  });
+});
+
+QUnit.module("strangers: primes of TLS 1.2 servers", () => {
+  QUnit.test("above 4096 bits only if a group is named that is as large", async (assert) => {
+    const folder = mkdtempSync(join(tmpdir(), "wassl-dh-"));
+    for (const [group, groups, accepted] of [
+      ["ffdhe2048", undefined, true],
+      ["ffdhe4096", undefined, true],
+      ["ffdhe6144", undefined, false],
+      ["modp_8192", undefined, false],
+      ["modp_8192", "X25519:ffdhe6144", false],
+      ["ffdhe6144", "DEFAULT:ffdhe6144", true],
+      ["ffdhe8192", "DEFAULT:ffdhe8192", true],
+    ] as const) {
+      const file = join(folder, group);
+      execFileSync("openssl", [
+        ...["genpkey", "-genparam", "-algorithm", "DH", "-pkeyopt", `group:${group}`, "-out", file],
+      ]);
+      const arg = ["-dhparam", file, "-cipher", "DHE"].map((a) => `&arg=${encodeURIComponent(a)}`).join("");
+      const connecting = connectTls(`openssl?version=1.2&cert=rsa${arg}`, groups ? { groups } : {});
+      const what = `${group}, groups ${groups}`;
+      if (accepted) {
+        const stream = await connecting;
+        assert.true(stream.info.cipher.startsWith("DHE-RSA-"), what);
+        stream.abort();
+      } else {
+        const error = await tlsError(connecting);
+        assert.strictEqual(error.code, "protocol", what);
+        assert.true(/a prime of \d+ bits.*`groups`/.test(error.message), `${what}: ${error.message}`);
+      }
     }
   });
 });

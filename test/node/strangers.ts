@@ -5,8 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import QUnit from "qunit";
 import { OpenSsl, TlsError, type VerifyOptions, verifyChain } from "wassl";
+import * as ssl from "wassl/openssl";
 import { connectTls } from "../contract/connect.ts";
-import { tlsError } from "../contract/helpers.ts";
+import { env } from "../contract/env.ts";
+import { concat, tlsError, utf8 } from "../contract/helpers.ts";
 import {
   basicConstraints,
   bits,
@@ -19,12 +21,14 @@ import {
   newKey,
   octets,
   oid,
+  pem,
   rdn,
   sequence,
   subjectAltNames,
   tlv,
   utf8String,
 } from "../fakes/der.ts";
+import { Contexts } from "../fakes/two-ends.ts";
 
 /** Milliseconds; of 100 KiB none may take as many. */
 const BOUND = 250;
@@ -278,5 +282,189 @@ QUnit.module("strangers: primes of TLS 1.2 servers", () => {
         assert.true(/a prime of \d+ bits.*`groups`/.test(error.message), `${what}: ${error.message}`);
       }
     }
+  });
+});
+
+const u16 = (n: number) => Uint8Array.of(n >> 8, n & 0xff);
+const vector = (...parts: Uint8Array[]) => {
+  const body = concat(parts);
+  return concat([u16(body.length), body]);
+};
+
+/** The records with a ClientHello of these suites and extensions (RFC 8446 §4.1.2). */
+function clientHello(suites: Uint8Array, ...extensions: [type: number, content: Uint8Array][]): Uint8Array {
+  const all = extensions.map(([type, content]) => concat([u16(type), vector(content)]));
+  const body = concat([
+    Uint8Array.of(3, 3, ...new Uint8Array(32), 0),
+    vector(suites),
+    Uint8Array.of(1, 0),
+    vector(...all),
+  ]);
+  const message = concat([Uint8Array.of(1, body.length >> 16), u16(body.length & 0xffff), body]);
+  const records: Uint8Array[] = [];
+  for (let at = 0; at < message.length; at += 16_384)
+    records.push(concat([Uint8Array.of(22, 3, 1), vector(message.subarray(at, at + 16_384))]));
+  return concat(records);
+}
+
+/** What a server makes of these bytes; and how long it takes. */
+function hellos(): [string, Uint8Array][] {
+  const VERSIONS: [number, Uint8Array] = [43, Uint8Array.of(2, 3, 4)];
+  const ALGORITHMS: [number, Uint8Array] = [13, vector(u16(0x0403))];
+  const numbers = (count: number, from = 0x2000) => concat(many(count, (i) => u16(from + i)));
+  const share = (group: number) => concat([u16(group), vector(new Uint8Array(1).fill(4))]);
+  const suite = u16(0x1301);
+  const identities = many(500, () => concat([vector(new Uint8Array(90).fill(7)), new Uint8Array(4)]));
+  const binders = many(500, () => concat([Uint8Array.of(32), new Uint8Array(32)]));
+  return [
+    ["32,000 suites", clientHello(numbers(32_000), VERSIONS, ALGORITHMS, [10, vector(u16(0x001d))])],
+    ["32,000 groups", clientHello(suite, VERSIONS, ALGORITHMS, [10, vector(numbers(32_000))])],
+    [
+      "10,000 groups and 8,000 shares",
+      clientHello(
+        suite,
+        VERSIONS,
+        ALGORITHMS,
+        [10, vector(numbers(10_000))],
+        [51, vector(...many(8000, (i) => share(0x2000 + i)))],
+      ),
+    ],
+    ["32,000 signature algorithms", clientHello(suite, VERSIONS, [13, vector(numbers(32_000))])],
+    [
+      "30,000 application protocols",
+      clientHello(suite, VERSIONS, ALGORITHMS, [
+        16,
+        vector(...many(30_000, (i) => Uint8Array.of(1, i & 0xff))),
+      ]),
+    ],
+    [
+      "500 sessions",
+      clientHello(
+        suite,
+        VERSIONS,
+        ALGORITHMS,
+        [10, vector(u16(0x001d))],
+        [45, Uint8Array.of(1, 1)],
+        [41, concat([vector(...identities), vector(...binders)])],
+      ),
+    ],
+    [
+      "16,000 extensions",
+      clientHello(suite, ...many(16_000, (i) => [i + 100, new Uint8Array(0)] as [number, Uint8Array])),
+    ],
+  ];
+}
+
+QUnit.module("strangers: what their handshakes cost", () => {
+  const took = (run: () => void) => {
+    const began = process.cpuUsage();
+    run();
+    const { user, system } = process.cpuUsage(began);
+    return (user + system) / 1000;
+  };
+
+  QUnit.test("a server: no ClientHello, and no 100 KiB of key updates", async (assert) => {
+    const openssl = await OpenSsl.load();
+    using contexts = new Contexts(openssl, env.certs, {
+      server: (context) => context.setAlpnProtocols(["h2", "http/1.1"]),
+    });
+    contexts.connect()[Symbol.dispose]();
+    for (const [what, bytes] of hellos()) {
+      using both = contexts.start();
+      both.server.inbox = bytes;
+      const ms = took(() => both.server.handshake());
+      assert.true(ms < BOUND, `${what}: ${ms.toFixed(0)} ms`);
+    }
+    using both = contexts.connect();
+    for (let i = 0; i < 3500; i++) {
+      both.client.ssl.keyUpdate(1);
+      both.client.handshake();
+    }
+    const { length } = both.server.inbox;
+    assert.true(length > 80_000, String(length));
+    const ms = took(() => both.server.peek());
+    assert.true(ms < BOUND, `${length} bytes of key updates: ${ms.toFixed(0)} ms`);
+  });
+
+  const entry = sequence(
+    sequence(
+      sequence(oid("1.3.14.3.2.26")),
+      octets(new Uint8Array(20)),
+      octets(new Uint8Array(20)),
+      integer(1),
+    ),
+    tlv(0x80),
+    tlv(0x18, utf8("20260101000000Z")),
+  );
+  const ocsp = async (entries: number, extensions: number, certificates: number) => {
+    const key = await newKey();
+    const name = commonName("responder");
+    const cert = await certificate({ issuer: name, subject: name, spki: key.spki, signer: key });
+    const more = many(extensions, (i) => extension(`1.2.3.${i}`, tlv(0x05)));
+    const data = sequence(
+      tlv(0xa1, name),
+      tlv(0x18, utf8("20260101000000Z")),
+      sequence(...many(entries, () => entry)),
+      ...(extensions > 0 ? [tlv(0xa1, sequence(...more))] : []),
+    );
+    const signature = tlv(0x03, new Uint8Array(72));
+    const certs = certificates > 0 ? [tlv(0xa0, sequence(...many(certificates, () => cert)))] : [];
+    const basic = sequence(data, sequence(oid("1.2.840.10045.4.3.2")), signature, ...certs);
+    const kind = oid("1.3.6.1.5.5.7.48.1.1");
+    return sequence(tlv(0x0a, Uint8Array.of(0)), tlv(0xa0, sequence(kind, octets(basic))));
+  };
+
+  QUnit.test("a client: stapled responses, names of authorities, tickets", async (assert) => {
+    const openssl = await OpenSsl.load();
+    new Contexts(openssl, env.certs).connect()[Symbol.dispose]();
+    const authority = async (subject: Uint8Array) =>
+      pem(
+        await certificate({
+          issuer: subject,
+          subject,
+          spki: (await newKey()).spki,
+          signature: new Uint8Array(64),
+          extensions: [basicConstraints(true)],
+        }),
+      );
+    const short = await Promise.all(many(3000, (i) => authority(commonName(`n${i}`))));
+    const long = await authority(sequence(...many(6000, (i) => rdn("2.5.4.3", `${i}`))));
+    const asks = (names: string) => (context: ssl.SslContext) => {
+      context.addCaCert(names);
+      context.sendCaNames();
+      context.setVerify(ssl.SSL_VERIFY_PEER);
+    };
+    const staples = (der: Uint8Array) => (context: ssl.SslContext) => context.setOcspResponse(der);
+    const cases: [string, (context: ssl.SslContext) => void][] = [
+      ["3,000 names of authorities", asks(short.join(""))],
+      ["a name of 6,000 parts", asks(long)],
+      ["a response with 1,100 entries", staples(await ocsp(1100, 0, 0))],
+      ["a response with 5,000 extensions", staples(await ocsp(1, 5000, 0))],
+      ["a response with 250 certificates", staples(await ocsp(1, 0, 250))],
+      ["350 tickets", (context) => context.setNumTickets(350)],
+    ];
+    for (const version of [ssl.TLS1_2_VERSION, ssl.TLS1_3_VERSION])
+      for (const [what, server] of cases) {
+        using contexts = new Contexts(openssl, env.certs, {
+          version,
+          server,
+          client(context) {
+            context.checkOcspResponse(false);
+            context.setSessionCacheMode(ssl.SSL_SESS_CACHE_CLIENT);
+            context.keepNewSessions(true);
+          },
+        });
+        using both = contexts.start();
+        let ms = 0;
+        for (let i = 0; i < 4; i++) {
+          ms += took(() => both.client.handshake());
+          both.server.handshake();
+        }
+        ms += took(() => both.client.peek());
+        const which = `${what}, ${version.toString(16)}`;
+        assert.true(ms < BOUND, `${which}: ${ms.toFixed(0)} ms`);
+        // A TLS 1.2 server's message of a response is 16 KiB at most.
+        for (const session of both.client.ssl.takeSessions()) session.free();
+      }
   });
 });

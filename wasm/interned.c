@@ -77,7 +77,7 @@ X509 *__wrap_d2i_X509(X509 **, const unsigned char **, long);
 /* As in OpenSSL *a is where it goes. What is there is never one that others have: who reads gives NULL, or one just made. */
 X509 *__wrap_d2i_X509(X509 **a, const unsigned char **in, long length)
 {
-    unsigned failures = ossl_allocation_failures;
+    unsigned failures = tls_failed_allocations;
     X509 *x;
 
     for (int i = 0; i < KEPT; i++) {
@@ -94,7 +94,7 @@ X509 *__wrap_d2i_X509(X509 **a, const unsigned char **in, long length)
         return x;
     }
     x = __real_d2i_X509(a, in, length);
-    if (x == NULL || ossl_allocation_failures == failures)
+    if (x == NULL || tls_failed_allocations == failures)
         return x;
     /* Its key may be missing, and nobody would look for it again. */
     X509_free(x);

@@ -272,7 +272,7 @@ static int must_staple(STACK_OF(X509) *chain)
 /* The client's side, once the server has said all that it has to say before the keys. */
 static int check(SSL *ssl, void *required)
 {
-    unsigned failures = ossl_allocation_failures;
+    unsigned failures = tls_failed_allocations;
     const unsigned char *der = NULL;
     long length = SSL_get_tlsext_status_ocsp_resp(ssl, &der);
     const char *reason = "OCSP: the server sent no response";
@@ -288,7 +288,7 @@ static int check(SSL *ssl, void *required)
         result = X509_V_ERR_OCSP_VERIFY_NEEDED;
         reason = "OCSP: the server sent no response, and its certificate says that there is one";
     }
-    if (ossl_allocation_failures != failures) {
+    if (tls_failed_allocations != failures) {
         result = X509_V_ERR_OUT_OF_MEM;
         reason = "OCSP: memory is exhausted";
         ERR_raise(ERR_LIB_SSL, ERR_R_MALLOC_FAILURE);

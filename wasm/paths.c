@@ -97,7 +97,7 @@ static int judge(search *s, STACK_OF(X509) *untrusted)
         X509_STORE_CTX_set_app_data(ctx, s);
         X509_STORE_CTX_set_verify_cb(ctx, count);
         good = X509_verify_cert(ctx) == 1 && X509_STORE_CTX_get_error(ctx) == X509_V_OK;
-        if (ossl_allocation_failures != s->failures)
+        if (tls_failed_allocations != s->failures)
             good = s->paths = 0;
         else if (!good)
             good = leave_out(s, untrusted, X509_STORE_CTX_get0_chain(ctx), X509_STORE_CTX_get_error(ctx),
@@ -141,12 +141,12 @@ static int leave_out(search *s, STACK_OF(X509) *untrusted, STACK_OF(X509) *path,
 
 int tls_find_other_path(X509_STORE_CTX *ctx, int error, int depth)
 {
-    search s = { ctx, PATHS, SIGNATURES, ossl_allocation_failures };
+    search s = { ctx, PATHS, SIGNATURES, tls_failed_allocations };
     int good;
 
     ERR_set_mark();
     good = leave_out(&s, X509_STORE_CTX_get0_untrusted(ctx), X509_STORE_CTX_get0_chain(ctx), error, depth)
-        && ossl_allocation_failures == s.failures;
+        && tls_failed_allocations == s.failures;
     ERR_pop_to_mark();
     return good;
 }

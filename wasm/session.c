@@ -135,7 +135,7 @@ EXPORT tls_bytes *tls_i2d_SSL_SESSION(SSL_SESSION *session, int with_chain)
 
 EXPORT SSL_SESSION *tls_d2i_SSL_SESSION(const uint8_t *data, size_t length)
 {
-    unsigned failures = ossl_allocation_failures;
+    unsigned failures = tls_failed_allocations;
     const unsigned char *p = data, *end = data + length;
     SSL_SESSION *session = d2i_SSL_SESSION(NULL, &p, (long)length);
     X509 *x;
@@ -150,7 +150,7 @@ EXPORT SSL_SESSION *tls_d2i_SSL_SESSION(const uint8_t *data, size_t length)
             return NULL;
         }
     }
-    if (ossl_allocation_failures != failures) { /* the key of its certificate may be missing */
+    if (tls_failed_allocations != failures) { /* the key of its certificate may be missing */
         SSL_SESSION_free(session);
         return NULL;
     }

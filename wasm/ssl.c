@@ -130,11 +130,11 @@ EXPORT tls_bytes *tls_SSL_take_events(SSL *ssl)
 
 EXPORT SSL *tls_SSL_new(SSL_CTX *ctx, BIO *internal)
 {
-    unsigned failures = ossl_allocation_failures;
+    unsigned failures = tls_failed_allocations;
     SSL *ssl = SSL_new(ctx);
 
     /* OpenSSL does not look whether it has the context's names and policies. */
-    if (ossl_allocation_failures != failures) {
+    if (tls_failed_allocations != failures) {
         SSL_free(ssl);
         return NULL;
     }

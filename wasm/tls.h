@@ -457,7 +457,6 @@ int tls_tickets_init(void);
 int tls_session_init(void);
 void tls_record_event(SSL *, int kind, int sent, const void *payload, size_t length);
 int tls_verify_callback(int ok, X509_STORE_CTX *);
-extern unsigned ossl_allocation_failures; /* so many times memory was asked for in vain: patches/trust.patch */
 void tls_keep_certificates(SSL *);        /* after a handshake: those of a chain that was accepted need not be read again */
 void tls_forget_certificates(void);
 int tls_verify_paths(X509_STORE_CTX *, void *); /* X509_verify_cert for a connection, and then tls_find_other_path */
@@ -466,7 +465,7 @@ void tls_forget_verify_failure(SSL *);
 void tls_forget_key_exchange(SSL *); /* after the handshake; tls_try_handshake does so itself */
 void tls_message_callback(int write_p, int version, int type, const void *, size_t, SSL *, void *);
 void tls_random_zeros(int on); /* instead of random numbers, for tls_prepare() */
-extern unsigned tls_failed_allocations; /* how often there was no memory, until now */
+extern unsigned tls_failed_allocations; /* how often there was no memory, until now; patches/trust.patch reads it too */
 void tls_forget_stack(void); /* overwrites what calls that have returned left there: when a secret, or who had it, is gone */
 tls_bytes *tls_bytes_new(const void *, size_t);
 tls_bytes *tls_bytes_from_bio(BIO *); /* takes the memory BIO */

@@ -117,7 +117,7 @@ int __wrap_X509_verify_cert(X509_STORE_CTX *);
 
 int __wrap_X509_verify_cert(X509_STORE_CTX *ctx)
 {
-    unsigned failures = ossl_allocation_failures;
+    unsigned failures = tls_failed_allocations;
     int result;
 
     if (now.ctx != NULL)
@@ -128,7 +128,7 @@ int __wrap_X509_verify_cert(X509_STORE_CTX *ctx)
     result = __real_X509_verify_cert(ctx);
     X509_STORE_CTX_set_verify(ctx, now.signatures);
     X509_STORE_CTX_set_verify_cb(ctx, now.callback);
-    if (ossl_allocation_failures != failures) {
+    if (tls_failed_allocations != failures) {
         tls_forget_certificates();
         X509_STORE_CTX_set_error(ctx, X509_V_ERR_OUT_OF_MEM);
         result = -1;
@@ -169,10 +169,10 @@ int __wrap_ssl_verify_cert_chain(SSL_CONNECTION *, STACK_OF(X509) *);
  */
 int __wrap_ssl_verify_cert_chain(SSL_CONNECTION *sc, STACK_OF(X509) *chain)
 {
-    unsigned failures = ossl_allocation_failures;
+    unsigned failures = tls_failed_allocations;
     int result = __real_ssl_verify_cert_chain(sc, chain);
 
-    if (ossl_allocation_failures == failures)
+    if (tls_failed_allocations == failures)
         return result;
     sc->verify_result = X509_V_ERR_OUT_OF_MEM;
     ERR_raise(ERR_LIB_SSL, ERR_R_MALLOC_FAILURE);

@@ -36,7 +36,7 @@ EXPORT int tls_X509_STORE_add_crl(X509_STORE *store, const uint8_t *data, size_t
 {
     const unsigned char *p = data;
     STACK_OF(X509_CRL) *list;
-    unsigned failures = ossl_allocation_failures;
+    unsigned failures = tls_failed_allocations;
     X509_CRL *crl = NULL;
     BIO *in = NULL;
     int i, count = 0;
@@ -61,7 +61,7 @@ EXPORT int tls_X509_STORE_add_crl(X509_STORE *store, const uint8_t *data, size_t
             goto done;
         crl = NULL;
     }
-    if (ossl_allocation_failures != failures) { /* what a list says of itself may be missing */
+    if (tls_failed_allocations != failures) { /* what a list says of itself may be missing */
         ERR_raise(ERR_LIB_X509, ERR_R_MALLOC_FAILURE);
         goto done;
     }
@@ -186,7 +186,7 @@ EXPORT void tls_verification_free(tls_verification *v)
 EXPORT tls_verification *tls_X509_verify_cert(X509_STORE *store, STACK_OF(X509) *certificates)
 {
     tls_verification *v = calloc(1, sizeof *v);
-    unsigned failures = ossl_allocation_failures;
+    unsigned failures = tls_failed_allocations;
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     int result, error;
 
@@ -206,7 +206,7 @@ EXPORT tls_verification *tls_X509_verify_cert(X509_STORE *store, STACK_OF(X509) 
     v->chain = X509_STORE_CTX_get1_chain(ctx);
     ERR_clear_error();
     /* A verdict that came of exhausted memory is none. */
-    if (ossl_allocation_failures != failures || v->chain == NULL || v->exhausted) {
+    if (tls_failed_allocations != failures || v->chain == NULL || v->exhausted) {
         ERR_raise(ERR_LIB_X509, ERR_R_MALLOC_FAILURE);
         goto failed;
     }

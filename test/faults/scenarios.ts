@@ -4,10 +4,12 @@ import {
   acceptTls,
   type ClientOptions,
   type OpenSsl,
+  type ServerContextOptions,
   type ServerOptions,
   startTls,
   TlsContext,
   type TlsStream,
+  type VerifyResult,
   verifyChain,
 } from "wassl";
 import { client, clientCert, server } from "../contract/both-ends.ts";
@@ -25,6 +27,8 @@ export interface Scenario {
    * says so itself: see `refused`.
    */
   run(victim: OpenSsl, clean: OpenSsl): Promise<string>;
+  /** What it comes to by itself. */
+  readonly expected?: RegExp;
   /** What it may come to as well when memory runs out. */
   readonly orElse?: RegExp;
   /** It is a judgement: no other error but "out-of-memory" may stand for it. */
@@ -106,20 +110,33 @@ async function refusal(...args: Parameters<typeof connection>): Promise<string> 
   return answer;
 }
 
-function* handshakes(name: string, made: Made, bad = false, orElse?: RegExp): Generator<Scenario> {
+const bothRoles = ["client", "server"] as const;
+
+function* handshakes(
+  name: string,
+  made: Made,
+  bad = false,
+  { orElse, roles = bothRoles }: { orElse?: RegExp; roles?: readonly (typeof bothRoles)[number][] } = {},
+): Generator<Scenario> {
   for (const version of versions) {
     const only = { minVersion: version, maxVersion: version } as const;
-    for (const role of ["client", "server"] as const) {
+    for (const role of roles) {
       yield {
         name: `${bad ? "refused" : "accepted"}: ${version}, ${role}, ${name}`,
         ...(orElse && { orElse }),
+        ...(bad && { expected: /^refused$/ }),
         async run(victim, clean) {
           const ends = role === "client" ? ([victim, clean] as const) : ([clean, victim] as const);
           const settings = typeof made === "function" ? await made(...ends) : made;
-          return (bad ? refusal : connection)(role, victim, clean, {
-            client: { ...only, ...settings.client },
-            server: { ...only, ...settings.server },
-          });
+          try {
+            return await (bad ? refusal : connection)(role, victim, clean, {
+              client: { ...only, ...settings.client },
+              // What a context has settled is not said again.
+              server: settings.server?.context ? settings.server : { ...only, ...settings.server },
+            });
+          } finally {
+            settings.server?.context?.free();
+          }
         },
       };
     }
@@ -128,6 +145,7 @@ function* handshakes(name: string, made: Made, bad = false, orElse?: RegExp): Ge
 
 const asks = () => ({ clientAuth: "require", caCerts: env.certs.caPem }) as const;
 const ocsp = (name: keyof typeof env.certs.ocsp) => ({ ocspResponse: base64(env.certs.ocsp[name]) });
+const onlyPsk = "PSK-AES128-GCM-SHA256";
 const psk = { identity: "sensor 7", key: new Uint8Array(32).fill(5) };
 const shows = (leaf: "expired" | "untrusted" | "selfSigned" | "client") => ({
   cert: env.certs.chains[leaf],
@@ -154,13 +172,24 @@ function* allHandshakes(): Generator<Scenario> {
   yield* handshakes("a selected context", () => ({ server: { selectContext: () => server() } }));
   yield* handshakes("a key in WebCrypto", async () => ({ server: { key: await cryptoKey("ecdsa", P256) } }));
   yield* handshakes("PSK", async (_client, openssl) => {
-    const common = { psk, ciphers: "PSK-AES128-GCM-SHA256" };
+    const common = { psk, ciphers: onlyPsk };
     return { client: common, server: { context: await TlsContext.server({ ...common, openssl }) } };
   });
 
   const wrongName = { client: { hostname: "elsewhere.wassl.test" } };
   yield* handshakes("a wrong name", wrongName, true);
   yield* handshakes("a wrong IP address", { client: { hostname: "127.0.0.2" } }, true);
+  for (const [whose, verify] of [
+    ["", undefined],
+    [", and verify says yes, which overrides nothing", () => true],
+  ] as const) {
+    yield* handshakes(
+      `a server of another CA${whose}`,
+      () => ({ client: { caCerts: env.certs.otherCaPem, ...(verify && { verify }) } }),
+      true,
+      { roles: ["client"] },
+    );
+  }
   for (const leaf of ["expired", "untrusted", "selfSigned", "client"] as const)
     yield* handshakes(`shows ${leaf}`, () => ({ server: shows(leaf) }), true);
   yield* handshakes(
@@ -171,6 +200,25 @@ function* allHandshakes(): Generator<Scenario> {
   yield* handshakes("no list", () => ({ client: { verifyOptions: { crls: [env.certs.crls.ca] } } }), true);
   for (const name of ["revoked", "unknown", "byAnother"] as const)
     yield* handshakes(`OCSP: ${name}`, () => ({ client: { ocsp: "require" }, server: ocsp(name) }), true);
+  for (const [name, each] of Object.entries(env.forged.revocation.ocsp)) {
+    const { chain, key, roots, response, soft, time, partialChain } = each;
+    yield* handshakes(
+      `OCSP by hand: ${name}`,
+      {
+        client: {
+          caCerts: roots,
+          ocsp: "soft",
+          verifyOptions: {
+            ...(time !== undefined && { time: new Date(time) }),
+            ...(partialChain && { partialChain }),
+          },
+        },
+        server: { cert: chain, key, ...(response && { ocspResponse: base64(response) }) },
+      },
+      soft !== "ok",
+      { roles: ["client"] },
+    );
+  }
   yield* handshakes("refused by verify", { client: { verify: () => false } }, true);
   yield* handshakes("no certificate of the client", () => ({ server: asks() }), true);
   yield* handshakes(
@@ -180,18 +228,39 @@ function* allHandshakes(): Generator<Scenario> {
   );
   yield* handshakes(
     "another PSK",
-    { client: { psk }, server: { psk: { ...psk, key: new Uint8Array(32) } } },
+    {
+      client: { psk, ciphers: onlyPsk },
+      server: { psk: { ...psk, key: new Uint8Array(32) }, ciphers: onlyPsk },
+    },
     true,
   );
+}
+
+/** The session of a connection between these. */
+async function sessionOf(options: ClientOptions, context: TlsContext): Promise<Uint8Array | undefined> {
+  const [near, far] = pair();
+  const [one, other] = await Promise.all([
+    startTls(near, { ...options, sessionStore: false, handshakeTimeout: 1000 }),
+    acceptTls(far, { context, handshakeTimeout: 1000 }),
+  ]);
+  try {
+    await write(other.writable, utf8("."));
+    await readAtLeast(one.readable, 1);
+    return one.getSession();
+  } finally {
+    one.abort();
+    other.abort();
+  }
 }
 
 /** A session of an earlier connection; a full handshake will do as well. */
 function* resumptions(): Generator<Scenario> {
   for (const version of versions) {
-    for (const role of ["client", "server"] as const) {
+    for (const role of bothRoles) {
       for (const early of version === "TLSv1.3" ? [false, true] : [false]) {
         yield {
           name: `accepted: ${version}, ${role}, ${early ? "early data" : "a session"}`,
+          expected: early ? /"earlyData":"accepted"/ : /"sessionReused":true/,
           orElse: /"verified":(true|false),"sessionReused":false/,
           async run(victim, clean) {
             const openssl = role === "server" ? victim : clean;
@@ -204,28 +273,8 @@ function* resumptions(): Generator<Scenario> {
               ...(early && { maxEarlyData: 1024 }),
             });
             const mine = { ...only, ...clientCert() };
-            const [near, far] = pair();
-            const [one, other] = await Promise.all([
-              startTls(near, {
-                ...client(),
-                ...mine,
-                sessionStore: false,
-                openssl: role === "client" ? victim : clean,
-                handshakeTimeout: 1000,
-              }),
-              acceptTls(far, { context, handshakeTimeout: 1000 }),
-            ]).catch((error) => {
-              throw error;
-            });
-            let session: Uint8Array | undefined;
-            try {
-              await write(other.writable, utf8("."));
-              await readAtLeast(one.readable, 1);
-              session = one.getSession();
-            } finally {
-              one.abort();
-              other.abort();
-            }
+            const own = { ...client(), ...mine, openssl: role === "client" ? victim : clean };
+            const session = await sessionOf(own, context);
             let seen = "";
             const answer = await connection(role, victim, clean, {
               client: { ...mine, ...(session && { session }), ...(early && { earlyData: utf8("early") }) },
@@ -246,35 +295,113 @@ function* resumptions(): Generator<Scenario> {
   }
 }
 
+/** A session of an earlier connection, whose peer would be refused now: it gets nobody in. `clean` made it. */
+function* outlived(): Generator<Scenario> {
+  const { otherCaPem, crls } = env.certs;
+  const revoked = { verifyOptions: { crls: [crls.ca, crls.revokesEcdsa] } };
+  type Later = { readonly client?: Partial<ClientOptions>; readonly server?: Partial<ServerContextOptions> };
+  const cases: Record<string, { first?: Later; now: Later; role: "client" | "server"; good?: boolean }> = {
+    "nothing else": { now: {}, role: "client", good: true },
+    "nothing else, of a client": { now: {}, role: "server", good: true },
+    "another name": { now: { client: { hostname: "elsewhere.wassl.test" } }, role: "client" },
+    "another CA": { now: { client: { caCerts: otherCaPem } }, role: "client" },
+    "a revocation": { now: { client: revoked }, role: "client" },
+    "no override any more": {
+      first: { client: { caCerts: otherCaPem, verify: () => true, unsafelyLetVerifyOverride: true } },
+      now: { client: { caCerts: otherCaPem } },
+      role: "client",
+    },
+    "another CA of clients": { now: { server: { caCerts: otherCaPem } }, role: "server" },
+    "nobody asked for a certificate": {
+      first: { client: { cert: undefined!, key: undefined! }, server: { clientAuth: "none" } },
+      now: { client: { cert: undefined!, key: undefined! } },
+      role: "server",
+    },
+  };
+  const ticketKeys = [new Uint8Array(80).fill(7)];
+  for (const version of versions) {
+    const only = { minVersion: version, maxVersion: version } as const;
+    for (const [name, { first = {}, now, role, good }] of Object.entries(cases)) {
+      const contextOf = (openssl: OpenSsl, { server: more }: Later) =>
+        TlsContext.server({
+          ...server(),
+          ...only,
+          ...asks(),
+          ...{ ticketKeys, sessionIdContext: "faults", openssl },
+          ...more,
+        });
+      const own = { ...client(), ...only, ...clientCert() };
+      yield {
+        name: `${good ? "accepted" : "refused"}: ${version}, ${role}, a session, then ${name}`,
+        ...(good && { orElse: /"sessionReused":false/ }),
+        expected: good ? /"sessionReused":true/ : /^refused$/,
+        async run(victim, clean) {
+          using before = await contextOf(clean, first);
+          const session = await sessionOf({ ...own, ...first.client, openssl: clean }, before);
+          if (session === undefined) throw new Error("there is no session");
+          using context = await contextOf(role === "server" ? victim : clean, now);
+          return await (good ? connection : refusal)(role, victim, clean, {
+            client: { ...own, ...now.client, session },
+            server: { context },
+          });
+        },
+      };
+    }
+  }
+}
+
 // ---- judgements --------------------------------------------------------------------------------------------------
 
 const named = (name: string) => env.chains.pem[name]!;
 
 function* verdicts(): Generator<Scenario> {
   for (const [name, each] of Object.entries(env.chains.cases)) yield verdict(name, each);
+  for (const [name, { leaf, intermediates, roots, crls, flags }] of Object.entries(
+    env.forged.revocation.crls,
+  )) {
+    const options = { leaf, intermediates, roots, crls, flags: flags as never[] };
+    yield judgement(`a list by hand: ${name}`, (openssl) => verifyChain({ ...options, openssl }));
+  }
+  // Whatever became of the look at the one, the other is what it is.
+  for (const [name, { look, want, roots, lookRoots = roots }] of Object.entries(env.forged.chains)) {
+    yield judgement(`a forgery: ${name}`, async (openssl) => {
+      const verify = (chain: string, roots: string) => {
+        const [leaf, ...intermediates] = chain.match(/-----BEGIN.*?-----END CERTIFICATE-----/gs) as string[];
+        return verifyChain({ openssl, leaf: leaf!, intermediates, roots });
+      };
+      await verify(look, lookRoots).catch(() => {});
+      return verify(want, roots);
+    });
+  }
 }
 
-function verdict(name: string, each: ChainCase): Scenario {
-  const { leaf, intermediates = [], roots, crls, time, purpose, flags, ...rest } = each;
+function judgement(name: string, judge: (openssl: OpenSsl) => Promise<VerifyResult>): Scenario {
   return {
     name: `verdict: ${name}`,
     verdict: true,
     async run(openssl) {
-      const result = await verifyChain({
-        ...rest,
-        openssl,
-        leaf: named(leaf),
-        intermediates: intermediates.map(named),
-        roots: roots.map(named),
-        ...(crls && { crls: crls.map(named) }),
-        ...(time !== undefined && { time: new Date(time * 1000) }),
-        ...(purpose && { purpose: purpose as "sslserver" }),
-        ...(flags && { flags: flags as never[] }),
-      });
+      const result = await judge(openssl);
       const failures = result.ok ? [] : result.failures.map(({ error, depth }) => [error, depth]);
       return JSON.stringify([result.ok, failures, result.chain.map((x) => x.subject)]);
     },
   };
+}
+
+function verdict(name: string, each: ChainCase): Scenario {
+  const { leaf, intermediates = [], roots, crls, time, purpose, flags, path: _path, ...rest } = each;
+  return judgement(name, (openssl) =>
+    verifyChain({
+      ...rest,
+      openssl,
+      leaf: named(leaf),
+      intermediates: intermediates.map(named),
+      roots: roots.map(named),
+      ...(crls && { crls: crls.map(named) }),
+      ...(time !== undefined && { time: new Date(time * 1000) }),
+      ...(purpose && { purpose: purpose as "sslserver" }),
+      ...(flags && { flags: flags as never[] }),
+    }),
+  );
 }
 
 // ---- what is read and told ---------------------------------------------------------------------------------------
@@ -334,6 +461,7 @@ function* readings(): Generator<Scenario> {
 export function* scenarios(): Generator<Scenario> {
   yield* allHandshakes();
   yield* resumptions();
+  yield* outlived();
   yield* verdicts();
   yield* readings();
 }

@@ -5,26 +5,19 @@ import { promisify } from "node:util";
 import QUnit from "qunit";
 import { env } from "../contract/env.ts";
 
+/** It takes 10 s of processor time at most; the rest is for whatever else runs meanwhile. */
+const TIMEOUT = 230_000;
+
 QUnit.module("memory runs out", () => {
   QUnit.test("nobody is believed, nothing traps or leaks, and afterwards all is well", async (assert) => {
-    assert.timeout(240_000);
-    const repository = process.env.WASSL_REPOSITORY ?? "";
-    const program = join(repository, "test", "faults", "faults.ts");
-    const args = [
-      "--import",
-      "tsx",
-      program,
-      "--samples",
-      "2",
-      "--scenarios",
-      "30",
-      "--seed",
-      String(env.seed),
-    ];
-    const run = promisify(execFile)(process.execPath, args, { cwd: repository, timeout: 230_000 });
-    const { stdout } = await run.catch((error: { stdout?: string; message: string }) => ({
-      stdout: error.stdout || error.message,
-    }));
-    assert.true(/^nothing wrong in /m.test(stdout), stdout);
+    assert.timeout(TIMEOUT + 10_000);
+    const cwd = process.env.WASSL_REPOSITORY ?? "";
+    const program = join(cwd, "test", "faults", "faults.ts");
+    const slice = ["--samples", "1", "--scenarios", "30", "--seed", String(env.seed)];
+    const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", program, ...slice], {
+      cwd,
+      timeout: TIMEOUT,
+    }).catch((error: { stdout?: string; message: string }) => ({ stdout: error.stdout || error.message }));
+    assert.true(/^nothing wrong in /m.test(stdout), `npm run faults -- ${slice.join(" ")}\n${stdout}`);
   });
 });

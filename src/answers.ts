@@ -2,6 +2,7 @@
 import { parseClientHello } from "./client-hello.js";
 import { TlsCertificateError, TlsError } from "./errors.js";
 import { signWith } from "./external-key.js";
+import { callbackError } from "./failure.js";
 import type { PreliminaryResult } from "./identity.js";
 import type { Ssl } from "./openssl/ssl.js";
 import type { Question } from "./pump.js";
@@ -64,7 +65,7 @@ export class Answers {
       }
     } catch (error) {
       this.#ssl.answerClientHello(undefined, alert);
-      throw asTlsError("selectContext", error);
+      throw callbackError("selectContext", error);
     }
   }
 
@@ -143,16 +144,10 @@ export class Answers {
       signature = await signWith(key, asked.algorithm, asked.bytes);
     } catch (error) {
       this.#ssl.answerSignature();
-      throw asTlsError("the private key", error);
+      throw callbackError("the private key", error);
     }
     if (!this.#ssl.answerSignature(signature)) {
       throw new TlsError("callback", "the private key is not that of the certificate");
     }
   }
-}
-
-function asTlsError(who: string, error: unknown): TlsError {
-  if (error instanceof TlsError) return error;
-  const why = error instanceof Error ? error.message : String(error);
-  return new TlsError("callback", `${who} failed: ${why}`, { cause: error });
 }

@@ -26,7 +26,7 @@ export interface ContextOptions {
   /**
    * Cipher suites of TLS 1.2, as `openssl-ciphers(1)` writes them. A server's order counts. Default OpenSSL's, those with
    * ChaCha20-Poly1305 first, and without RSA key exchange (also of RSA-PSK) and CBC: what a peer from before 2013 has may be no
-   * more than that, and "DEFAULT" turns it on.
+   * more than that, and "DEFAULT" turns it on. Those where neither end proves who it is ("aNULL") are never among them.
    */
   ciphers?: string;
   /**
@@ -84,6 +84,15 @@ export interface ConnectionOptions {
   /** Whether `onEvent` is told of each record and handshake message too. Default false. */
   trace?: boolean;
 }
+
+/** All of it, by name: what is not here is not read. */
+export const CONNECTION_OPTIONS: Record<keyof ConnectionOptions, true> = {
+  bioPairSize: true,
+  quietShutdown: true,
+  eofPolicy: true,
+  onEvent: true,
+  trace: true,
+};
 
 export interface TlsOptions extends ContextOptions, ConnectionOptions {}
 
@@ -162,7 +171,11 @@ export function configure(context: SslContext, options: ContextOptions): void {
     throw new TlsError("invalid-argument", "maxCertificateList must be 4096 to 16777215 bytes");
   }
   context.setMaxCertList(maxCertificateList);
-  context.setCipherList(ciphers ?? CIPHERS);
+  if (ciphers !== undefined && typeof ciphers !== "string") {
+    throw new TlsError("invalid-argument", "ciphers must be a text");
+  }
+  // "ALL" means them too, and with them whoever sits in between needs no certificate: what turns verification off says "unsafely".
+  context.setCipherList(ciphers === undefined ? CIPHERS : `${ciphers}:!aNULL`);
   // A pre-shared key counts only with a suite of its hash: a server that has a certificate too would pass it over.
   context.setCiphersuites(cipherSuites ?? (psk ? SUITES_BY_HASH[psk.hash ?? "SHA-256"] : SUITES));
   if (groups !== undefined) context.setGroups(groups);

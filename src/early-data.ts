@@ -53,15 +53,17 @@ export class EarlyRead implements Early {
   readonly #ssl: Ssl;
   readonly #onEarlyData: OnEarlyData;
   readonly #turn: () => void;
+  readonly #failed: (error: unknown) => void;
   /** "told": there is no more of it, and who was told of the last piece has his turn before it is too late. */
   #phase: "reading" | "told" | "ending" | "over" = "reading";
   #replies: Uint8Array[] = [];
 
-  /** `turn` goes on with the connection. */
-  constructor(ssl: Ssl, onEarlyData: OnEarlyData, turn: () => void) {
+  /** `turn` goes on with the connection; `failed` ends it, since `onEarlyData` threw. */
+  constructor(ssl: Ssl, onEarlyData: OnEarlyData, turn: () => void, failed: (error: unknown) => void) {
     this.#ssl = ssl;
     this.#onEarlyData = onEarlyData;
     this.#turn = turn;
+    this.#failed = failed;
   }
 
   get over(): boolean {
@@ -99,7 +101,7 @@ export class EarlyRead implements Early {
     // Never from within a step: what the application does then must not find OpenSSL in the middle of something.
     if (r > 0) {
       this.read += r;
-      queueMicrotask(() => this.#onEarlyData(data.subarray(0, r), (bytes) => this.#reply(bytes)));
+      queueMicrotask(() => this.#tell(data.subarray(0, r)));
       return r;
     }
     this.#phase = "told";
@@ -108,6 +110,14 @@ export class EarlyRead implements Early {
       this.#turn();
     });
     return 1;
+  }
+
+  /** What the client has sent must not end the program. */
+  #tell(data: Uint8Array): void {
+    // It may be an async function, for all that its type says.
+    new Promise((resolve) => {
+      resolve(this.#onEarlyData(data, (bytes) => this.#reply(bytes)));
+    }).catch(this.#failed);
   }
 
   #reply(bytes: Uint8Array): boolean {

@@ -112,6 +112,13 @@ export function passesAsEnd(at: TruncationPoint, policy: EofPolicy): boolean {
   return policy === "ignore" || (policy === "record-boundary" && at === "record");
 }
 
+/** What a function of the application threw. */
+export function callbackError(who: string, error: unknown): TlsError {
+  if (error instanceof TlsError) return error;
+  const why = error instanceof Error ? error.message : String(error);
+  return new TlsError("callback", `${who} failed: ${why}`, { cause: error });
+}
+
 export function transportError(doing: "sending" | "receiving", cause: unknown): TlsError {
   const why = cause instanceof Error ? cause.message : String(cause);
   return new TlsError("transport", `the transport failed while ${doing}: ${why}`, { cause });

@@ -175,7 +175,7 @@ export function configureClient(
   addCaCerts(ctx, options.caCerts);
   requireBooleans(options, ["unsafelyDisableVerification", "unsafelyAllowLegacyNames"]);
   ctx.setVerify(options.unsafelyDisableVerification ? SSL_VERIFY_NONE : SSL_VERIFY_PEER);
-  applyVerifyOptions(ctx, options.verifyOptions ?? {}, {
+  applyVerifyOptions(ctx, options.verifyOptions ?? Object.create(null), {
     rfc9525: !options.unsafelyAllowLegacyNames,
   });
   const { ocsp = "off" } = options;

@@ -40,7 +40,7 @@
 
 import { type Early, EarlyRead, EarlyWrite, type OnEarlyData } from "./early-data.js";
 import { type Alert, TlsError, TlsTruncationError, type TruncationPoint } from "./errors.js";
-import { type EofPolicy, explain, passesAsEnd, transportError } from "./failure.js";
+import { callbackError, type EofPolicy, explain, passesAsEnd, transportError } from "./failure.js";
 import type { BioPair } from "./openssl/bio-pair.js";
 import type { SslEvent } from "./openssl/events.js";
 import {
@@ -248,7 +248,13 @@ export class Pump {
     this.#handshake = done;
     const { onEarlyData } = this.#options;
     if (earlyData) this.#early = new EarlyWrite(this.#ssl, earlyData);
-    else if (onEarlyData) this.#early = new EarlyRead(this.#ssl, onEarlyData, () => this.#turn());
+    else if (onEarlyData) {
+      const failed = (error: unknown) => {
+        this.#failWith(callbackError("onEarlyData", error));
+        this.#turn();
+      };
+      this.#early = new EarlyRead(this.#ssl, onEarlyData, () => this.#turn(), failed);
+    }
     this.emit({ type: "handshake-start" });
     this.#turn();
     return done.promise;

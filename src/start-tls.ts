@@ -1,5 +1,5 @@
 import { Answers } from "./answers.js";
-import { infoOf, type TlsOptions } from "./configure.js";
+import { CONNECTION_OPTIONS, infoOf, type TlsOptions } from "./configure.js";
 import { freeWhenDropped, hasEnded } from "./dropped.js";
 import type { OnEarlyData } from "./early-data.js";
 import { TlsError } from "./errors.js";
@@ -7,12 +7,14 @@ import type { ClientIdentity, Peer } from "./identity.js";
 import { OpenSsl } from "./openssl/openssl.js";
 import { Pump } from "./pump.js";
 import { Resumption, type ResumptionOptions } from "./resumption.js";
+import { snapshot } from "./snapshot.js";
 import { DEFAULT_CLOSE_TIMEOUT, farewell, requireBound, TlsStream } from "./stream.js";
 import { after } from "./timers.js";
 import {
   type Connection,
   contextFor,
   newConnection,
+  type ReadOptions,
   readOptions,
   type ServerContextOptions,
   type TlsContext,
@@ -63,6 +65,26 @@ export interface EarlyDataOptions {
 
 const DEFAULT_HANDSHAKE_TIMEOUT = 30_000;
 
+type OwnOptions = Omit<ClientOptions, keyof ReadOptions | "hostname"> & EarlyDataOptions & Partial<Peer>;
+
+/** All that is a connection's own, by name: what is not here is not read. */
+const OF_A_CONNECTION: Record<keyof OwnOptions, true> = {
+  ...CONNECTION_OPTIONS,
+  openssl: true,
+  context: true,
+  signal: true,
+  handshakeTimeout: true,
+  closeTimeout: true,
+  preventClose: true,
+  hostname: true,
+  serverName: true,
+  session: true,
+  sessionStore: true,
+  sessionPartition: true,
+  earlyData: true,
+  onEarlyData: true,
+};
+
 /**
  * Makes a TLS connection over `transport`, as a client. Resolves when the handshake is done and the peer is verified.
  *
@@ -72,11 +94,7 @@ const DEFAULT_HANDSHAKE_TIMEOUT = 30_000;
  * @throws TlsCertificateError | TlsAlertError | TlsTruncationError | TlsError, or the reason of `signal`
  */
 export async function startTls(transport: Transport, options: ClientOptions): Promise<TlsStream> {
-  const { hostname, serverName } = options;
-  return await establish("client", transport, options, {
-    hostname,
-    ...(serverName !== undefined && { serverName }),
-  });
+  return await establish("client", transport, options);
 }
 
 /**
@@ -94,15 +112,14 @@ async function begin(options: CommonOptions): Promise<OpenSsl> {
   return openssl;
 }
 
-async function establish(
-  role: "client" | "server",
-  transport: Transport,
-  options: CommonOptions & ResumptionOptions & EarlyDataOptions,
-  peer?: Peer,
-): Promise<TlsStream> {
-  const { signal, handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT, sessionPartition = "" } = options;
+async function establish(role: "client" | "server", transport: Transport, given: object): Promise<TlsStream> {
   // At once: what the caller does with its object meanwhile is of no consequence.
-  const read = readOptions(options);
+  const read = readOptions(given);
+  const options = snapshot(given, OF_A_CONNECTION) as OwnOptions;
+  const { signal, handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT, sessionPartition = "" } = options;
+  const { hostname, serverName } = options as Peer;
+  const peer: Peer | undefined =
+    role === "client" ? { hostname, ...(serverName !== undefined && { serverName }) } : undefined;
   const openssl = await begin(options);
   if (typeof handshakeTimeout !== "number" || !(handshakeTimeout > 0)) {
     throw new TlsError("invalid-argument", "handshakeTimeout must be more than 0 ms");

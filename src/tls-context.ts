@@ -99,7 +99,7 @@ export class TlsContext implements Disposable {
     }
     this.role = role;
     this.openssl = openssl;
-    this.verification = { ...(verify && { verify, unsafelyLetVerifyOverride }) } as Verification;
+    this.verification = { verify, unsafelyLetVerifyOverride } as Verification;
     this.selectContext = selectContext;
     this.keylog = options.keylog;
     this.alpnProtocols = [...(options.alpnProtocols ?? [])];
@@ -236,7 +236,7 @@ export type ReadOptions = Omit<ClientContextOptions & ServerContextOptions, "ope
 };
 
 export function readOptions(options: object): ReadOptions {
-  return { ...snapshot(options, OF_A_CONTEXT, NESTED), read: true };
+  return Object.assign(snapshot(options, OF_A_CONTEXT, NESTED), { read: true } as const);
 }
 
 /** Those of them that are objects, or lists of objects. Of `caCerts` these are trust anchors. */
@@ -288,10 +288,10 @@ export function contextFor(
   if (context.openssl !== openssl) {
     throw new TlsError("invalid-argument", "context is of another OpenSsl than the one that is given");
   }
-  for (const [name, value] of Object.entries(options)) {
-    if (value !== undefined && Object.hasOwn(OF_A_CONTEXT, name)) {
-      throw new TlsError("invalid-argument", `${name} is the context's, and cannot stand beside it`);
-    }
+  // Also where it is inherited, or a getter: nobody gives a `verify` that is not to be asked.
+  const beside = Object.keys(read).find((name) => Object.hasOwn(OF_A_CONTEXT, name));
+  if (beside !== undefined) {
+    throw new TlsError("invalid-argument", `${beside} is the context's, and cannot stand beside it`);
   }
   return { context, free: () => {} };
 }

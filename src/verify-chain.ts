@@ -4,7 +4,8 @@ import { addCaCerts, type CaCerts, type CertificateData, requireBooleans } from 
 import { OpenSsl } from "./openssl/openssl.js";
 import type { VerifyResult } from "./openssl/verify.js";
 import { X509 } from "./openssl/x509.js";
-import { applyVerifyOptions, type VerifyOptions } from "./verify-options.js";
+import { holds, snapshot } from "./snapshot.js";
+import { applyVerifyOptions, VERIFY_OPTIONS, type VerifyOptions } from "./verify-options.js";
 
 /** A certificate, or in PEM several. */
 export type Certificates = CertificateData | X509;
@@ -33,6 +34,20 @@ export interface VerifyChainOptions extends VerifyOptions {
   openssl?: OpenSsl;
 }
 
+/** All of it, by name: what is not here is not read. */
+const VERIFY_CHAIN_OPTIONS: Record<keyof VerifyChainOptions, true> = {
+  ...VERIFY_OPTIONS,
+  leaf: true,
+  intermediates: true,
+  roots: true,
+  hostname: true,
+  ip: true,
+  email: true,
+  unsafelyAllowLegacyNames: true,
+  securityLevel: true,
+  openssl: true,
+};
+
 /**
  * Verifies a chain of certificates as a handshake would, and tells all that is wrong with it.
  *
@@ -40,8 +55,10 @@ export interface VerifyChainOptions extends VerifyOptions {
  *
  * @throws TlsError "invalid-argument" for what is no certificate, no name or no option
  */
-export async function verifyChain(options: VerifyChainOptions): Promise<VerifyResult> {
-  const identity = identityOf(options);
+export async function verifyChain(given: VerifyChainOptions): Promise<VerifyResult> {
+  // At once: what the caller does with its object meanwhile is of no consequence.
+  const options = snapshot(given, VERIFY_CHAIN_OPTIONS, { roots: { table: true } }) as VerifyChainOptions;
+  const identity = identityOf(given, options);
   requireBooleans(options, ["unsafelyAllowLegacyNames"]);
   if (options.roots === undefined) throw new TlsError("invalid-argument", "there are no roots");
   const openssl = options.openssl ?? (await OpenSsl.shared());
@@ -57,9 +74,9 @@ export async function verifyChain(options: VerifyChainOptions): Promise<VerifyRe
 }
 
 /** An identity that was meant to be checked, and is undefined by mistake, must not pass for one that is not asked for. */
-function identityOf(options: VerifyChainOptions) {
+function identityOf(given: VerifyChainOptions, options: VerifyChainOptions) {
   for (const name of ["hostname", "ip", "email"] as const) {
-    if (name in options && typeof options[name] !== "string") {
+    if (holds(given, name) && typeof options[name] !== "string") {
       throw new TlsError("invalid-argument", `${name} is there, and is no string`);
     }
   }

@@ -69,6 +69,8 @@ export function applyVerifyOptions(
   options: VerifyOptions,
   { rfc9525, ...more }: MoreToVerify,
 ): void {
+  // What it does not name is not to be found in Object.prototype.
+  const set = (param: VerifyParam) => to.setVerifyParam(Object.assign(Object.create(null), param));
   const { time, purpose, depth, partialChain, crls, policies, flags = [] } = options;
   if (policies?.length === 0) {
     throw new TlsError(
@@ -77,7 +79,7 @@ export function applyVerifyOptions(
     );
   }
   // First, since it looks whether `flags` is a list of names. In OpenSSL each X509_CHECK_FLAG_ that is set turns off all others.
-  to.setVerifyParam({ time, purpose, depth, flags, policies, ...more });
+  set({ time, purpose, depth, flags, policies, ...more });
   if (rfc9525) {
     if (flags.includes("X509_CHECK_FLAG_ALWAYS_CHECK_SUBJECT")) {
       throw new TlsError(
@@ -86,14 +88,14 @@ export function applyVerifyOptions(
       );
     }
     const names = flags.filter((flag) => flag.startsWith("X509_CHECK_FLAG_"));
-    to.setVerifyParam({ flags: [...names, ...NAMES] });
+    set({ flags: [...names, ...NAMES] });
   }
-  if (partialChain) to.setVerifyParam({ flags: ["X509_V_FLAG_PARTIAL_CHAIN"] });
+  if (partialChain) set({ flags: ["X509_V_FLAG_PARTIAL_CHAIN"] });
   const all = flags.includes("X509_V_FLAG_CRL_CHECK_ALL");
   const leafAlone = flags.includes("X509_V_FLAG_CRL_CHECK") && !all;
   // The second flag without the first does nothing in OpenSSL, which nobody means who sets it.
-  if (all || crls !== undefined) to.setVerifyParam({ flags: ["X509_V_FLAG_CRL_CHECK"] });
+  if (all || crls !== undefined) set({ flags: ["X509_V_FLAG_CRL_CHECK"] });
   if (crls === undefined) return;
   for (const crl of Array.isArray(crls) ? crls : [crls]) to.addCrl(crl);
-  if (!leafAlone) to.setVerifyParam({ flags: ["X509_V_FLAG_CRL_CHECK_ALL"] });
+  if (!leafAlone) set({ flags: ["X509_V_FLAG_CRL_CHECK_ALL"] });
 }

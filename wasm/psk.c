@@ -92,9 +92,10 @@ static unsigned client_psk(SSL *ssl, const char *hint, char *id, unsigned id_roo
 {
     psk *k = psk_of(ssl);
 
-    if (k == NULL || k->identity_length + 1 > id_room)
+    /* OpenSSL has filled the room with NUL, and has one more behind it. */
+    if (k == NULL || k->identity_length > id_room)
         return 0;
-    memcpy(id, k->identity, k->identity_length + 1);
+    memcpy(id, k->identity, k->identity_length);
     return give_key(k, key, room);
 }
 

@@ -14,6 +14,7 @@
 
 #include <openssl/err.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int suspend_index = -1;
 
@@ -52,13 +53,45 @@ tls_suspend *tls_suspend_of(SSL *ssl, int make)
 
 /* ---- which context is for this client --------------------------------------------------------------------- */
 
+/* All that client-hello.ts reads. */
+static int hash_of_told(SSL_CONNECTION *sc, uint8_t *out)
+{
+    static const unsigned extensions[] = { TLSEXT_IDX_server_name, TLSEXT_IDX_supported_groups,
+        TLSEXT_IDX_signature_algorithms, TLSEXT_IDX_application_layer_protocol_negotiation, TLSEXT_IDX_supported_versions };
+    const CLIENTHELLO_MSG *hello = sc->clienthello;
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    size_t i;
+    int ok = md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL)
+        && EVP_DigestUpdate(md, PACKET_data(&hello->ciphersuites), PACKET_remaining(&hello->ciphersuites));
+
+    for (i = 0; ok && i < OSSL_NELEM(extensions); i++) {
+        const RAW_EXTENSION *e = &hello->pre_proc_exts[extensions[i]];
+        int length = e->present ? (int)PACKET_remaining(&e->data) : -1;
+
+        ok = EVP_DigestUpdate(md, &length, sizeof length) && (length < 0 || EVP_DigestUpdate(md, PACKET_data(&e->data), (size_t)length));
+    }
+    ok = ok && EVP_DigestFinal_ex(md, out, NULL);
+    EVP_MD_CTX_free(md);
+    return ok;
+}
+
 static int client_hello(SSL *ssl, int *alert, void *arg)
 {
+    SSL_CONNECTION *sc = SSL_CONNECTION_FROM_SSL(ssl);
     tls_suspend *s = tls_suspend_of(ssl, 1);
+    uint8_t told[SHA256_DIGEST_LENGTH];
 
-    if (s == NULL)
+    if (s == NULL || !hash_of_told(sc, told))
         return SSL_CLIENT_HELLO_ERROR;
-    /* Asked once: a second ClientHello, after a HelloRetryRequest, is of the same client. */
+    /*
+     * Asked once: a second ClientHello, after a HelloRetryRequest, is of the same client. OpenSSL takes one with another name, and
+     * the first was chosen for; RFC 8446 §4.1.2 lets a client change nothing of that.
+     */
+    if (sc->hello_retry_request == SSL_HRR_PENDING && memcmp(told, s->told, sizeof told) != 0) {
+        *alert = SSL_AD_ILLEGAL_PARAMETER;
+        return SSL_CLIENT_HELLO_ERROR;
+    }
+    memcpy(s->told, told, sizeof told);
     if (s->hello == ANSWERED) {
         if (s->hello_alert >= 0) {
             *alert = s->hello_alert;

@@ -9,12 +9,15 @@
 #include "ssl/ssl_local.h"
 #include "ssl/statem/statem_local.h"
 
+#include <openssl/sha.h>
+
 typedef enum { NOTHING, WAITING, ANSWERED } tls_question;
 
 /* Made for the connections that ask something. */
 typedef struct {
     tls_question hello, verify, sign;
     int hello_alert; /* with which the client is refused; -1 = it is not */
+    uint8_t told[SHA256_DIGEST_LENGTH]; /* what the application knows of the client */
     int verify_mode, verify_accepts;
     /* A message that lacks its signature, which comes last. */
     uint8_t *message;

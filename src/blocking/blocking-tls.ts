@@ -13,7 +13,7 @@
  *    whatever is called next sends them first, close_notify too (8). Reading also does: the peer may wait for them.
  */
 
-import { infoOf, type TlsInfo, type TlsOptions } from "../configure.js";
+import { CONNECTION_OPTIONS, infoOf, type TlsInfo, type TlsOptions } from "../configure.js";
 import { type Alert, type CloseInfo, TlsError, TlsTruncationError, type TruncationPoint } from "../errors.js";
 import { type ChannelBinding, channelBinding } from "../exporters.js";
 import { crashProof, explain, howItFailed, passesAsEnd, settleSession } from "../failure.js";
@@ -26,6 +26,7 @@ import { FAILED_SYSCALL, type Ssl, WANT_READ, WANT_WRITE, ZERO_RETURN } from "..
 import type { TlsEvent, Untimed } from "../pump.js";
 import { RecordEdges } from "../record-edges.js";
 import { Resumption, type ResumptionOptions } from "../resumption.js";
+import { snapshot } from "../snapshot.js";
 import { newConnection, readOptions, TlsContext } from "../tls-context.js";
 import { type BlockingTransport, requireRoom } from "./blocking-transport.js";
 import { Course } from "./channel.js";
@@ -42,6 +43,21 @@ export interface BlockingOptions extends TlsOptions {
 export interface ConnectOptions extends BlockingOptions, ClientIdentity, Pick<ResumptionOptions, "session"> {}
 
 export interface AcceptOptions extends BlockingOptions, ServerIdentity {}
+
+type OwnOptions = Pick<BlockingOptions, keyof typeof OF_A_CONNECTION & keyof BlockingOptions> &
+  Pick<ResumptionOptions, "session"> &
+  Partial<Peer>;
+
+/** All that is a connection's own, by name: what is not here, nor a context's, is not read. */
+const OF_A_CONNECTION = {
+  ...CONNECTION_OPTIONS,
+  openssl: true,
+  handshakeTimeout: true,
+  keylog: true,
+  hostname: true,
+  serverName: true,
+  session: true,
+} as const;
 
 const DEFAULT_HANDSHAKE_TIMEOUT = 30_000;
 /** How long `close()`, and the alert after a failure, may wait for room in the channel, in milliseconds. */
@@ -60,7 +76,7 @@ const WRITE_STEP = 16_384;
  * @throws TlsCertificateError | TlsAlertError | TlsTruncationError | TlsError
  */
 export function connect(transport: BlockingTransport, options: ConnectOptions): BlockingTls {
-  return BlockingTls.establish("client", transport, options, options);
+  return BlockingTls.establish("client", transport, options);
 }
 
 /** Makes a TLS connection over `transport`, as a server. Returns when the handshake is done. See {@link connect}. */
@@ -143,9 +159,12 @@ export class BlockingTls implements Disposable {
   static establish(
     role: "client" | "server",
     transport: BlockingTransport,
-    options: BlockingOptions & Pick<ResumptionOptions, "session">,
-    peer?: Peer,
+    given: BlockingOptions,
   ): BlockingTls {
+    const options = snapshot(given, OF_A_CONNECTION) as OwnOptions;
+    const { hostname, serverName } = options as Peer;
+    const peer: Peer | undefined =
+      role === "client" ? { hostname, ...(serverName !== undefined && { serverName }) } : undefined;
     const { openssl, handshakeTimeout } = options;
     if (!(openssl instanceof OpenSsl)) {
       throw new TlsError("invalid-argument", "openssl must be given: OpenSsl.load(), or OpenSsl.loadSync()");
@@ -153,7 +172,7 @@ export class BlockingTls implements Disposable {
     if (handshakeTimeout !== undefined && !(handshakeTimeout > 0)) {
       throw new TlsError("invalid-argument", "handshakeTimeout must be more than 0 ms");
     }
-    using context = TlsContext.create(openssl, role, readOptions(options));
+    using context = TlsContext.create(openssl, role, readOptions(given));
     if (context.verification.verify || context.selectContext || context.keys.size > 0) {
       throw new TlsError(
         "invalid-argument",

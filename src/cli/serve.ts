@@ -49,6 +49,11 @@ export async function serve(
   const timeout = duration("timeout", values.timeout);
   const patience = timeout ?? HANDSHAKE_TIMEOUT;
   report.trace = values.trace ?? false;
+  const clientAuth = choice("client-auth", values["client-auth"], ["none", "request", "require"]);
+  const idle = (["ca", "crl", "policy", "flag"] as const).find((name) => values[name] !== undefined);
+  if (idle !== undefined && clientAuth === undefined) {
+    throw new UsageError(`--${idle} needs --client-auth: nobody is asked for a certificate without it`);
+  }
   const control = new AbortController();
   const identity = await contextOptions(values, io);
   if ((identity.cert ?? identity.pkcs12 ?? identity.psk) === undefined) {
@@ -59,7 +64,7 @@ export async function serve(
     ...identity,
     ...defined({
       caCerts: await filesOf("ca", values.ca),
-      clientAuth: choice("client-auth", values["client-auth"], ["none", "request", "require"]),
+      clientAuth,
       ocspResponse: await fileOf("ocsp", values.ocsp),
       tickets: values["no-tickets"] ? 0 : undefined,
       maxEarlyData,

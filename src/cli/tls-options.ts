@@ -92,7 +92,10 @@ type IdentityName = keyof Identity | "identities";
 async function preSharedKey(values: CommonValues, io: Io): Promise<PreSharedKey | undefined> {
   const hash = choice("psk-hash", values["psk-hash"], ["sha256", "sha384"]);
   const text = await secret("psk", values.psk, io);
-  if (text === undefined) return undefined;
+  if (text === undefined) {
+    if (hash !== undefined) throw new UsageError("--psk-hash needs --psk");
+    return undefined;
+  }
   const [, name, hex] = text.match(/^(.+):((?:[0-9a-f]{2})+)$/is) ?? [];
   if (name === undefined || hex === undefined) throw new UsageError("--psk is IDENTITY:HEX");
   const key = Uint8Array.from(hex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));

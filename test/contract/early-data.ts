@@ -228,6 +228,29 @@ QUnit.module("early data", () => {
     assert.strictEqual(told, 0);
   });
 
+  QUnit.test("what onEarlyData throws ends its connection, and no other", async (assert) => {
+    const on = await context();
+    const thrown = new Error("none of that");
+    for (const onEarlyData of [
+      () => {
+        throw thrown;
+      },
+      async () => {
+        throw thrown;
+      },
+    ]) {
+      const [near, far] = pair();
+      const starting = startTls(near, { ...client(), ...(await prepared(on)), earlyData });
+      const accepting = acceptTls(far, { context: on, onEarlyData });
+      starting.then((stream) => afterTest(() => stream.abort())).catch(() => {});
+      const error = await tlsError(accepting);
+      assert.strictEqual(error.code, "callback", error.message);
+      assert.strictEqual(error.cause, thrown);
+    }
+    const { early } = await connect(on, { ...(await prepared(on)), earlyData });
+    assert.strictEqual(early, text(earlyData));
+  });
+
   QUnit.test("is not sent where it is not allowed", async (assert) => {
     const on = await context({ alpnProtocols: ["h2", "imap"] });
     const base = { alpnProtocols: ["imap"] };

@@ -51,6 +51,68 @@ async function answer(options: Partial<ServerContextOptions>, record: Uint8Array
   return ((first![at]! << 8) | first![at + 1]!).toString(16);
 }
 
+QUnit.module("hellos: the second one", () => {
+  const ascii = (value: string) => new TextEncoder().encode(value);
+  /** Of TLS 1.3. Without `share` the server asks for one. */
+  function hello13(
+    name: string,
+    alpn: string,
+    sigalgs: number[],
+    suites: number[],
+    share?: Uint8Array,
+  ): Uint8Array {
+    const random = randomBytes(32, env.seed + 1);
+    const body = concat([
+      u16(0x0303),
+      random,
+      vector(1, random),
+      words(...suites),
+      vector(1, Uint8Array.of(0)),
+      vector(
+        2,
+        extension(0, vector(2, Uint8Array.of(0), vector(2, ascii(name)))),
+        extension(10, words(23)),
+        extension(13, words(...sigalgs)),
+        extension(16, vector(2, vector(1, ascii(alpn)))),
+        extension(43, vector(1, u16(0x0304))),
+        extension(51, vector(2, ...(share ? [u16(23), vector(2, share)] : []))),
+      ),
+    ]);
+    return concat([Uint8Array.of(HANDSHAKE), u16(0x0301), vector(2, Uint8Array.of(1), vector(3, body))]);
+  }
+
+  QUnit.test("says the same as the first, for which a context was selected", async (assert) => {
+    const ecdh = { name: "ECDH", namedCurve: "P-256" };
+    const { publicKey } = await crypto.subtle.generateKey(ecdh, false, ["deriveBits"]);
+    const share = new Uint8Array(await crypto.subtle.exportKey("raw", publicKey));
+    const first = ["a.test", "x", [0x0403, 0x0804], [0x1301, 0x1302]] as const;
+    const cases: [string, Parameters<typeof hello13>][] = [
+      ["the same", ["a.test", "x", [0x0403, 0x0804], [0x1301, 0x1302]]],
+      ["another name", ["b.test", "x", [0x0403, 0x0804], [0x1301, 0x1302]]],
+      ["another protocol", ["a.test", "y", [0x0403, 0x0804], [0x1301, 0x1302]]],
+      ["other signatures", ["a.test", "x", [0x0403], [0x1301, 0x1302]]],
+      ["other suites", ["a.test", "x", [0x0403, 0x0804], [0x1301]]],
+    ];
+    for (const [what, [name, alpn, sigalgs, suites]] of cases) {
+      const [near, far] = pair();
+      const controller = new AbortController();
+      const asked: (string | undefined)[] = [];
+      const selectContext = (hello: { serverName: string | undefined }) => void asked.push(hello.serverName);
+      const accepting = acceptTls(far, { ...server(), selectContext, signal: controller.signal });
+      accepting.catch(() => {});
+      await write(near.writable, hello13(first[0], first[1], [...first[2]], [...first[3]]));
+      // HelloRetryRequest, and the change_cipher_spec of a server that humours middleboxes.
+      await readAtLeast(near.readable, 7);
+      await write(near.writable, hello13(name, alpn, sigalgs, suites, share));
+      const [answered] = records(await readAtLeast(near.readable, 7)).filter(([type]) => type !== 20);
+      controller.abort();
+      assert.deepEqual(asked, ["a.test"]);
+      const alert = answered?.[0] === ALERT ? answered[6] : undefined;
+      assert.strictEqual(alert, what === "the same" ? undefined : 47, what);
+    }
+  });
+});
+
 QUnit.module("hellos: keys in WebCrypto", () => {
   const rsa = async () => ({ cert: env.certs.chains.rsa, key: await cryptoKey("rsa", pss("SHA-256")) });
   const ecdsa = async () => ({ cert: env.certs.chains.ecdsa, key: await cryptoKey("ecdsa", P256) });

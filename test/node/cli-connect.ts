@@ -186,6 +186,11 @@ QUnit.module("wassl connect", () => {
       [["serve"], /\[HOST:\]PORT is missing/],
       [["serve", "0"], /a server needs --cert/],
       [["serve", "0", "--echo", "--rev"], /--echo or --rev/],
+      ...["ca", "crl", "policy", "flag"].map((name): [string[], RegExp] => [
+        ["serve", "0", "--psk", "pass:a:00", `--${name}`, "x"],
+        new RegExp(`--${name} needs --client-auth`),
+      ]),
+      [["serve", "0", "--psk-hash", "sha384"], /--psk-hash needs --psk/],
       [["serve", "0", "--naccept", "3"], /--naccept needs/],
       [["serve", "0", "--echo", "--naccept", "0"], /--naccept/],
       [["serve", "0", "--psk", "pass:a:00", "--client-auth", "maybe"], /--client-auth/],

@@ -35,7 +35,10 @@ const UNICODE_LABEL =
  */
 export function hostName(given: unknown, option = "hostname"): HostName {
   const refused = () => {
-    const shown = typeof given === "string" ? JSON.stringify(given.slice(0, 300)) : String(given);
+    // An object is not asked what it is called: its answer is code of somebody else's, and may throw.
+    const isObject = typeof given === "function" || (typeof given === "object" && given !== null);
+    const shown =
+      typeof given === "string" ? JSON.stringify(given.slice(0, 300)) : isObject ? "[object]" : String(given);
     return new TlsError("invalid-argument", `${option} ${shown} is no host name and no IP address`);
   };
   if (typeof given !== "string" || given === "") throw refused();

@@ -189,7 +189,9 @@ static time_t date_of(const set *s, X509 *anchor)
         for (i = 0; s->table != NULL && i < word(s->table, 1); i++) {
             const uint8_t *der = certificate(s->table, word(s->table, DATED(s->table, i)), &length);
 
-            if ((uint32_t)own_length == length && memcmp(own, der, length) == 0)
+            if ((uint32_t)own_length != length || memcmp(own, der, length) != 0)
+                continue;
+            if (date == 0 || (time_t)word(s->table, DATED(s->table, i) + 1) < date)
                 date = word(s->table, DATED(s->table, i) + 1);
         }
     }

@@ -245,26 +245,25 @@ static int judge(SSL *ssl, const unsigned char *der, long length, const char **r
 /* status_request among the TLS features that a certificate promises, or that its issuer does for it (RFC 7633). */
 static int must_staple(STACK_OF(X509) *chain)
 {
-    int i, j, found = 0;
+    int i, j, at, found = 0;
 
     for (i = 0; i < sk_X509_num(chain); i++) {
         X509 *x = sk_X509_value(chain, i);
-        ASN1_OCTET_STRING *value = X509_EXTENSION_get_data(X509_get_ext(x, X509_get_ext_by_NID(x, NID_tlsfeature, -1)));
-        const unsigned char *p;
-        ASN1_SEQUENCE_ANY *features;
 
-        if (value == NULL)
-            continue;
-        p = ASN1_STRING_get0_data(value);
-        /* What cannot be read may say so. */
-        features = d2i_ASN1_SEQUENCE_ANY(NULL, &p, ASN1_STRING_length(value));
-        found |= features == NULL;
-        for (j = 0; j < sk_ASN1_TYPE_num(features); j++) {
-            const ASN1_TYPE *feature = sk_ASN1_TYPE_value(features, j);
+        for (at = -1; (at = X509_get_ext_by_NID(x, NID_tlsfeature, at)) >= 0;) {
+            const ASN1_OCTET_STRING *value = X509_EXTENSION_get_data(X509_get_ext(x, at));
+            const unsigned char *p = ASN1_STRING_get0_data(value), *end = p + ASN1_STRING_length(value);
+            /* What cannot be read may say so. */
+            ASN1_SEQUENCE_ANY *features = d2i_ASN1_SEQUENCE_ANY(NULL, &p, ASN1_STRING_length(value));
 
-            found |= feature->type != V_ASN1_INTEGER || ASN1_INTEGER_get(feature->value.integer) == TLSEXT_TYPE_status_request;
+            found |= features == NULL || p != end;
+            for (j = 0; j < sk_ASN1_TYPE_num(features); j++) {
+                const ASN1_TYPE *feature = sk_ASN1_TYPE_value(features, j);
+
+                found |= feature->type != V_ASN1_INTEGER || ASN1_INTEGER_get(feature->value.integer) == TLSEXT_TYPE_status_request;
+            }
+            sk_ASN1_TYPE_pop_free(features, ASN1_TYPE_free);
         }
-        sk_ASN1_TYPE_pop_free(features, ASN1_TYPE_free);
     }
     return found;
 }

@@ -123,7 +123,8 @@ static int leave_out(search *s, STACK_OF(X509) *untrusted, STACK_OF(X509) *path,
     /* First the suspect, then the others, from above. */
     for (i = length; i > 0; i--) {
         int index = i == length ? at : i;
-        STACK_OF(X509) *rest = index > 0 && (i == length || i != at) ? without(untrusted, sk_X509_value(path, index)) : NULL;
+        X509 *x = index > 0 && (i == length || i != at) ? sk_X509_value(path, index) : NULL; /* above the anchor is none */
+        STACK_OF(X509) *rest = x == NULL ? NULL : without(untrusted, x);
         int good = 0;
 
         if (rest == NULL)
@@ -157,11 +158,17 @@ int tls_verify_paths(X509_STORE_CTX *ctx, void *arg)
     int result;
 
     tls_forget_verify_failure(ssl);
+    ERR_set_mark();
     result = X509_verify_cert(ctx);
-    if (result < 0 || SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE || tls_SSL_verify_depth(ssl) < 0
-        || !tls_find_other_path(ctx, tls_SSL_verify_error(ssl), tls_SSL_verify_depth(ssl)))
-        return result;
-    ERR_clear_error();
-    tls_forget_verify_failure(ssl);
-    return 1;
+    if (result >= 0 && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE && tls_SSL_verify_depth(ssl) >= 0
+        && tls_find_other_path(ctx, tls_SSL_verify_error(ssl), tls_SSL_verify_depth(ssl))) {
+        tls_forget_verify_failure(ssl);
+        result = 1;
+    }
+    /* What went wrong on the way to yes is told by the verdict. In the queue it would end the handshake that waits for an answer. */
+    if (result > 0)
+        ERR_pop_to_mark();
+    else
+        ERR_clear_last_mark();
+    return result;
 }

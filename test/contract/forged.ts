@@ -19,6 +19,7 @@ import type { Forgery } from "../peers/forged.ts";
 import { handshake, server } from "./both-ends.ts";
 import { afterTest, env } from "./env.ts";
 import { sleep, tlsError } from "./helpers.ts";
+import { derOf } from "./verify-chain.ts";
 
 const load = () => OpenSsl.load(env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {});
 const blocks = (pem: string) => pem.match(/-----BEGIN[\s\S]*?-----END.*?-----\n/g)!;
@@ -146,6 +147,19 @@ QUnit.module("forged: after somebody has looked at it", () => {
   });
 });
 
+QUnit.module("forged: whoever may let it pass is asked", () => {
+  QUnit.test("by a client and by a server, about each", async (assert) => {
+    const openssl = await load();
+    const lax = { verify: () => true, unsafelyLetVerifyOverride: true };
+    const { roots } = env.forged.honest;
+    for (const name of ["another signature", "another generator", "the same names, other keys: rsa"]) {
+      const options = { caCerts: roots, ...lax };
+      assert.strictEqual(await connect(openssl, `${name}.want`, options), "let in", `a client: ${name}`);
+      assert.strictEqual(await login(openssl, `${name}.want`, options), "let in", `a server: ${name}`);
+    }
+  });
+});
+
 QUnit.module("forged: keys with explicit curve parameters", () => {
   QUnit.test("a certificate with such a key: refused, and told why", async (assert) => {
     const openssl = await load();
@@ -180,6 +194,50 @@ QUnit.module("forged: keys with explicit curve parameters", () => {
         const error = await tlsError(TlsContext.server({ openssl, cert: of, key }));
         assert.strictEqual(error.code, "invalid-argument", form);
       }
+    }
+  });
+});
+
+QUnit.module("forged: beyond what its authority may sign", () => {
+  QUnit.test("a wildcard that stands for a name which is excluded, among others: refused", async (assert) => {
+    const openssl = await load();
+    for (const { excluded, name, ok, leaf, intermediate, roots } of env.forged.limited) {
+      const where = `${name}, without ${excluded}`;
+      const result = await verifyChain({ openssl, leaf, intermediates: intermediate, roots });
+      assert.strictEqual(
+        result.ok || result.failures[0]?.error,
+        ok || "X509_V_ERR_EXCLUDED_VIOLATION",
+        where,
+      );
+      const hostname = name.replace("*", "z");
+      const named = await verifyChain({
+        ...{ openssl, leaf, intermediates: intermediate, roots, hostname, unsafelyAllowLegacyNames: true },
+      });
+      assert.strictEqual(named.ok, ok, `${where}: ${hostname}`);
+    }
+  });
+});
+
+QUnit.module("forged: an anchor whose signature is wrong", () => {
+  QUnit.test("refused where it is looked at, and nothing is looked for above it", async (assert) => {
+    const { honest } = env.forged;
+    const anchor = derOf(blocks(honest.roots)[0]!);
+    anchor[anchor.length - 1]! ^= 1;
+    const [leaf, ...intermediates] = blocks(honest.chain);
+    const flags = ["X509_V_FLAG_CHECK_SS_SIGNATURE"] as const;
+    const openssl = await load();
+    for (const partialChain of [false, true]) {
+      const options = { openssl, roots: anchor, flags, partialChain, purpose: "any" } as const;
+      for (const chain of [
+        { leaf: leaf!, intermediates },
+        { leaf: anchor, intermediates: [leaf!, ...intermediates] },
+      ]) {
+        const result = await verifyChain({ ...options, ...chain });
+        assert.strictEqual(!result.ok && result.failures[0]?.error, "X509_V_ERR_CERT_SIGNATURE_FAILURE");
+      }
+      const verifyOptions = { flags, partialChain };
+      const near = await connect(openssl, "honest.look", { caCerts: anchor, verifyOptions });
+      assert.strictEqual(near, "X509_V_ERR_CERT_SIGNATURE_FAILURE");
     }
   });
 });

@@ -4,7 +4,7 @@ import { type OpenSsl, startTls, TlsContext, TlsError, verifyChain } from "wassl
 import { random } from "../fakes/random.ts";
 import { client, connected } from "./both-ends.ts";
 import { env, share } from "./env.ts";
-import { rejection } from "./helpers.ts";
+import { rejection, tlsError } from "./helpers.ts";
 import { good, openssl } from "./verify-chain.ts";
 
 /** What a client sends as its first flight is all that is wanted of it; with a small group, so that it is made quickly. */
@@ -220,6 +220,25 @@ QUnit.module("host names", () => {
           thrown instanceof TlsError && thrown.code === "invalid-argument" && /name/.test(thrown.message),
         `blocking ${JSON.stringify(name)}`,
       );
+    }
+  });
+
+  QUnit.test("what is no text is refused, and not asked what it is called", async (assert) => {
+    const thrower = () => {
+      throw new Error("asked");
+    };
+    const others: unknown[] = [
+      ...[undefined, null, 7, true, 7n, Symbol("localhost"), ["localhost"], new String("localhost")],
+      ...[() => "localhost", Object.create(null), { toString: () => "localhost" }, { toString: thrower }],
+      ...[{ [Symbol.toPrimitive]: thrower }, new Proxy({}, { get: thrower })],
+    ];
+    const transport = { readable: new ReadableStream(), writable: new WritableStream() };
+    for (const [i, name] of others.entries()) {
+      const refused = async (asked: Promise<unknown>) =>
+        assert.strictEqual((await tlsError(asked)).code, "invalid-argument", `${i}`);
+      await refused(startTls(transport, { ...client(), hostname: name as string }));
+      await refused(verifyChain(await good({ hostname: name as string })));
+      if (name !== undefined) await refused(startTls(transport, { ...client(), serverName: name as string }));
     }
   });
 

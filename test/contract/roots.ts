@@ -202,6 +202,7 @@ QUnit.module("trust anchors that are trusted up to a date", () => {
     return {
       anchor,
       dated,
+      later: table({ hash, der: anchor, distrustAfter: DATE + 86_400 * 7 }),
       undated: table({ hash, der: anchor }),
       inter: await certificate(inter),
       leaf,
@@ -210,7 +211,7 @@ QUnit.module("trust anchors that are trusted up to a date", () => {
   }
 
   QUnit.test("newer leaves are refused by way of them, and by nothing else", async (assert) => {
-    const { anchor, dated, undated, inter, leaf } = await authority();
+    const { anchor, dated, later, undated, inter, leaf } = await authority();
     const said = async (after: number, roots: CaCerts) =>
       verdict(
         await verifyChain({
@@ -232,6 +233,11 @@ QUnit.module("trust anchors that are trusted up to a date", () => {
       const what = `issued ${after} s after the date`;
       assert.strictEqual(await said(after, dated), wanted, what);
       assert.strictEqual(await said(after, [undated, dated]), wanted, `${what}; another set has no date`);
+      for (const sets of [
+        [later, dated],
+        [dated, later],
+      ])
+        assert.strictEqual(await said(after, sets), wanted, `${what}; another set has a later one`);
       assert.strictEqual(await said(after, undated), "ok", `${what}; no set has one`);
       // What the caller gives is trusted as he gives it.
       assert.strictEqual(await said(after, pemOf(anchor)), "ok", `${what}; given`);

@@ -54,6 +54,15 @@ export interface Forged {
     leaf: string;
     roots: string;
   };
+  /** A wildcard, and what its authority may not sign. */
+  limited: {
+    excluded: string;
+    name: string;
+    ok: boolean;
+    leaf: string;
+    intermediate: string;
+    roots: string;
+  }[];
   revocation: Revocation;
 }
 
@@ -267,7 +276,34 @@ export function makeForged(folder: string): Forged {
     },
   });
   const policy = { chain: chain(policyLeaf, policyCa), key: leafKey.pem, roots };
-  return { chains, policy, honest: { chain: good, roots }, explicit, revocation: makeRevocation() };
+  const limited = (
+    [
+      ["a.bank.test", "*.bank.test", false],
+      ["A.Bank.Test", "*.bANK.test", false],
+      ["bank.test", "*.bank.test", false],
+      ["test", "*.bank.test", false],
+      [".bank.test", "*.bank.test", false],
+      ["", "*.bank.test", false],
+      ["ab.bank.test", "a*.bank.test", false],
+      // A wildcard is one label.
+      ["b.a.bank.test", "*.bank.test", true],
+      [".a.bank.test", "*.bank.test", true],
+      ["a.bank.test", "*.a.bank.test", false],
+      ["a.mybank.test", "*.bank.test", true],
+      ["a.bank.test", "*.mybank.test", true],
+      ["a.bank.test", "bank.test", true],
+      ["*.bank.test", "a.bank.test", true],
+    ] as const
+  ).map(([excluded, name, ok]) => {
+    const constraints = seq(tlv(0xa1, seq(tlv(0x82, Buffer.from(excluded)))));
+    const extra = [extension("2.5.29.30", true, constraints)];
+    const intermediate = certificate({
+      ...{ issuer: ROOT, subject: CA, spki: ec.spki, by: rootKey, ca: true, extra },
+    });
+    const leaf = certificate({ issuer: CA, subject: "leaf", spki: leafKey.spki, by: ec, san: name });
+    return { excluded, name, ok, leaf: pem(leaf), intermediate: pem(intermediate), roots };
+  });
+  return { chains, limited, policy, honest: { chain: good, roots }, explicit, revocation: makeRevocation() };
 }
 
 const sha256 = (data: Uint8Array) => createHash("sha256").update(data).digest();

@@ -296,6 +296,8 @@ export function makeRevocation(): Revocation {
     ["the leaf, among others", [tlsFeature(seq(int(17), int(5)))], [], NEEDED],
     ["the leaf, of something else", [tlsFeature(seq(int(17)))], [], "ok"],
     ["the leaf, unreadably", [tlsFeature(octets())], [], NEEDED],
+    ["the leaf, behind what can be read", [tlsFeature(Buffer.concat([seq(int(17)), NULL]))], [], NEEDED],
+    ["the leaf, the second time", [tlsFeature(seq(int(17))), tlsFeature(seq(int(5)))], [], NEEDED],
     ["its issuer", [], [tlsFeature(seq(int(5)))], NEEDED],
   ];
   for (const [who, ofLeaf, ofCa, soft] of promises) {
@@ -366,6 +368,23 @@ export function makeRevocation(): Revocation {
       flags,
     });
   }
+
+  // Whoever cannot read what a list is about must not take it for one about everything.
+  const unread: Record<string, Buffer[]> = {
+    "a scope": [number(1), extension("2.5.29.28", true, tlv(0x02, Buffer.of(3)))],
+    "two scopes": [number(1), someReasons, extension("2.5.29.28", true, seq(tlv(0x82, Buffer.of(255))))],
+    "a base": [number(2), extension("2.5.29.27", true, octets(Buffer.of(1)))],
+    "two bases": [number(2), deltaOf(1), deltaOf(1)],
+    "a number": [extension("2.5.29.20", false, octets(Buffer.of(1)))],
+  };
+  for (const [what, extensions] of Object.entries(unread))
+    for (const flags of [[], [EXTENDED], [DELTAS]])
+      listed(
+        `${what} that cannot be read, ${flags}`,
+        [crl({ issuer: CA, by: caKey, extensions })],
+        "X509_V_ERR_INVALID_EXTENSION",
+        { flags },
+      );
 
   // A key of the same name, for revocation lists alone, with a certificate and so with a path of its own.
   const crlKey = newKey();

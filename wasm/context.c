@@ -4,6 +4,7 @@
 #include "ssl/ssl_local.h"
 
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
@@ -120,8 +121,19 @@ EXPORT int tls_SSL_CTX_send_ca_names(SSL_CTX *ctx)
     return ok;
 }
 
+extern unsigned ossl_explicit_parameters; /* patches/trust.patch */
+
+/* Of an EC key with explicit parameters OpenSSL's own error says nothing. `before`: how many were refused until then. */
+static int told(int ok, unsigned before)
+{
+    if (!ok && ossl_explicit_parameters != before)
+        ERR_raise(ERR_LIB_EC, EC_R_EXPLICIT_PARAMS_NOT_SUPPORTED);
+    return ok;
+}
+
 EXPORT int tls_SSL_CTX_use_certificate_chain(SSL_CTX *ctx, const uint8_t *data, size_t length)
 {
+    unsigned before = ossl_explicit_parameters;
     STACK_OF(X509) *list = tls_parse_certificates(data, length);
     int ok = 0;
 
@@ -132,7 +144,7 @@ EXPORT int tls_SSL_CTX_use_certificate_chain(SSL_CTX *ctx, const uint8_t *data, 
         ok = SSL_CTX_set1_chain(ctx, list);
     }
     OSSL_STACK_OF_X509_free(list);
-    return ok == 1;
+    return told(ok == 1, before);
 }
 
 /* Answers with the passphrase that was given, and never asks a terminal. */
@@ -174,6 +186,7 @@ int __wrap_EVP_KDF_derive(EVP_KDF_CTX *ctx, unsigned char *key, size_t length, c
 
 EXPORT int tls_SSL_CTX_use_PrivateKey(SSL_CTX *ctx, const uint8_t *data, size_t length, const char *pass)
 {
+    unsigned before = ossl_explicit_parameters;
     BIO *in = BIO_new_mem_buf(data, (int)length);
     EVP_PKEY *key;
     int ok;
@@ -191,11 +204,12 @@ EXPORT int tls_SSL_CTX_use_PrivateKey(SSL_CTX *ctx, const uint8_t *data, size_t 
     ok = key != NULL && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
     EVP_PKEY_free(key);
     tls_forget_stack();
-    return ok;
+    return told(ok, before);
 }
 
 EXPORT int tls_SSL_CTX_use_PKCS12(SSL_CTX *ctx, const uint8_t *data, size_t length, const char *pass)
 {
+    unsigned before = ossl_explicit_parameters;
     const unsigned char *p = data;
     PKCS12 *p12 = d2i_PKCS12(NULL, &p, (long)length);
     EVP_PKEY *key = NULL;
@@ -215,7 +229,7 @@ EXPORT int tls_SSL_CTX_use_PKCS12(SSL_CTX *ctx, const uint8_t *data, size_t leng
     X509_free(leaf);
     OSSL_STACK_OF_X509_free(chain);
     tls_forget_stack();
-    return ok;
+    return told(ok, before);
 }
 
 EXPORT void tls_SSL_CTX_set_quiet_shutdown(SSL_CTX *c, int on) { SSL_CTX_set_quiet_shutdown(c, on); }

@@ -91,10 +91,10 @@ static int judge(search *s, STACK_OF(X509) *untrusted)
     int good = 0;
 
     if (ctx != NULL && param != NULL && X509_VERIFY_PARAM_inherit(param, X509_STORE_CTX_get0_param(s->first))
-        && X509_STORE_CTX_init(ctx, X509_STORE_CTX_get0_store(s->first), leaf, untrusted)) {
+        && X509_STORE_CTX_init(ctx, X509_STORE_CTX_get0_store(s->first), leaf, untrusted)
+        && X509_STORE_CTX_set_app_data(ctx, s)) {
         X509_STORE_CTX_set0_param(ctx, param);
         param = NULL;
-        X509_STORE_CTX_set_app_data(ctx, s);
         X509_STORE_CTX_set_verify_cb(ctx, count);
         good = X509_verify_cert(ctx) == 1 && X509_STORE_CTX_get_error(ctx) == X509_V_OK;
         if (tls_failed_allocations != s->failures)

@@ -191,9 +191,9 @@ EXPORT tls_verification *tls_X509_verify_cert(X509_STORE *store, STACK_OF(X509) 
     int result, error;
 
     if (v == NULL || ctx == NULL
-        || !X509_STORE_CTX_init(ctx, store, sk_X509_value(certificates, 0), certificates))
+        || !X509_STORE_CTX_init(ctx, store, sk_X509_value(certificates, 0), certificates)
+        || !X509_STORE_CTX_set_app_data(ctx, v)) /* or record() would note failures nowhere */
         goto failed;
-    X509_STORE_CTX_set_app_data(ctx, v);
     X509_STORE_CTX_set_verify_cb(ctx, record);
     result = X509_verify_cert(ctx);
     error = X509_STORE_CTX_get_error(ctx);

@@ -123,8 +123,8 @@ run_logged() {
 
 # shellcheck source=wasm/openssl.lock
 . "$project/wasm/openssl.lock"
-# shellcheck source=wasm/toolchain.sh
-. "$project/wasm/toolchain.sh"
+# shellcheck source=wasm/build/toolchain.sh
+. "$project/wasm/build/toolchain.sh"
 
 # ---- dependencies ------------------------------------------------------------------------------------------------
 
@@ -265,7 +265,7 @@ build_libs() {
     for patch in "$project"/wasm/patches/*.patch; do
         if [[ -e $patch ]]; then patch -d "$src" -p1 --quiet <"$patch"; fi
     done
-    cp -- "$project/wasm/wasm32.conf" "$src/Configurations/99-wasm32.conf"
+    cp -- "$project/wasm/build/wasm32.conf" "$src/Configurations/99-wasm32.conf"
 
     clang=$("${IN[@]}" emcc -v 2>&1 | sed -n 's/^InstalledDir: //p')
     flags=$("${IN[@]}" emcc "${COMPILE_FLAGS[@]}" --cflags)
@@ -283,7 +283,7 @@ build_libs() {
     cd -- "$src"
     run_logged Configure '' '' "${make[@]}" perl Configure "${CONFIGURE_FLAGS[@]}"
     configure_check include/openssl/configuration.h
-    perl "$project/wasm/objects.pl" "$project/wasm/objects.txt" crypto/objects/obj_dat.h
+    perl "$project/wasm/build/objects.pl" "$project/wasm/build/objects.txt" crypto/objects/obj_dat.h
     run_logged 'generated sources' '' '' "${make[@]}" make -j"$jobs" build_generated
     objects=$(grep -E '^[a-z][^ ]*\.o: ' Makefile | cut -d: -f1 | sort -u | wc -l)
     run_logged 'objects compiled' '^wasm-cc .* -c ' "/$objects" "${make[@]}" make -j"$jobs" libcrypto.a libssl.a
@@ -307,22 +307,22 @@ configure_check() {
 # ---- openssl.wasm ------------------------------------------------------------------------------------------------
 
 # link_wasm DIR LIBS OUT: compiles DIR/wasm/**.c and links them with the archives in LIBS. What is linked before the
-# archives stands in for what they have of the same name (wasm/libc.c, wasm/kernels). OUT.named is the same with the
+# archives stands in for what they have of the same name (wasm/instead/libc.c, wasm/kernels). OUT.named is the same with the
 # functions' names.
 link_wasm() {
     local dir=$1 libs=$2 out=$3 sources
     cd -- "$dir"
     # In one order everywhere; paths relative, so that none of this machine's gets into the module.
     mapfile -t sources < <(find wasm -name '*.c' | LC_ALL=C sort)
-    emcc_link "$libs" "$out" wasm/exports.txt "${sources[@]}" "${WRAP_FLAGS[@]}" --profiling-funcs \
+    emcc_link "$libs" "$out" wasm/abi/exports.txt "${sources[@]}" "${WRAP_FLAGS[@]}" --profiling-funcs \
         "$libs/libssl.a" "$libs/libcrypto.a"
-    node wasm/snapshot.mjs "$out" "$out" "$out.named"
+    node wasm/build/snapshot.mjs "$out" "$out" "$out.named"
     cd -- "$project"
 }
 
 # link_kernels LIBS OUT [INPUTS…]: a module for test/kernels, which calls OpenSSL's functions and those of the kernels.
 link_kernels() {
-    emcc_link "$1" "$2" test/kernels/exports.txt wasm/libc.c test/kernels/montgomery.c "${@:3}" "$1/libcrypto.a"
+    emcc_link "$1" "$2" test/kernels/exports.txt wasm/instead/libc.c test/kernels/montgomery.c "${@:3}" "$1/libcrypto.a"
 }
 
 # emcc_link LIBS OUT EXPORTS INPUTS…
@@ -330,7 +330,7 @@ emcc_link() {
     local libs=$1 out=$2 exports input flags inputs=()
     exports=$(sed 's/#.*//' "$3" | awk 'NF { printf "%s_%s", comma, $1; comma = "," }')
     # The kernels' providers need headers that OpenSSL keeps to itself.
-    flags=("${COMPILE_FLAGS[@]}" -DNDEBUG -Wall -Wextra -Wno-unused-parameter -I"$libs/include" -I"$libs"
+    flags=("${COMPILE_FLAGS[@]}" -DNDEBUG -Wall -Wextra -Wno-unused-parameter -Iwasm/abi -I"$libs/include" -I"$libs"
         -I"$libs/providers/implementations/include" -I"$libs/providers/common/include")
     for input in "${@:4}"; do
         # The others are compiled for size.
@@ -350,7 +350,7 @@ emcc_link() {
         const extra = WebAssembly.Module.imports(module).map((i) => `${i.module}.${i.name}`)
             .filter((name) => !allowed.split(" ").includes(name))
         if (extra.length > 0) { console.error(`imports that nobody answers: ${extra.join(", ")}`); process.exit(1) }
-    ' "$out" "$IMPORTS" || die "$out needs more than entropy and a clock: see wasm/libc.c"
+    ' "$out" "$IMPORTS" || die "$out needs more than entropy and a clock: see wasm/instead/libc.c"
 }
 
 sizes() {
@@ -401,18 +401,18 @@ keys() {
         printf '%s\n' "$toolchain_id" "$OPENSSL_SHA256" "$SOURCE_DATE_EPOCH" "${CONFIGURE_FLAGS[@]}" "${COMPILE_FLAGS[@]}"
         printf '%s\n' "${FAST_FLAGS[@]}" "${FAST[@]}"
         declare -f build_libs
-        hash_files wasm/wasm32.conf wasm/patches wasm/objects.pl wasm/objects.txt
+        hash_files wasm/build/wasm32.conf wasm/patches wasm/build/objects.pl wasm/build/objects.txt
     } | sha256sum | cut -c1-16)
     wasm_key=$({
         printf '%s\n' "$libs_key" "${LINK_FLAGS[@]}" "${WRAP_FLAGS[@]}" "${KERNEL_FLAGS[@]}" "$IMPORTS" "$BUDGET"
         declare -f emcc_link link_wasm
         find wasm -name '*.[ch]' -print0 | LC_ALL=C sort -z | xargs -0r sha256sum
-        hash_files wasm/exports.txt wasm/snapshot.mjs
+        hash_files wasm/abi/exports.txt wasm/build/snapshot.mjs
     } | sha256sum | cut -c1-16)
     kernels_key=$({
         printf '%s\n' "$libs_key" "${LINK_FLAGS[@]}" "${KERNEL_FLAGS[@]}" "${KERNEL_WRAP_FLAGS[@]}" "$IMPORTS" "$WYCHEPROOF_SHA256"
         declare -f emcc_link link_kernels kernels_make
-        hash_files wasm/libc.c wasm/kernels test/kernels/exports.txt test/kernels/montgomery.c
+        hash_files wasm/instead/libc.c wasm/kernels test/kernels/exports.txt test/kernels/montgomery.c
     } | sha256sum | cut -c1-16)
 }
 

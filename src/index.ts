@@ -5,16 +5,10 @@
  * @module
  */
 export type { WasmSource } from "./binding/loader.js";
-export type { ClientHello } from "./client-hello.js";
-export type {
-  ConnectionOptions,
-  ContextOptions,
-  PreSharedKey,
-  TlsInfo,
-  TlsOptions,
-  TlsVersion,
-} from "./configure.js";
-export type { OnEarlyData } from "./early-data.js";
+export type { OnEarlyData } from "./connection/early-data.js";
+export type { ChannelBinding } from "./connection/exporters.js";
+export type { EofPolicy } from "./connection/failure.js";
+export type { Statistics, TlsEvent, Traffic } from "./connection/pump.js";
 export {
   type Alert,
   type CloseInfo,
@@ -27,17 +21,7 @@ export {
   TlsTruncationError,
   type TruncationPoint,
 } from "./errors.js";
-export type { ChannelBinding } from "./exporters.js";
-export type { EofPolicy } from "./failure.js";
-export type {
-  CaCerts,
-  CertificateData,
-  ClientIdentity,
-  Identity,
-  PreliminaryResult,
-  ServerIdentity,
-  Verification,
-} from "./identity.js";
+export type { ResumptionOptions } from "./handshake/resumption.js";
 export type {
   ContentEvent,
   Direction,
@@ -50,8 +34,31 @@ export { type LoadOptions, OpenSsl } from "./openssl/openssl.js";
 export type { TrustAnchors } from "./openssl/trust-anchors.js";
 export type { ChainFailure, Purpose, VerifyFlag, VerifyResult } from "./openssl/verify.js";
 export { X509 } from "./openssl/x509.js";
-export type { Statistics, TlsEvent, Traffic } from "./pump.js";
-export type { ResumptionOptions } from "./resumption.js";
+export type { ClientHello } from "./options/client-hello.js";
+export {
+  type ClientContextOptions,
+  type Selected,
+  type ServerContextOptions,
+  TlsContext,
+} from "./options/context.js";
+export type {
+  CaCerts,
+  CertificateData,
+  ClientIdentity,
+  Identity,
+  PreliminaryResult,
+  ServerIdentity,
+  Verification,
+} from "./options/identity.js";
+export type { TlsInfo } from "./options/info.js";
+export type {
+  ConnectionOptions,
+  ContextOptions,
+  PreSharedKey,
+  TlsOptions,
+  TlsVersion,
+} from "./options/protocol.js";
+export type { VerifyOptions } from "./options/verify.js";
 export { MemorySessionStore, type MemorySessionStoreOptions } from "./sessions/memory.js";
 export type { Awaitable, SessionStore } from "./sessions/store.js";
 export {
@@ -63,12 +70,5 @@ export {
   startTls,
 } from "./start-tls.js";
 export type { CloseOptions, ShutdownOptions, ShutdownResult, TlsStream } from "./stream.js";
-export {
-  type ClientContextOptions,
-  type Selected,
-  type ServerContextOptions,
-  TlsContext,
-} from "./tls-context.js";
 export type { Transport } from "./transport.js";
 export { type Certificates, type VerifyChainOptions, verifyChain } from "./verify-chain.js";
-export type { VerifyOptions } from "./verify-options.js";

@@ -1,15 +1,11 @@
-import { Answers } from "./answers.js";
-import { CONNECTION_OPTIONS, infoOf, type TlsOptions } from "./configure.js";
-import { freeWhenDropped, hasEnded } from "./dropped.js";
-import type { OnEarlyData } from "./early-data.js";
+import { freeWhenDropped, hasEnded } from "./connection/dropped.js";
+import type { OnEarlyData } from "./connection/early-data.js";
+import { Pump } from "./connection/pump.js";
+import { TransportWire } from "./connection/wire.js";
 import { TlsError } from "./errors.js";
-import type { ClientIdentity, Peer } from "./identity.js";
+import { Answers } from "./handshake/answers.js";
+import { Resumption, type ResumptionOptions } from "./handshake/resumption.js";
 import { OpenSsl } from "./openssl/openssl.js";
-import { Pump } from "./pump.js";
-import { Resumption, type ResumptionOptions } from "./resumption.js";
-import { snapshot } from "./snapshot.js";
-import { DEFAULT_CLOSE_TIMEOUT, farewell, requireBound, TlsStream } from "./stream.js";
-import { after } from "./timers.js";
 import {
   type Connection,
   contextFor,
@@ -18,9 +14,14 @@ import {
   readOptions,
   type ServerContextOptions,
   type TlsContext,
-} from "./tls-context.js";
+} from "./options/context.js";
+import type { ClientIdentity, Peer } from "./options/identity.js";
+import { infoOf } from "./options/info.js";
+import { CONNECTION_OPTIONS, type TlsOptions } from "./options/protocol.js";
+import { snapshot } from "./options/snapshot.js";
+import { DEFAULT_CLOSE_TIMEOUT, farewell, requireBound, TlsStream } from "./stream.js";
+import { after } from "./timers.js";
 import type { Transport } from "./transport.js";
-import { TransportWire } from "./wire.js";
 
 export interface CommonOptions extends TlsOptions {
   /** Aborts the handshake, and afterwards the connection. */

@@ -1,16 +1,16 @@
-import type { TlsInfo } from "./configure.js";
+import { type ChannelBinding, channelBinding } from "./connection/exporters.js";
+import { crashProof, howItFailed, settleSession } from "./connection/failure.js";
+import { Gathering } from "./connection/gather.js";
+import { type Pump, type Statistics, WRITE_MOST } from "./connection/pump.js";
+import type { TransportWire } from "./connection/wire.js";
 import { type CloseInfo, TlsError, TlsTruncationError } from "./errors.js";
-import { type ChannelBinding, channelBinding } from "./exporters.js";
-import { crashProof, howItFailed, settleSession } from "./failure.js";
-import { Gathering } from "./gather.js";
+import type { Resumption } from "./handshake/resumption.js";
 import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "./openssl/constants.js";
 import { isBytes } from "./openssl/library.js";
 import type { Ssl } from "./openssl/ssl.js";
-import { type Pump, type Statistics, WRITE_MOST } from "./pump.js";
-import type { Resumption } from "./resumption.js";
+import type { TlsInfo } from "./options/info.js";
 import { after, within } from "./timers.js";
 import type { Transport } from "./transport.js";
-import type { TransportWire } from "./wire.js";
 
 export interface ShutdownOptions {
   /** Gives up when it fires: the connection is aborted with its reason. */

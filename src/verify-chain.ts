@@ -1,11 +1,11 @@
 import { TlsError } from "./errors.js";
-import { hostName } from "./host-name.js";
-import { addCaCerts, type CaCerts, type CertificateData, requireBooleans } from "./identity.js";
 import { OpenSsl } from "./openssl/openssl.js";
 import type { VerifyResult } from "./openssl/verify.js";
 import { X509 } from "./openssl/x509.js";
-import { holds, snapshot } from "./snapshot.js";
-import { applyVerifyOptions, VERIFY_OPTIONS, type VerifyOptions } from "./verify-options.js";
+import { addCaCerts, type CaCerts, type CertificateData, requireBooleans } from "./options/identity.js";
+import { hostName } from "./options/names.js";
+import { holds, snapshot } from "./options/snapshot.js";
+import { applyVerifyOptions, VERIFY_OPTIONS, type VerifyOptions } from "./options/verify.js";
 
 /** A certificate, or in PEM several. */
 export type Certificates = CertificateData | X509;

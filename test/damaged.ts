@@ -41,7 +41,7 @@ const wanted = (title: string) =>
 /** At once: those that wait for what never comes take their time. */
 const LANES = 24;
 
-/** The last sixteen certificates stay (wasm/interned.c), each in what malloc makes of its pieces, now so, now so. */
+/** The last sixteen certificates stay (wasm/instead/interned.c), each in what malloc makes of its pieces, now so, now so. */
 const ROUNDING = 2048;
 
 const folder = mkdtempSync(join(tmpdir(), "wassl-damaged-"));

@@ -7,7 +7,7 @@ import { hostImports } from "./host-imports.js";
 export type WasmSource = string | URL | Response | BufferSource | WebAssembly.Module;
 
 /**
- * Compiles and instantiates the module, whose memory begins with OpenSSL started (wasm/snapshot.mjs).
+ * Compiles and instantiates the module, whose memory begins with OpenSSL started (wasm/build/snapshot.mjs).
  *
  * `@assemblyscript/loader` is given a compiled module and an imports object of its own each time: it adds to that
  * object. Its `exports` are copies with AssemblyScript's conveniences; ours are
@@ -59,12 +59,15 @@ function prepare(): { imports: WebAssembly.Imports; begin(exports: WebAssembly.E
   return {
     imports: hostImports(() => memory!),
     begin(exports) {
-      if (!(exports.memory instanceof WebAssembly.Memory) || typeof exports.tls_abi_version !== "function") {
+      if (
+        !(exports.memory instanceof WebAssembly.Memory) ||
+        typeof exports.wassl_abi_version !== "function"
+      ) {
         throw new TlsError("wasm-corrupt", "this WebAssembly module is not openssl.wasm");
       }
       memory = exports.memory;
       const abi = guarded(exports);
-      const version = abi.tls_abi_version();
+      const version = abi.wassl_abi_version();
       if (version !== ABI_VERSION) {
         throw new TlsError(
           "wasm-corrupt",

@@ -39,7 +39,7 @@ export class Memory {
 
   /** Bytes that `malloc` has handed out. */
   get used(): number {
-    return this.#abi.tls_heap_used();
+    return this.#abi.wassl_heap_used();
   }
 
   /** Bytes of linear memory. It grows and never shrinks. */
@@ -48,7 +48,7 @@ export class Memory {
   }
 
   allocate(length: number): number {
-    const ptr = this.#abi.tls_heap_malloc(Math.max(length, 1));
+    const ptr = this.#abi.wassl_heap_malloc(Math.max(length, 1));
     if (ptr === 0) throw new TlsError("out-of-memory", `no room for ${length} bytes in linear memory`);
     return ptr;
   }
@@ -79,11 +79,11 @@ export class Memory {
     return decoder.decode(all.subarray(0, all.indexOf(0)));
   }
 
-  /** Takes over a `tls_bytes` block (see tls.h). */
+  /** Takes over a `wassl_bytes` block (see abi.h). */
   takeBytes(ptr: number): Uint8Array<ArrayBuffer> | undefined {
     if (ptr === 0) return undefined;
     const bytes = this.copyOut(ptr + 4, this.word(ptr));
-    this.#abi.tls_heap_free(ptr);
+    this.#abi.wassl_heap_free(ptr);
     return bytes;
   }
 
@@ -101,7 +101,7 @@ export class Memory {
       this.copyIn(bytes, ptr, length);
       return use(ptr, length);
     } finally {
-      this.#abi.tls_heap_free(ptr);
+      this.#abi.wassl_heap_free(ptr);
     }
   }
 

@@ -1,5 +1,5 @@
 /*
- * The pump for a thread that waits: application bytes ⇄ SSL ⇄ BIO pair ⇄ rings. The invariants are those of src/pump.ts,
+ * The pump for a thread that waits: application bytes ⇄ SSL ⇄ BIO pair ⇄ rings. The invariants are those of src/connection/pump.ts,
  * by its numbers; the loop is #until, which tries one operation of OpenSSL, moves bytes between the pair and the rings, and
  * sleeps when neither got anywhere:
  *
@@ -13,21 +13,22 @@
  *    whatever is called next sends them first, close_notify too (8). Reading also does: the peer may wait for them.
  */
 
-import { CONNECTION_OPTIONS, infoOf, type TlsInfo, type TlsOptions } from "../configure.js";
+import { type ChannelBinding, channelBinding } from "../connection/exporters.js";
+import { crashProof, explain, howItFailed, passesAsEnd, settleSession } from "../connection/failure.js";
+import type { TlsEvent, Untimed } from "../connection/pump.js";
+import { RecordEdges } from "../connection/record-edges.js";
 import { type Alert, type CloseInfo, TlsError, TlsTruncationError, type TruncationPoint } from "../errors.js";
-import { type ChannelBinding, channelBinding } from "../exporters.js";
-import { crashProof, explain, howItFailed, passesAsEnd, settleSession } from "../failure.js";
-import type { ClientIdentity, Peer, ServerIdentity } from "../identity.js";
+import { Resumption, type ResumptionOptions } from "../handshake/resumption.js";
 import type { BioPair } from "../openssl/bio-pair.js";
 import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "../openssl/constants.js";
 import { requireBytes } from "../openssl/library.js";
 import { OpenSsl } from "../openssl/openssl.js";
 import { FAILED_SYSCALL, type Ssl, WANT_READ, WANT_WRITE, ZERO_RETURN } from "../openssl/ssl.js";
-import type { TlsEvent, Untimed } from "../pump.js";
-import { RecordEdges } from "../record-edges.js";
-import { Resumption, type ResumptionOptions } from "../resumption.js";
-import { snapshot } from "../snapshot.js";
-import { newConnection, readOptions, TlsContext } from "../tls-context.js";
+import { newConnection, readOptions, TlsContext } from "../options/context.js";
+import type { ClientIdentity, Peer, ServerIdentity } from "../options/identity.js";
+import { infoOf, type TlsInfo } from "../options/info.js";
+import { CONNECTION_OPTIONS, type TlsOptions } from "../options/protocol.js";
+import { snapshot } from "../options/snapshot.js";
 import { type BlockingTransport, requireRoom } from "./blocking-transport.js";
 import { Course } from "./channel.js";
 import { BlockingTimeoutError, Deadline, type Timeout } from "./deadline.js";

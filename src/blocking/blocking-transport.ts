@@ -1,5 +1,5 @@
+import { transportError } from "../connection/failure.js";
 import { TlsError } from "../errors.js";
-import { transportError } from "../failure.js";
 import { requireBytes } from "../openssl/library.js";
 import { type Channel, Course, Note, Shared, Wish, Word } from "./channel.js";
 import { Deadline, type Timeout } from "./deadline.js";

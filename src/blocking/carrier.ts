@@ -1,7 +1,7 @@
+import { TransportWire } from "../connection/wire.js";
 import { TlsError } from "../errors.js";
 import { sleep } from "../timers.js";
 import type { Transport } from "../transport.js";
-import { TransportWire } from "../wire.js";
 import { type Channel, Course, Note, Shared, Wish, Word } from "./channel.js";
 
 export interface CarryOptions {

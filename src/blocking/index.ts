@@ -19,7 +19,8 @@
  *
  * @module
  */
-export type { TlsInfo, TlsOptions, TlsVersion } from "../configure.js";
+export type { TlsInfo } from "../options/info.js";
+export type { TlsOptions, TlsVersion } from "../options/protocol.js";
 export {
   type AcceptOptions,
   accept,

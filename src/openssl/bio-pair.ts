@@ -30,8 +30,8 @@ export class BioPair extends Owned {
    */
   static create(library: Library, internalSize: number, networkSize: number, datagram: boolean): BioPair {
     const { abi, memory } = library;
-    abi.tls_ERR_clear_error();
-    const made = abi.tls_BIO_new_bio_pair(internalSize, networkSize, Number(datagram), memory.scratch);
+    abi.wassl_ERR_clear_error();
+    const made = abi.wassl_BIO_new_bio_pair(internalSize, networkSize, Number(datagram), memory.scratch);
     library.check(made, `no BIO pair of ${internalSize} and ${networkSize} bytes`);
     return new BioPair(library, memory.word(memory.scratch + 4), memory.word(memory.scratch));
   }
@@ -43,7 +43,9 @@ export class BioPair extends Owned {
    * @internal
    */
   resize(internalSize: number, networkSize: number): boolean {
-    return this.library.abi.tls_BIO_resize_bio_pair(this.internal, internalSize, this.ptr, networkSize) === 1;
+    return (
+      this.library.abi.wassl_BIO_resize_bio_pair(this.internal, internalSize, this.ptr, networkSize) === 1
+    );
   }
 
   /** Hands the internal half to an `Ssl`, which frees it. @internal */
@@ -67,7 +69,7 @@ export class BioPair extends Owned {
     let done = 0;
     // Twice at most: the ring may wrap around.
     while (done < dst.length) {
-      const n = abi.tls_BIO_nread(this.ptr, memory.scratch, dst.length - done);
+      const n = abi.wassl_BIO_nread(this.ptr, memory.scratch, dst.length - done);
       if (n <= 0) return done > 0 ? done : n;
       dst.set(memory.view(memory.word(memory.scratch), n), done);
       done += n;
@@ -78,7 +80,7 @@ export class BioPair extends Owned {
   /** Takes out what is there, up to where the ring wraps around. @internal */
   take(): Uint8Array<ArrayBuffer> {
     const { abi, memory } = this.library;
-    const n = abi.tls_BIO_nread(this.ptr, memory.scratch, 2 ** 30);
+    const n = abi.wassl_BIO_nread(this.ptr, memory.scratch, 2 ** 30);
     return n > 0 ? memory.copyOut(memory.word(memory.scratch), n) : new Uint8Array(0);
   }
 
@@ -88,7 +90,7 @@ export class BioPair extends Owned {
     const { abi, memory } = this.library;
     let done = 0;
     while (done < src.length) {
-      const n = abi.tls_BIO_nwrite(this.ptr, memory.scratch, src.length - done);
+      const n = abi.wassl_BIO_nwrite(this.ptr, memory.scratch, src.length - done);
       if (n <= 0) return done > 0 ? done : n;
       memory.copyIn(src.subarray(done, done + n), memory.word(memory.scratch));
       done += n;
@@ -100,7 +102,7 @@ export class BioPair extends Owned {
   readDatagram(dst: Uint8Array): number {
     requireBytes(dst, "the destination");
     const { abi, memory } = this.library;
-    const n = abi.tls_BIO_read(this.ptr, memory.scratch, Math.min(dst.length, 16_384));
+    const n = abi.wassl_BIO_read(this.ptr, memory.scratch, Math.min(dst.length, 16_384));
     if (n > 0) dst.set(memory.view(memory.scratch, n));
     return n;
   }
@@ -108,7 +110,7 @@ export class BioPair extends Owned {
   /** One datagram, for a pair made with `datagram`: its length, -1 = no room. */
   writeDatagram(src: Uint8Array): number {
     requireBytes(src, "the source");
-    return this.library.memory.withBytes(src, (ptr, n) => this.library.abi.tls_BIO_write(this.ptr, ptr, n));
+    return this.library.memory.withBytes(src, (ptr, n) => this.library.abi.wassl_BIO_write(this.ptr, ptr, n));
   }
 
   /**
@@ -116,22 +118,22 @@ export class BioPair extends Owned {
    * anything here; empty when there is nothing.
    */
   nread0(): Uint8Array {
-    return this.#view(this.library.abi.tls_BIO_nread0(this.ptr, this.library.memory.scratch));
+    return this.#view(this.library.abi.wassl_BIO_nread0(this.ptr, this.library.memory.scratch));
   }
 
   /** `BIO_nread(3)`: takes up to `max` bytes out; the view is good until the next call to anything here. */
   nread(max: number): Uint8Array {
-    return this.#view(this.library.abi.tls_BIO_nread(this.ptr, this.library.memory.scratch, max));
+    return this.#view(this.library.abi.wassl_BIO_nread(this.ptr, this.library.memory.scratch, max));
   }
 
   /** `BIO_nwrite0(3)`: the room that can be written without copying, as a view good until the next call. */
   nwrite0(): Uint8Array {
-    return this.#view(this.library.abi.tls_BIO_nwrite0(this.ptr, this.library.memory.scratch));
+    return this.#view(this.library.abi.wassl_BIO_nwrite0(this.ptr, this.library.memory.scratch));
   }
 
   /** `BIO_nwrite(3)`: commits `length` bytes that were put where `nwrite0` showed; how many it took. */
   nwrite(length: number): number {
-    return this.library.abi.tls_BIO_nwrite(this.ptr, this.library.memory.scratch, length);
+    return this.library.abi.wassl_BIO_nwrite(this.ptr, this.library.memory.scratch, length);
   }
 
   #view(n: number): Uint8Array {
@@ -141,27 +143,27 @@ export class BioPair extends Owned {
 
   /** Bytes that wait to be read from the network half. */
   pending(): number {
-    return this.library.abi.tls_BIO_ctrl_pending(this.ptr);
+    return this.library.abi.wassl_BIO_ctrl_pending(this.ptr);
   }
 
   /** Bytes written to the network half that OpenSSL has not read. */
   wpending(): number {
-    return this.library.abi.tls_BIO_ctrl_wpending(this.ptr);
+    return this.library.abi.wassl_BIO_ctrl_wpending(this.ptr);
   }
 
   /** `BIO_ctrl_get_write_guarantee(3)`: how many bytes can be written now. */
   writeGuarantee(): number {
-    return this.library.abi.tls_BIO_ctrl_get_write_guarantee(this.ptr);
+    return this.library.abi.wassl_BIO_ctrl_get_write_guarantee(this.ptr);
   }
 
   /** `BIO_ctrl_get_read_request(3)`: how many bytes OpenSSL wanted when it found too few. */
   readRequest(): number {
-    return this.library.abi.tls_BIO_ctrl_get_read_request(this.ptr);
+    return this.library.abi.wassl_BIO_ctrl_get_read_request(this.ptr);
   }
 
   /** `BIO_shutdown_wr(3)`: the transport has ended; OpenSSL reads what is left, then the end. */
   shutdownWrite(): void {
-    this.library.abi.tls_BIO_shutdown_wr(this.ptr);
+    this.library.abi.wassl_BIO_shutdown_wr(this.ptr);
   }
 
   /**
@@ -173,7 +175,7 @@ export class BioPair extends Owned {
     const bytes = new Uint8Array(this.wpending());
     let done = 0;
     while (done < bytes.length) {
-      const n = abi.tls_BIO_nread(this.internal, memory.scratch, bytes.length - done);
+      const n = abi.wassl_BIO_nread(this.internal, memory.scratch, bytes.length - done);
       if (n <= 0) break;
       bytes.set(memory.view(memory.word(memory.scratch), n), done);
       done += n;
@@ -183,7 +185,7 @@ export class BioPair extends Owned {
 
   /** @internal */
   protected override release(ptr: number): void {
-    this.library.abi.tls_BIO_free(ptr);
-    if (this.#internalIsOurs) this.library.abi.tls_BIO_free(this.internal);
+    this.library.abi.wassl_BIO_free(ptr);
+    if (this.#internalIsOurs) this.library.abi.wassl_BIO_free(this.internal);
   }
 }

@@ -45,13 +45,13 @@ export class SslContext extends Owned {
   static create(library: Library, role: Role): SslContext {
     const bits = ROLE_BITS[role];
     if (bits === undefined) throw new TlsError("invalid-argument", `there is no role "${role}"`);
-    library.abi.tls_ERR_clear_error();
-    return new SslContext(library, library.check(library.abi.tls_SSL_CTX_new(bits), "no SSL_CTX"));
+    library.abi.wassl_ERR_clear_error();
+    return new SslContext(library, library.check(library.abi.wassl_SSL_CTX_new(bits), "no SSL_CTX"));
   }
 
   #set(what: string, call: (ctx: number) => number): number {
     const ctx = this.ptr;
-    this.library.abi.tls_ERR_clear_error();
+    this.library.abi.wassl_ERR_clear_error();
     return this.library.check(call(ctx), what, "invalid-argument");
   }
 
@@ -73,7 +73,7 @@ export class SslContext extends Owned {
   setMinProtoVersion(version: number): void {
     requireVersion(version);
     this.#set(`minimum version ${version}`, (c) =>
-      this.library.abi.tls_SSL_CTX_set_min_proto_version(c, version),
+      this.library.abi.wassl_SSL_CTX_set_min_proto_version(c, version),
     );
   }
 
@@ -81,46 +81,46 @@ export class SslContext extends Owned {
   setMaxProtoVersion(version: number): void {
     requireVersion(version);
     this.#set(`maximum version ${version}`, (c) =>
-      this.library.abi.tls_SSL_CTX_set_max_proto_version(c, version),
+      this.library.abi.wassl_SSL_CTX_set_max_proto_version(c, version),
     );
   }
 
   /** `SSL_OP_*`, added to those that are set. Returns all. */
   setOptions(options: bigint): bigint {
-    return this.library.abi.tls_SSL_CTX_set_options(this.ptr, options);
+    return this.library.abi.wassl_SSL_CTX_set_options(this.ptr, options);
   }
 
   clearOptions(options: bigint): bigint {
-    return this.library.abi.tls_SSL_CTX_clear_options(this.ptr, options);
+    return this.library.abi.wassl_SSL_CTX_clear_options(this.ptr, options);
   }
 
   /** `SSL_MODE_*`, added to those that are set. Returns all. */
   setMode(mode: number): number {
-    return this.library.abi.tls_SSL_CTX_set_mode(this.ptr, mode);
+    return this.library.abi.wassl_SSL_CTX_set_mode(this.ptr, mode);
   }
 
   clearMode(mode: number): number {
-    return this.library.abi.tls_SSL_CTX_clear_mode(this.ptr, mode);
+    return this.library.abi.wassl_SSL_CTX_clear_mode(this.ptr, mode);
   }
 
   /** `SSL_VERIFY_*`. As in OpenSSL nothing is verified until this is called. */
   setVerify(mode: number): void {
-    this.library.abi.tls_SSL_CTX_set_verify(this.ptr, mode);
+    this.library.abi.wassl_SSL_CTX_set_verify(this.ptr, mode);
   }
 
   setVerifyDepth(depth: number): void {
-    this.library.abi.tls_SSL_CTX_set_verify_depth(this.ptr, depth);
+    this.library.abi.wassl_SSL_CTX_set_verify_depth(this.ptr, depth);
   }
 
   /** How long a peer's certificates may be together, in bytes (`SSL_CTX_set_max_cert_list(3)`). */
   setMaxCertList(bytes: number): void {
-    this.library.abi.tls_SSL_CTX_set_max_cert_list(this.ptr, bytes);
+    this.library.abi.wassl_SSL_CTX_set_max_cert_list(this.ptr, bytes);
   }
 
   /** `X509_V_FLAG_*`, added to those that are set. */
   setVerifyFlags(flags: number): void {
     const { abi } = this.library;
-    abi.tls_X509_VERIFY_PARAM_set_flags(abi.tls_SSL_CTX_get0_param(this.ptr), flags);
+    abi.wassl_X509_VERIFY_PARAM_set_flags(abi.wassl_SSL_CTX_get0_param(this.ptr), flags);
   }
 
   /**
@@ -128,42 +128,42 @@ export class SslContext extends Owned {
    * from now on verify their peer. `purpose` is by default "sslserver" for a client and "sslclient" for a server.
    */
   setVerifyParam(param: VerifyParam): void {
-    setVerifyParam(this.library, this.library.abi.tls_SSL_CTX_get0_param(this.ptr), param);
+    setVerifyParam(this.library, this.library.abi.wassl_SSL_CTX_get0_param(this.ptr), param);
   }
 
   /** `SSL_CTX_get_cert_store(3)`, which goes when the context goes. */
   get #store(): number {
-    return this.library.abi.tls_SSL_CTX_get_cert_store(this.ptr);
+    return this.library.abi.wassl_SSL_CTX_get_cert_store(this.ptr);
   }
 
   /** 0 to 5; OpenSSL's default is 2. */
   setSecurityLevel(level: number): void {
-    this.library.abi.tls_SSL_CTX_set_security_level(this.ptr, level);
+    this.library.abi.wassl_SSL_CTX_set_security_level(this.ptr, level);
   }
 
   getSecurityLevel(): number {
-    return this.library.abi.tls_SSL_CTX_get_security_level(this.ptr);
+    return this.library.abi.wassl_SSL_CTX_get_security_level(this.ptr);
   }
 
   /** Ciphers of TLS 1.2, in the syntax of `openssl-ciphers(1)`. */
   setCipherList(list: string): void {
-    this.#setText("ciphers", list, (c, p) => this.library.abi.tls_SSL_CTX_set_cipher_list(c, p));
+    this.#setText("ciphers", list, (c, p) => this.library.abi.wassl_SSL_CTX_set_cipher_list(c, p));
   }
 
   /** Cipher suites of TLS 1.3, by name, with colons between. */
   setCiphersuites(list: string): void {
-    this.#setText("cipher suites", list, (c, p) => this.library.abi.tls_SSL_CTX_set_ciphersuites(c, p));
+    this.#setText("cipher suites", list, (c, p) => this.library.abi.wassl_SSL_CTX_set_ciphersuites(c, p));
   }
 
   /** `SSL_CTX_set1_groups_list(3)` */
   setGroups(list: string): void {
-    this.#setText("groups", list, (c, p) => this.library.abi.tls_SSL_CTX_set1_groups_list(c, p));
+    this.#setText("groups", list, (c, p) => this.library.abi.wassl_SSL_CTX_set1_groups_list(c, p));
   }
 
   /** `SSL_CTX_set1_sigalgs_list(3)` */
   setSignatureAlgorithms(list: string): void {
     this.#setText("signature algorithms", list, (c, p) =>
-      this.library.abi.tls_SSL_CTX_set1_sigalgs_list(c, p),
+      this.library.abi.wassl_SSL_CTX_set1_sigalgs_list(c, p),
     );
   }
 
@@ -186,7 +186,7 @@ export class SslContext extends Owned {
       throw new TlsError("invalid-argument", "the ALPN protocols must be one at least and fit 65,535 bytes");
     }
     this.#setBytes("ALPN protocols", Uint8Array.from(wire), (c, p, n) =>
-      this.library.abi.tls_SSL_CTX_set_alpn(c, p, n),
+      this.library.abi.wassl_SSL_CTX_set_alpn(c, p, n),
     );
   }
 
@@ -197,7 +197,7 @@ export class SslContext extends Owned {
 
   /** A server that asks for certificates tells clients the names of the trust anchors that it has by now. */
   sendCaNames(): void {
-    this.#set("names of CAs", (c) => this.library.abi.tls_SSL_CTX_send_ca_names(c));
+    this.#set("names of CAs", (c) => this.library.abi.wassl_SSL_CTX_send_ca_names(c));
   }
 
   /** Many trust anchors at the price of one: they are parsed when a chain leads to them. */
@@ -213,7 +213,7 @@ export class SslContext extends Owned {
   /** Our certificate and those above it: PEM, leaf first, or one DER. */
   useCertificateChain(data: string | Uint8Array): void {
     this.#setBytes("certificate", data, (c, p, n) =>
-      this.library.abi.tls_SSL_CTX_use_certificate_chain(c, p, n),
+      this.library.abi.wassl_SSL_CTX_use_certificate_chain(c, p, n),
     );
   }
 
@@ -221,13 +221,13 @@ export class SslContext extends Owned {
   usePrivateKey(data: string | Uint8Array, passphrase?: string): void {
     const { abi } = this.library;
     this.#withPassphrase(passphrase, (pass) =>
-      this.#setBytes("private key", data, (c, p, n) => abi.tls_SSL_CTX_use_PrivateKey(c, p, n, pass)),
+      this.#setBytes("private key", data, (c, p, n) => abi.wassl_SSL_CTX_use_PrivateKey(c, p, n, pass)),
     );
   }
 
   /** The certificate that was used last (`SSL_CTX_get0_certificate(3)`). */
   getCertificate(): X509 | undefined {
-    const ptr = this.library.abi.tls_SSL_CTX_get0_certificate(this.ptr);
+    const ptr = this.library.abi.wassl_SSL_CTX_get0_certificate(this.ptr);
     return ptr === 0 ? undefined : X509.copy(this.library, ptr);
   }
 
@@ -239,7 +239,7 @@ export class SslContext extends Owned {
     const { abi } = this.library;
     const words = Uint16Array.from(algorithms);
     this.#setBytes("private key", new Uint8Array(words.buffer), (c, p) =>
-      abi.tls_SSL_CTX_use_external_key(c, id, p, words.length),
+      abi.wassl_SSL_CTX_use_external_key(c, id, p, words.length),
     );
   }
 
@@ -249,19 +249,19 @@ export class SslContext extends Owned {
    * 8 KiB, for that.
    */
   verifyResumed(): void {
-    this.library.abi.tls_SSL_CTX_verify_resumed(this.ptr);
+    this.library.abi.wassl_SSL_CTX_verify_resumed(this.ptr);
   }
 
   /** A server stops at each ClientHello, see `Ssl.getClientHello`. */
   suspendClientHello(): void {
-    this.library.abi.tls_SSL_CTX_suspend_client_hello(this.ptr);
+    this.library.abi.wassl_SSL_CTX_suspend_client_hello(this.ptr);
   }
 
   /** Certificate, key and chain from a PKCS #12 file. */
   usePkcs12(data: Uint8Array, passphrase?: string): void {
     const { abi } = this.library;
     this.#withPassphrase(passphrase, (pass) =>
-      this.#setBytes("PKCS #12 file", data, (c, p, n) => abi.tls_SSL_CTX_use_PKCS12(c, p, n, pass)),
+      this.#setBytes("PKCS #12 file", data, (c, p, n) => abi.wassl_SSL_CTX_use_PKCS12(c, p, n, pass)),
     );
   }
 
@@ -281,19 +281,19 @@ export class SslContext extends Owned {
     }
     const suite = hash === "SHA-384" ? 0x1302 : 0x1301;
     memory.withText(identity, (id) =>
-      this.#setBytes("pre-shared key", key, (c, p, n) => abi.tls_SSL_CTX_set_psk(c, id, p, n, suite)),
+      this.#setBytes("pre-shared key", key, (c, p, n) => abi.wassl_SSL_CTX_set_psk(c, id, p, n, suite)),
     );
   }
 
   /** The OCSP response (DER) that a server staples when the client asks for one. */
   setOcspResponse(der: Uint8Array): void {
     const { abi } = this.library;
-    this.#setBytes("OCSP response", der, (c, p, n) => abi.tls_SSL_CTX_set_ocsp_response(c, p, n));
+    this.#setBytes("OCSP response", der, (c, p, n) => abi.wassl_SSL_CTX_set_ocsp_response(c, p, n));
   }
 
   /** A client asks for a stapled OCSP response. */
   requestOcspResponse(): void {
-    this.#set("no OCSP request", (c) => this.library.abi.tls_SSL_CTX_request_ocsp_response(c));
+    this.#set("no OCSP request", (c) => this.library.abi.wassl_SSL_CTX_request_ocsp_response(c));
   }
 
   /**
@@ -302,33 +302,33 @@ export class SslContext extends Owned {
    */
   checkOcspResponse(required: boolean): void {
     this.#set("no OCSP request", (c) =>
-      this.library.abi.tls_SSL_CTX_check_ocsp_response(c, Number(required)),
+      this.library.abi.wassl_SSL_CTX_check_ocsp_response(c, Number(required)),
     );
   }
 
   /** `SSL_CTX_set_quiet_shutdown(3)` */
   setQuietShutdown(on: boolean): void {
-    this.library.abi.tls_SSL_CTX_set_quiet_shutdown(this.ptr, Number(on));
+    this.library.abi.wassl_SSL_CTX_set_quiet_shutdown(this.ptr, Number(on));
   }
 
   getQuietShutdown(): boolean {
-    return this.library.abi.tls_SSL_CTX_get_quiet_shutdown(this.ptr) !== 0;
+    return this.library.abi.wassl_SSL_CTX_get_quiet_shutdown(this.ptr) !== 0;
   }
 
   /** `SSL_SESS_CACHE_*`. Returns the mode before. */
   setSessionCacheMode(mode: number): number {
-    return this.library.abi.tls_SSL_CTX_set_session_cache_mode(this.ptr, mode);
+    return this.library.abi.wassl_SSL_CTX_set_session_cache_mode(this.ptr, mode);
   }
 
   /** Up to 32 bytes. A server that verifies clients must set one, or resumption fails. */
   setSessionIdContext(id: Uint8Array): void {
     const { abi } = this.library;
-    this.#setBytes("session id context", id, (c, p, n) => abi.tls_SSL_CTX_set_session_id_context(c, p, n));
+    this.#setBytes("session id context", id, (c, p, n) => abi.wassl_SSL_CTX_set_session_id_context(c, p, n));
   }
 
   /** How many tickets a TLS 1.3 server sends after a full handshake. */
   setNumTickets(count: number): void {
-    this.#set("number of tickets", (c) => this.library.abi.tls_SSL_CTX_set_num_tickets(c, count));
+    this.#set("number of tickets", (c) => this.library.abi.wassl_SSL_CTX_set_num_tickets(c, count));
   }
 
   /** `SSL_CTX_set_timeout(3)`: for how long new sessions are good, in seconds; OpenSSL's default is 7,200. */
@@ -337,7 +337,7 @@ export class SslContext extends Owned {
     if (!Number.isInteger(seconds) || seconds < 1 || seconds > 2 ** 31 - 1) {
       throw new TlsError("invalid-argument", "a session's time must be whole seconds, 1 to 2^31 - 1");
     }
-    this.library.abi.tls_SSL_CTX_set_timeout(this.ptr, seconds);
+    this.library.abi.wassl_SSL_CTX_set_timeout(this.ptr, seconds);
   }
 
   /**
@@ -360,60 +360,60 @@ export class SslContext extends Owned {
       all.set(key, i * TICKET_KEY_SIZE);
     }
     const { abi } = this.library;
-    this.#setBytes("ticket keys", all, (c, p) => abi.tls_SSL_CTX_set_ticket_keys(c, p, keys.length));
+    this.#setBytes("ticket keys", all, (c, p) => abi.wassl_SSL_CTX_set_ticket_keys(c, p, keys.length));
     all.fill(0);
   }
 
   /** Whether `Ssl.takeSessions` gives the sessions that the cache mode names (`SSL_CTX_sess_set_new_cb(3)`). */
   keepNewSessions(on: boolean): void {
-    this.library.abi.tls_SSL_CTX_keep_new_sessions(this.ptr, Number(on));
+    this.library.abi.wassl_SSL_CTX_keep_new_sessions(this.ptr, Number(on));
   }
 
   /** How much early data the tickets of a TLS 1.3 server allow, in bytes; 0, the default, is none. */
   setMaxEarlyData(bytes: number): void {
     requireUint32(bytes);
-    this.#set("early data", (c) => this.library.abi.tls_SSL_CTX_set_max_early_data(c, bytes));
+    this.#set("early data", (c) => this.library.abi.wassl_SSL_CTX_set_max_early_data(c, bytes));
   }
 
   /** `SSL_CTX_set_recv_max_early_data(3)`: how much of it a server takes, in bytes; OpenSSL's default is 16,384. */
   setRecvMaxEarlyData(bytes: number): void {
     requireUint32(bytes);
-    this.#set("early data", (c) => this.library.abi.tls_SSL_CTX_set_recv_max_early_data(c, bytes));
+    this.#set("early data", (c) => this.library.abi.wassl_SSL_CTX_set_recv_max_early_data(c, bytes));
   }
 
   /** Whether `Ssl.takeEvents` gives the lines of a key log, with which anybody can read the connection. */
   setKeylog(on: boolean): void {
-    this.library.abi.tls_SSL_CTX_set_keylog(this.ptr, Number(on));
+    this.library.abi.wassl_SSL_CTX_set_keylog(this.ptr, Number(on));
   }
 
   /** Whether `Ssl.takeEvents` tells of records and handshake messages, on connections made from then on. */
   setTrace(on: boolean): void {
-    this.library.abi.tls_SSL_CTX_set_trace(this.ptr, Number(on));
+    this.library.abi.wassl_SSL_CTX_set_trace(this.ptr, Number(on));
   }
 
   /** `SSL_CTX_sess_number(3)`: sessions in the cache now. */
   sessNumber(): number {
-    return this.library.abi.tls_SSL_CTX_session_counter(this.ptr, 20);
+    return this.library.abi.wassl_SSL_CTX_session_counter(this.ptr, 20);
   }
   /** `SSL_CTX_sess_connect_good(3)` */
   sessConnectGood(): number {
-    return this.library.abi.tls_SSL_CTX_session_counter(this.ptr, 22);
+    return this.library.abi.wassl_SSL_CTX_session_counter(this.ptr, 22);
   }
   /** `SSL_CTX_sess_accept_good(3)` */
   sessAcceptGood(): number {
-    return this.library.abi.tls_SSL_CTX_session_counter(this.ptr, 25);
+    return this.library.abi.wassl_SSL_CTX_session_counter(this.ptr, 25);
   }
   /** `SSL_CTX_sess_hits(3)`: handshakes that resumed a session. */
   sessHits(): number {
-    return this.library.abi.tls_SSL_CTX_session_counter(this.ptr, 27);
+    return this.library.abi.wassl_SSL_CTX_session_counter(this.ptr, 27);
   }
   /** `SSL_CTX_sess_misses(3)` */
   sessMisses(): number {
-    return this.library.abi.tls_SSL_CTX_session_counter(this.ptr, 29);
+    return this.library.abi.wassl_SSL_CTX_session_counter(this.ptr, 29);
   }
   /** `SSL_CTX_sess_timeouts(3)` */
   sessTimeouts(): number {
-    return this.library.abi.tls_SSL_CTX_session_counter(this.ptr, 30);
+    return this.library.abi.wassl_SSL_CTX_session_counter(this.ptr, 30);
   }
 
   /** `SSL_new(3)` with the internal half of `pair`, which from then on belongs to the `Ssl`. */
@@ -423,6 +423,6 @@ export class SslContext extends Owned {
 
   /** @internal */
   protected override release(ptr: number): void {
-    this.library.abi.tls_SSL_CTX_free(ptr);
+    this.library.abi.wassl_SSL_CTX_free(ptr);
   }
 }

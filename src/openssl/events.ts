@@ -1,4 +1,4 @@
-/** What happened on a connection, as OpenSSL's callbacks told it; fetched afterwards. See tls.h for the bytes. */
+/** What happened on a connection, as OpenSSL's callbacks told it; fetched afterwards. See abi.h for the bytes. */
 import type { Alert } from "../errors.js";
 import { alertName } from "./alerts.js";
 
@@ -83,7 +83,7 @@ const MESSAGES: Readonly<Record<number, string>> = {
 
 const contentType = (code: number) => CONTENT_TYPES[code] ?? `content_${code}`;
 
-/** The events of one block from `tls_SSL_take_events`. */
+/** The events of one block from `wassl_SSL_take_events`. */
 export function parseEvents(block: Uint8Array): SslEvent[] {
   const bytes = new DataView(block.buffer, block.byteOffset, block.byteLength);
   const events: SslEvent[] = [];

@@ -37,15 +37,15 @@ export class Library {
     const { abi, memory } = this;
     const errors: OpenSslError[] = [];
     for (;;) {
-      const packed = abi.tls_ERR_get_error(memory.scratch);
+      const packed = abi.wassl_ERR_get_error(memory.scratch);
       if (packed === 0) return errors;
       // First the data: it is only borrowed until the next call.
       const data = memory.text(memory.word(memory.scratch)) ?? "";
       const code = packed >>> 0;
       const library =
-        memory.text(abi.tls_ERR_lib_error_string(packed)) ?? `lib(${abi.tls_ERR_get_lib(packed)})`;
-      const reasonCode = abi.tls_ERR_get_reason(packed);
-      const reason = memory.text(abi.tls_ERR_reason_error_string(packed)) ?? `reason(${reasonCode})`;
+        memory.text(abi.wassl_ERR_lib_error_string(packed)) ?? `lib(${abi.wassl_ERR_get_lib(packed)})`;
+      const reasonCode = abi.wassl_ERR_get_reason(packed);
+      const reason = memory.text(abi.wassl_ERR_reason_error_string(packed)) ?? `reason(${reasonCode})`;
       const text = `error:${code.toString(16).toUpperCase().padStart(8, "0")}:${library}::${reason}`;
       errors.push({ code, library, reason, reasonCode, data, text: data ? `${text}:${data}` : text });
     }
@@ -68,14 +68,14 @@ export class Library {
 
   readonly #anchors = new Map<string, number>();
 
-  /** Where a block of trust anchors lies (see tls.h), for as long as this instance lives: all its stores share it. */
+  /** Where a block of trust anchors lies (see abi.h), for as long as this instance lives: all its stores share it. */
   anchors({ table }: TrustAnchors): number {
     let ptr = this.#anchors.get(table);
     if (ptr === undefined) {
       if (typeof table !== "string")
         throw new TlsError("invalid-argument", "trust anchors must have a table");
-      this.abi.tls_ERR_clear_error();
-      ptr = this.memory.withText(table, (text) => this.abi.tls_anchors_new(text));
+      this.abi.wassl_ERR_clear_error();
+      ptr = this.memory.withText(table, (text) => this.abi.wassl_anchors_new(text));
       this.check(ptr, "these are no trust anchors", "invalid-argument");
       this.#anchors.set(table, ptr);
     }

@@ -60,7 +60,7 @@ export class OpenSsl {
 
   get #lives(): boolean {
     try {
-      this.#library.abi.tls_abi_version();
+      this.#library.abi.wassl_abi_version();
       return true;
     } catch {
       return false;
@@ -69,7 +69,7 @@ export class OpenSsl {
 
   /** "OpenSSL 3.5.7 …" */
   get version(): string {
-    return this.#library.memory.text(this.#library.abi.tls_OpenSSL_version(0)) ?? "";
+    return this.#library.memory.text(this.#library.abi.wassl_OpenSSL_version(0)) ?? "";
   }
 
   newContext(role: Role): SslContext {
@@ -125,7 +125,7 @@ export class OpenSsl {
     const { abi, memory } = this.#library;
     requireBytes(bytes, "what is hashed");
     return memory.withBytes(bytes, (ptr, length) => {
-      abi.tls_SHA256(ptr, length, memory.scratch);
+      abi.wassl_SHA256(ptr, length, memory.scratch);
       return memory.copyOut(memory.scratch, 32);
     });
   }
@@ -137,12 +137,12 @@ export class OpenSsl {
 
   /** `ERR_clear_error(3)` */
   clearErrors(): void {
-    this.#library.abi.tls_ERR_clear_error();
+    this.#library.abi.wassl_ERR_clear_error();
   }
 
   /** `ERR_raise(3)`: puts an error into the queue. For tests of what a stale queue does. */
   raiseError(library: number, reason: number): void {
-    this.#library.abi.tls_ERR_raise(library, reason);
+    this.#library.abi.wassl_ERR_raise(library, reason);
   }
 
   /**

@@ -9,53 +9,53 @@ export class SslSession extends Owned {
   static parse(library: Library, der: Uint8Array): SslSession {
     requireBytes(der, "a session");
     const { abi, memory } = library;
-    abi.tls_ERR_clear_error();
-    const ptr = memory.withBytes(der, (at, length) => abi.tls_d2i_SSL_SESSION(at, length));
+    abi.wassl_ERR_clear_error();
+    const ptr = memory.withBytes(der, (at, length) => abi.wassl_d2i_SSL_SESSION(at, length));
     return new SslSession(library, library.check(ptr, "this is no session", "invalid-argument"));
   }
 
   /** `SSL_SESSION_is_resumable(3)` */
   isResumable(): boolean {
-    return this.library.abi.tls_SSL_SESSION_is_resumable(this.ptr) === 1;
+    return this.library.abi.wassl_SSL_SESSION_is_resumable(this.ptr) === 1;
   }
 
   /** For example 0x0304 for TLS 1.3. */
   getProtocolVersion(): number {
-    return this.library.abi.tls_SSL_SESSION_get_protocol_version(this.ptr);
+    return this.library.abi.wassl_SSL_SESSION_get_protocol_version(this.ptr);
   }
 
   /** `SSL_SESSION_get_time(3)`: when it began, in seconds since 1970. */
   getTime(): number {
-    return this.library.abi.tls_SSL_SESSION_get_time(this.ptr);
+    return this.library.abi.wassl_SSL_SESSION_get_time(this.ptr);
   }
 
   /** `SSL_SESSION_get_timeout(3)`: for how long it is good by our own settings, in seconds. */
   getTimeout(): number {
-    return this.library.abi.tls_SSL_SESSION_get_timeout(this.ptr);
+    return this.library.abi.wassl_SSL_SESSION_get_timeout(this.ptr);
   }
 
   hasTicket(): boolean {
-    return this.library.abi.tls_SSL_SESSION_has_ticket(this.ptr) === 1;
+    return this.library.abi.wassl_SSL_SESSION_has_ticket(this.ptr) === 1;
   }
 
   /** How long the server means to accept the ticket, in seconds; 0 = it did not say, or there is none. */
   getTicketLifetimeHint(): number {
-    return this.library.abi.tls_SSL_SESSION_get_ticket_lifetime_hint(this.ptr) >>> 0;
+    return this.library.abi.wassl_SSL_SESSION_get_ticket_lifetime_hint(this.ptr) >>> 0;
   }
 
   /** How much early data the server takes with this session, in bytes; 0 = none. */
   getMaxEarlyData(): number {
-    return this.library.abi.tls_SSL_SESSION_get_max_early_data(this.ptr) >>> 0;
+    return this.library.abi.wassl_SSL_SESSION_get_max_early_data(this.ptr) >>> 0;
   }
 
   /** The name that was asked for with SNI, if the server acknowledged it. */
   getHostname(): string | undefined {
-    return this.library.memory.text(this.library.abi.tls_SSL_SESSION_get0_hostname(this.ptr));
+    return this.library.memory.text(this.library.abi.wassl_SSL_SESSION_get0_hostname(this.ptr));
   }
 
   getAlpnSelected(): string | undefined {
     const { abi, memory } = this.library;
-    const ptr = abi.tls_SSL_SESSION_get0_alpn_selected(this.ptr, memory.scratch);
+    const ptr = abi.wassl_SSL_SESSION_get0_alpn_selected(this.ptr, memory.scratch);
     return ptr === 0 ? undefined : new TextDecoder().decode(memory.view(ptr, memory.word(memory.scratch)));
   }
 
@@ -63,20 +63,20 @@ export class SslSession extends Owned {
   setMark(mark: Uint8Array): void {
     const { abi, memory } = this.library;
     // The error queue stays as it is: sessions are collected also when an operation has just failed, and nobody has asked why.
-    const ok = memory.withBytes(mark, (at, length) => abi.tls_SSL_SESSION_set_mark(this.ptr, at, length));
+    const ok = memory.withBytes(mark, (at, length) => abi.wassl_SSL_SESSION_set_mark(this.ptr, at, length));
     this.library.check(ok, "no room in the session");
   }
 
   /** @internal */
   getMark(): Uint8Array | undefined {
     const { abi, memory } = this.library;
-    const ptr = abi.tls_SSL_SESSION_get0_mark(this.ptr, memory.scratch);
+    const ptr = abi.wassl_SSL_SESSION_get0_mark(this.ptr, memory.scratch);
     return ptr === 0 ? undefined : memory.copyOut(ptr, memory.word(memory.scratch));
   }
 
   /** The peer's own certificate, if it had one. */
   getPeerCertificate(): X509 | undefined {
-    const ptr = this.library.abi.tls_SSL_SESSION_get0_peer(this.ptr);
+    const ptr = this.library.abi.wassl_SSL_SESSION_get0_peer(this.ptr);
     return ptr === 0 ? undefined : X509.copy(this.library, ptr);
   }
 
@@ -95,13 +95,13 @@ export class SslSession extends Owned {
 
   #serialize(withChain: boolean): Uint8Array<ArrayBuffer> {
     const { abi, memory } = this.library;
-    const bytes = memory.takeBytes(abi.tls_i2d_SSL_SESSION(this.ptr, Number(withChain)));
+    const bytes = memory.takeBytes(abi.wassl_i2d_SSL_SESSION(this.ptr, Number(withChain)));
     if (!bytes) throw this.library.failure("the session cannot be written");
     return bytes;
   }
 
   /** @internal */
   protected override release(ptr: number): void {
-    this.library.abi.tls_SSL_SESSION_free(ptr);
+    this.library.abi.wassl_SSL_SESSION_free(ptr);
   }
 }

@@ -34,7 +34,7 @@ export const WANT_CLIENT_HELLO = -SSL_ERROR_WANT_CLIENT_HELLO_CB;
 export const WANT_VERIFY = -SSL_ERROR_WANT_RETRY_VERIFY;
 export const WANT_SIGNATURE = -SSL_ERROR_WANT_X509_LOOKUP;
 
-/** `TLS_MANY_SHIFT` in tls.h. */
+/** `WASSL_MANY_SHIFT` in abi.h. */
 const MANY_SHIFT = 20;
 
 /** Why a certificate was not accepted. */
@@ -75,8 +75,8 @@ export class Ssl extends Owned {
     if (pair.internalIsTaken) {
       throw new TlsError("invalid-argument", "this BIO pair belongs to another Ssl already");
     }
-    library.abi.tls_ERR_clear_error();
-    const ssl = new Ssl(library, library.check(library.abi.tls_SSL_new(ctx, pair.internal), "no SSL"));
+    library.abi.wassl_ERR_clear_error();
+    const ssl = new Ssl(library, library.check(library.abi.wassl_SSL_new(ctx, pair.internal), "no SSL"));
     pair.giveInternal();
     ssl.#pair = pair;
     return ssl;
@@ -87,62 +87,62 @@ export class Ssl extends Owned {
   // State
 
   setConnectState(): void {
-    this.library.abi.tls_SSL_set_connect_state(this.ptr);
+    this.library.abi.wassl_SSL_set_connect_state(this.ptr);
   }
 
   setAcceptState(): void {
-    this.library.abi.tls_SSL_set_accept_state(this.ptr);
+    this.library.abi.wassl_SSL_set_accept_state(this.ptr);
   }
 
   clear(): number {
-    return this.library.abi.tls_SSL_clear(this.ptr);
+    return this.library.abi.wassl_SSL_clear(this.ptr);
   }
 
   isServer(): boolean {
-    return this.library.abi.tls_SSL_is_server(this.ptr) === 1;
+    return this.library.abi.wassl_SSL_is_server(this.ptr) === 1;
   }
 
   isInitFinished(): boolean {
-    return this.library.abi.tls_SSL_is_init_finished(this.ptr) === 1;
+    return this.library.abi.wassl_SSL_is_init_finished(this.ptr) === 1;
   }
 
   setOptions(options: bigint): bigint {
-    return this.library.abi.tls_SSL_set_options(this.ptr, options);
+    return this.library.abi.wassl_SSL_set_options(this.ptr, options);
   }
 
   setMode(mode: number): number {
-    return this.library.abi.tls_SSL_set_mode(this.ptr, mode);
+    return this.library.abi.wassl_SSL_set_mode(this.ptr, mode);
   }
 
   clearMode(mode: number): number {
-    return this.library.abi.tls_SSL_clear_mode(this.ptr, mode);
+    return this.library.abi.wassl_SSL_clear_mode(this.ptr, mode);
   }
 
   // Operations
 
   doHandshake(): number {
-    return this.library.abi.tls_SSL_do_handshake(this.ptr);
+    return this.library.abi.wassl_SSL_do_handshake(this.ptr);
   }
 
   connect(): number {
-    return this.library.abi.tls_SSL_connect(this.ptr);
+    return this.library.abi.wassl_SSL_connect(this.ptr);
   }
 
   accept(): number {
-    return this.library.abi.tls_SSL_accept(this.ptr);
+    return this.library.abi.wassl_SSL_accept(this.ptr);
   }
 
   read(dst: Uint8Array): number {
-    return this.#receive(dst, (p, n) => this.library.abi.tls_SSL_read(this.ptr, p, n));
+    return this.#receive(dst, (p, n) => this.library.abi.wassl_SSL_read(this.ptr, p, n));
   }
 
   peek(dst: Uint8Array): number {
-    return this.#receive(dst, (p, n) => this.library.abi.tls_SSL_peek(this.ptr, p, n));
+    return this.#receive(dst, (p, n) => this.library.abi.wassl_SSL_peek(this.ptr, p, n));
   }
 
   /** Of `src`, all of it: as in OpenSSL less only with `SSL_MODE_ENABLE_PARTIAL_WRITE`. */
   write(src: Uint8Array): number {
-    return this.#send(src, (p, n) => this.library.abi.tls_SSL_write(this.ptr, p, n));
+    return this.#send(src, (p, n) => this.library.abi.wassl_SSL_write(this.ptr, p, n));
   }
 
   /** `SSL_write_ex(3)`: how many bytes were written, or undefined when it answered 0. Then ask `getError(0)`. */
@@ -151,43 +151,43 @@ export class Ssl extends Owned {
     const ptr = this.ptr;
     const out = memory.allocate(4);
     try {
-      const ok = this.#send(src, (p, n) => abi.tls_SSL_write_ex(ptr, p, n, out));
+      const ok = this.#send(src, (p, n) => abi.wassl_SSL_write_ex(ptr, p, n, out));
       return ok === 1 ? memory.word(out) : undefined;
     } finally {
-      abi.tls_heap_free(out);
+      abi.wassl_heap_free(out);
     }
   }
 
   /** 1, 0 or -1: see `SSL_shutdown(3)`. */
   shutdown(): number {
-    return this.library.abi.tls_SSL_shutdown(this.ptr);
+    return this.library.abi.wassl_SSL_shutdown(this.ptr);
   }
 
   /** `SSL_get_error(3)`: `SSL_ERROR_*` for what the operation just before returned. */
   getError(ret: number): number {
-    return this.library.abi.tls_SSL_get_error(this.ptr, ret);
+    return this.library.abi.wassl_SSL_get_error(this.ptr, ret);
   }
 
   // Operations, with the error queue cleared before and SSL_get_error asked after
 
   /** 1, or minus an `SSL_ERROR_*`. */
   tryHandshake(): number {
-    return this.library.abi.tls_try_handshake(this.ptr);
+    return this.library.abi.wassl_try_handshake(this.ptr);
   }
 
   /** Bytes read, at most one record's; or minus an `SSL_ERROR_*`. */
   tryRead(dst: Uint8Array): number {
-    return this.#receive(dst, (p, n) => this.library.abi.tls_try_read(this.ptr, p, n));
+    return this.#receive(dst, (p, n) => this.library.abi.wassl_try_read(this.ptr, p, n));
   }
 
   /** 1 when there is application data to read, or minus an `SSL_ERROR_*`. Handles whatever comes before the data. */
   tryPeek(): number {
-    return this.library.abi.tls_try_peek(this.ptr, this.library.memory.scratch, 1);
+    return this.library.abi.wassl_try_peek(this.ptr, this.library.memory.scratch, 1);
   }
 
   /** Bytes written, or minus an `SSL_ERROR_*`. */
   tryWrite(src: Uint8Array): number {
-    return this.#send(src, (p, n) => this.library.abi.tls_try_write(this.ptr, p, n));
+    return this.#send(src, (p, n) => this.library.abi.wassl_try_write(this.ptr, p, n));
   }
 
   /**
@@ -198,7 +198,7 @@ export class Ssl extends Owned {
    */
   tryReadMany(at: number, max: number): number {
     const { abi, memory } = this.library;
-    return this.#many(abi.tls_try_read_many(this.ptr, memory.bulk + at, max));
+    return this.#many(abi.wassl_try_read_many(this.ptr, memory.bulk + at, max));
   }
 
   /** The first `n` bytes of what {@link Ssl.tryReadMany} has read. @internal */
@@ -217,7 +217,7 @@ export class Ssl extends Owned {
   tryWriteMany(src: Uint8Array): number {
     const { abi, memory } = this.library;
     memory.copyIn(src, memory.bulk);
-    return this.#many(abi.tls_try_write_many(this.ptr, memory.bulk, src.length));
+    return this.#many(abi.wassl_try_write_many(this.ptr, memory.bulk, src.length));
   }
 
   /** Why {@link Ssl.tryReadMany} or {@link Ssl.tryWriteMany} ended early: minus an `SSL_ERROR_*`; 0 = it did not. @internal */
@@ -230,7 +230,7 @@ export class Ssl extends Owned {
 
   /** 0, 1, or minus an `SSL_ERROR_*`. */
   tryShutdown(): number {
-    return this.library.abi.tls_try_shutdown(this.ptr);
+    return this.library.abi.wassl_try_shutdown(this.ptr);
   }
 
   /**
@@ -238,7 +238,7 @@ export class Ssl extends Owned {
    * what is there, and call again. OpenSSL has no function for this; without it the peer would see a record that is cut.
    */
   dispatchAlert(): boolean {
-    return this.library.abi.tls_SSL_dispatch_alert(this.ptr) === 1;
+    return this.library.abi.wassl_SSL_dispatch_alert(this.ptr) === 1;
   }
 
   #receive(dst: Uint8Array, call: (ptr: number, length: number) => number): number {
@@ -273,72 +273,72 @@ export class Ssl extends Owned {
 
   /** `SSL_SENT_SHUTDOWN` | `SSL_RECEIVED_SHUTDOWN` */
   getShutdown(): number {
-    return this.library.abi.tls_SSL_get_shutdown(this.ptr);
+    return this.library.abi.wassl_SSL_get_shutdown(this.ptr);
   }
 
   setShutdown(flags: number): void {
-    this.library.abi.tls_SSL_set_shutdown(this.ptr, flags);
+    this.library.abi.wassl_SSL_set_shutdown(this.ptr, flags);
   }
 
   setQuietShutdown(on: boolean): void {
-    this.library.abi.tls_SSL_set_quiet_shutdown(this.ptr, Number(on));
+    this.library.abi.wassl_SSL_set_quiet_shutdown(this.ptr, Number(on));
   }
 
   getQuietShutdown(): boolean {
-    return this.library.abi.tls_SSL_get_quiet_shutdown(this.ptr) !== 0;
+    return this.library.abi.wassl_SSL_get_quiet_shutdown(this.ptr) !== 0;
   }
 
   // What is where
 
   /** Bytes of application data that are decrypted and wait. */
   pending(): number {
-    return this.library.abi.tls_SSL_pending(this.ptr);
+    return this.library.abi.wassl_SSL_pending(this.ptr);
   }
 
   /** Whether OpenSSL holds any bytes, decrypted or not. */
   hasPending(): boolean {
-    return this.library.abi.tls_SSL_has_pending(this.ptr) === 1;
+    return this.library.abi.wassl_SSL_has_pending(this.ptr) === 1;
   }
 
   /** `SSL_NOTHING`, `SSL_WRITING`, `SSL_READING` … */
   want(): number {
-    return this.library.abi.tls_SSL_want(this.ptr);
+    return this.library.abi.wassl_SSL_want(this.ptr);
   }
 
   // After the handshake
 
   keyUpdate(kind: number): number {
-    return this.library.abi.tls_SSL_key_update(this.ptr, kind);
+    return this.library.abi.wassl_SSL_key_update(this.ptr, kind);
   }
 
   /** `SSL_set_post_handshake_auth(3)`: a TLS 1.3 client offers it, before the handshake. */
   setPostHandshakeAuth(on: boolean): void {
-    this.library.abi.tls_SSL_set_post_handshake_auth(this.ptr, Number(on));
+    this.library.abi.wassl_SSL_set_post_handshake_auth(this.ptr, Number(on));
   }
 
   /** `SSL_verify_client_post_handshake(3)`: a TLS 1.3 server asks with its next operation. */
   verifyClientPostHandshake(): number {
-    return this.library.abi.tls_SSL_verify_client_post_handshake(this.ptr);
+    return this.library.abi.wassl_SSL_verify_client_post_handshake(this.ptr);
   }
 
   renegotiate(): number {
-    return this.library.abi.tls_SSL_renegotiate(this.ptr);
+    return this.library.abi.wassl_SSL_renegotiate(this.ptr);
   }
 
   /** `SSL_new_session_ticket(3)`: a TLS 1.3 server sends one more with its next write. */
   newSessionTicket(): number {
-    return this.library.abi.tls_SSL_new_session_ticket(this.ptr);
+    return this.library.abi.wassl_SSL_new_session_ticket(this.ptr);
   }
 
   getSession(): SslSession | undefined {
-    const ptr = this.library.abi.tls_SSL_get1_session(this.ptr);
+    const ptr = this.library.abi.wassl_SSL_get1_session(this.ptr);
     return ptr === 0 ? undefined : new SslSession(this.library, ptr);
   }
 
   setSession(session: SslSession): void {
     const ptr = ptrOf(this.library, session, SslSession);
-    this.library.abi.tls_ERR_clear_error();
-    this.library.check(this.library.abi.tls_SSL_set_session(this.ptr, ptr), "the session cannot be used");
+    this.library.abi.wassl_ERR_clear_error();
+    this.library.check(this.library.abi.wassl_SSL_set_session(this.ptr, ptr), "the session cannot be used");
   }
 
   /**
@@ -347,18 +347,18 @@ export class Ssl extends Owned {
    */
   verifySession(session: SslSession): number {
     const { abi } = this.library;
-    const result = abi.tls_SSL_verify_session(this.ptr, ptrOf(this.library, session, SslSession));
-    abi.tls_ERR_clear_error();
+    const result = abi.wassl_SSL_verify_session(this.ptr, ptrOf(this.library, session, SslSession));
+    abi.wassl_ERR_clear_error();
     return result;
   }
 
   /** `SSL_CTX_remove_session(3)` for the session of this connection: it cannot be resumed any more. True if the cache had it. */
   removeSession(): boolean {
-    return this.library.abi.tls_SSL_CTX_remove_session(this.ptr) === 1;
+    return this.library.abi.wassl_SSL_CTX_remove_session(this.ptr) === 1;
   }
 
   sessionReused(): boolean {
-    return this.library.abi.tls_SSL_session_reused(this.ptr) === 1;
+    return this.library.abi.wassl_SSL_session_reused(this.ptr) === 1;
   }
 
   /**
@@ -368,7 +368,7 @@ export class Ssl extends Owned {
   takeSessions(): SslSession[] {
     const sessions: SslSession[] = [];
     for (;;) {
-      const ptr = this.library.abi.tls_SSL_take_new_session(this.ptr);
+      const ptr = this.library.abi.wassl_SSL_take_new_session(this.ptr);
       if (ptr === 0) return sessions;
       sessions.push(new SslSession(this.library, ptr));
     }
@@ -382,10 +382,10 @@ export class Ssl extends Owned {
     const ptr = this.ptr;
     const out = memory.allocate(4);
     try {
-      const ok = this.#send(src, (p, n) => abi.tls_SSL_write_early_data(ptr, p, n, out));
+      const ok = this.#send(src, (p, n) => abi.wassl_SSL_write_early_data(ptr, p, n, out));
       return ok === 1 ? memory.word(out) : undefined;
     } finally {
-      abi.tls_heap_free(out);
+      abi.wassl_heap_free(out);
     }
   }
 
@@ -397,35 +397,35 @@ export class Ssl extends Owned {
     let status = SSL_READ_EARLY_DATA_ERROR;
     try {
       const length = this.#receive(dst, (p, n) => {
-        status = abi.tls_SSL_read_early_data(ptr, p, n, out);
+        status = abi.wassl_SSL_read_early_data(ptr, p, n, out);
         return status === SSL_READ_EARLY_DATA_SUCCESS ? memory.word(out) : 0;
       });
       return { status, length };
     } finally {
-      abi.tls_heap_free(out);
+      abi.wassl_heap_free(out);
     }
   }
 
   /** Bytes written, or minus an `SSL_ERROR_*`. */
   tryWriteEarlyData(src: Uint8Array): number {
-    return this.#send(src, (p, n) => this.library.abi.tls_try_write_early_data(this.ptr, p, n));
+    return this.#send(src, (p, n) => this.library.abi.wassl_try_write_early_data(this.ptr, p, n));
   }
 
   /** Bytes read; 0 = there is no more early data, go on with the handshake; or minus an `SSL_ERROR_*`. */
   tryReadEarlyData(dst: Uint8Array): number {
-    return this.#receive(dst, (p, n) => this.library.abi.tls_try_read_early_data(this.ptr, p, n));
+    return this.#receive(dst, (p, n) => this.library.abi.wassl_try_read_early_data(this.ptr, p, n));
   }
 
   /** `SSL_EARLY_DATA_*` */
   getEarlyDataStatus(): number {
-    return this.library.abi.tls_SSL_get_early_data_status(this.ptr);
+    return this.library.abi.wassl_SSL_get_early_data_status(this.ptr);
   }
 
   // Seeing inside
 
   /** Whether {@link Ssl.takeEvents} tells of records and handshake messages too. */
   setTrace(on: boolean): void {
-    this.library.abi.tls_SSL_set_trace(this.ptr, Number(on));
+    this.library.abi.wassl_SSL_set_trace(this.ptr, Number(on));
   }
 
   /**
@@ -439,10 +439,10 @@ export class Ssl extends Owned {
     }
     if (context) requireBytes(context, "the context");
     const ptr = this.ptr;
-    abi.tls_ERR_clear_error();
+    abi.wassl_ERR_clear_error();
     const secret = memory.withText(label, (name) =>
       memory.withBytes(context ?? new Uint8Array(0), (at, n) =>
-        memory.takeBytes(abi.tls_SSL_export_keying_material(ptr, length, name, at, context ? n : -1)),
+        memory.takeBytes(abi.wassl_SSL_export_keying_material(ptr, length, name, at, context ? n : -1)),
       ),
     );
     if (!secret) throw this.library.failure("no keying material");
@@ -451,7 +451,7 @@ export class Ssl extends Owned {
 
   /** `SSL_get_extms_support(3)`: TLS 1.2 agreed on the extended master secret (RFC 7627). */
   getExtmsSupport(): boolean {
-    return this.library.abi.tls_SSL_get_extms_support(this.ptr) === 1;
+    return this.library.abi.wassl_SSL_get_extms_support(this.ptr) === 1;
   }
 
   /**
@@ -460,25 +460,25 @@ export class Ssl extends Owned {
    * certificates that resumed a session.
    */
   getServerEndPoint(): Uint8Array | undefined {
-    return this.library.memory.takeBytes(this.library.abi.tls_SSL_server_end_point(this.ptr));
+    return this.library.memory.takeBytes(this.library.abi.wassl_SSL_server_end_point(this.ptr));
   }
 
   // DTLS
 
   /** Milliseconds until {@link Ssl.dtlsHandleTimeout} is due, or -1 while no timer runs. */
   dtlsGetTimeout(): number {
-    return this.library.abi.tls_DTLSv1_get_timeout(this.ptr);
+    return this.library.abi.wassl_DTLSv1_get_timeout(this.ptr);
   }
 
   /** Sends again what was lost: 1 sent, 0 not due, -1 failed. */
   dtlsHandleTimeout(): number {
-    return this.library.abi.tls_DTLSv1_handle_timeout(this.ptr);
+    return this.library.abi.wassl_DTLSv1_handle_timeout(this.ptr);
   }
 
   /** The largest datagram, in bytes; OpenSSL does not ask the network then. */
   setMtu(bytes: number): void {
     this.library.check(
-      this.library.abi.tls_SSL_set_mtu(this.ptr, bytes),
+      this.library.abi.wassl_SSL_set_mtu(this.ptr, bytes),
       `no MTU of ${bytes}`,
       "invalid-argument",
     );
@@ -488,24 +488,24 @@ export class Ssl extends Owned {
 
   /** SNI (RFC 6066 §3). A DNS name, no IP literal. */
   setServerName(name: string): void {
-    this.#setText(name, (p) => this.library.abi.tls_SSL_set_tlsext_host_name(this.ptr, p));
+    this.#setText(name, (p) => this.library.abi.wassl_SSL_set_tlsext_host_name(this.ptr, p));
   }
 
   /** The DNS name that the peer's certificate must be for. */
   setHost(name: string): void {
-    this.#setText(name, (p) => this.library.abi.tls_SSL_set1_host(this.ptr, p));
+    this.#setText(name, (p) => this.library.abi.wassl_SSL_set1_host(this.ptr, p));
   }
 
   /** The IP address that the peer's certificate must be for; false when `ip` is no IP literal. */
   setIp(ip: string): boolean {
     const ok =
-      this.library.memory.withText(ip, (p) => this.library.abi.tls_SSL_set1_ip_asc(this.ptr, p)) === 1;
-    this.library.abi.tls_ERR_clear_error();
+      this.library.memory.withText(ip, (p) => this.library.abi.wassl_SSL_set1_ip_asc(this.ptr, p)) === 1;
+    this.library.abi.wassl_ERR_clear_error();
     return ok;
   }
 
   #setText(text: string, call: (ptr: number) => number): void {
-    this.library.abi.tls_ERR_clear_error();
+    this.library.abi.wassl_ERR_clear_error();
     this.library.check(this.library.memory.withText(text, call), `the name "${text}"`, "invalid-argument");
   }
 
@@ -513,49 +513,49 @@ export class Ssl extends Owned {
 
   /** "TLSv1.3" */
   getVersion(): string {
-    return this.#text(this.library.abi.tls_SSL_get_version(this.ptr)) ?? "unknown";
+    return this.#text(this.library.abi.wassl_SSL_get_version(this.ptr)) ?? "unknown";
   }
 
   /** "TLS_AES_128_GCM_SHA256"; undefined before the handshake. */
   getCipherName(): string | undefined {
-    const name = this.#text(this.library.abi.tls_SSL_get_cipher_name(this.ptr));
+    const name = this.#text(this.library.abi.wassl_SSL_get_cipher_name(this.ptr));
     return name === "(NONE)" ? undefined : name;
   }
 
   /** "X25519MLKEM768" */
   getGroupName(): string | undefined {
-    return this.#text(this.library.abi.tls_SSL_get0_group_name(this.ptr));
+    return this.#text(this.library.abi.wassl_SSL_get0_group_name(this.ptr));
   }
 
   /** The algorithm of the peer's signature, "ecdsa_secp256r1_sha256". */
   getPeerSignatureName(): string | undefined {
-    return this.#text(this.library.abi.tls_SSL_get0_peer_signature_name(this.ptr));
+    return this.#text(this.library.abi.wassl_SSL_get0_peer_signature_name(this.ptr));
   }
 
   /** The name that the client asked for. */
   getServerName(): string | undefined {
-    return this.#text(this.library.abi.tls_SSL_get_servername(this.ptr));
+    return this.#text(this.library.abi.wassl_SSL_get_servername(this.ptr));
   }
 
   getAlpnSelected(): string | undefined {
     const { abi, memory } = this.library;
-    const ptr = abi.tls_SSL_get0_alpn_selected(this.ptr, memory.scratch);
+    const ptr = abi.wassl_SSL_get0_alpn_selected(this.ptr, memory.scratch);
     return ptr === 0 ? undefined : new TextDecoder().decode(memory.view(ptr, memory.word(memory.scratch)));
   }
 
   /** The OCSP response (DER) that the server stapled. It was not checked. */
   getOcspResponse(): Uint8Array | undefined {
     const { abi, memory } = this.library;
-    const ptr = abi.tls_SSL_get0_ocsp_response(this.ptr, memory.scratch);
+    const ptr = abi.wassl_SSL_get0_ocsp_response(this.ptr, memory.scratch);
     return ptr === 0 ? undefined : memory.copyOut(ptr, memory.word(memory.scratch));
   }
 
   /** The peer's certificates, its own first, as it sent them. */
   getPeerCertificates(): X509[] {
     const { abi } = this.library;
-    const count = abi.tls_SSL_peer_certificate_count(this.ptr);
+    const count = abi.wassl_SSL_peer_certificate_count(this.ptr);
     return Array.from({ length: count }, (_, i) =>
-      X509.copy(this.library, abi.tls_SSL_get0_peer_certificate(this.ptr, i)),
+      X509.copy(this.library, abi.wassl_SSL_get0_peer_certificate(this.ptr, i)),
     );
   }
 
@@ -566,29 +566,29 @@ export class Ssl extends Owned {
    */
   getVerifiedChain(known: readonly X509[] = []): X509[] {
     const { abi } = this.library;
-    const stack = abi.tls_SSL_get0_verified_chain(this.ptr);
-    return Array.from({ length: Math.max(abi.tls_sk_X509_num(stack), 0) }, (_, i) => {
-      const certificate = X509.copy(this.library, abi.tls_sk_X509_value(stack, i));
+    const stack = abi.wassl_SSL_get0_verified_chain(this.ptr);
+    return Array.from({ length: Math.max(abi.wassl_sk_X509_num(stack), 0) }, (_, i) => {
+      const certificate = X509.copy(this.library, abi.wassl_sk_X509_value(stack, i));
       return known.find(({ der }) => sameBytes(der, certificate.der)) ?? certificate;
     });
   }
 
   /** `X509_V_OK` or `X509_V_ERR_*`. As in OpenSSL also `X509_V_OK` when there was no certificate. */
   getVerifyResult(): number {
-    return this.library.abi.tls_SSL_get_verify_result(this.ptr);
+    return this.library.abi.wassl_SSL_get_verify_result(this.ptr);
   }
 
   /** What was wrong first, or undefined. */
   getVerifyFailure(): VerifyFailure | undefined {
     const { abi } = this.library;
-    const code = abi.tls_SSL_verify_error(this.ptr) || this.getVerifyResult();
+    const code = abi.wassl_SSL_verify_error(this.ptr) || this.getVerifyResult();
     if (code === 0) return undefined;
-    const certificate = abi.tls_SSL_verify_certificate(this.ptr);
+    const certificate = abi.wassl_SSL_verify_certificate(this.ptr);
     return {
       code,
       name: X509_V_ERR[code] ?? `X509_V_ERR_${code}`,
-      text: this.#text(abi.tls_X509_verify_cert_error_string(code)) ?? "",
-      depth: Math.max(abi.tls_SSL_verify_depth(this.ptr), 0),
+      text: this.#text(abi.wassl_X509_verify_cert_error_string(code)) ?? "",
+      depth: Math.max(abi.wassl_SSL_verify_depth(this.ptr), 0),
       certificate: certificate === 0 ? undefined : X509.copy(this.library, certificate),
     };
   }
@@ -601,14 +601,14 @@ export class Ssl extends Owned {
    * on the wire.
    */
   getClientHello(): Uint8Array<ArrayBuffer> | undefined {
-    return this.library.memory.takeBytes(this.library.abi.tls_SSL_get_client_hello(this.ptr));
+    return this.library.memory.takeBytes(this.library.abi.wassl_SSL_get_client_hello(this.ptr));
   }
 
   /** Goes on, with `context` if one is given; or, with an alert, refuses the client. */
   answerClientHello(context?: SslContext, alert = -1): void {
     const { abi } = this.library;
     const ctx = context === undefined ? 0 : ptrOf(this.library, context, SslContext);
-    this.#answer(abi.tls_SSL_answer_client_hello(this.ptr, ctx, alert), "ClientHello");
+    this.#answer(abi.wassl_SSL_answer_client_hello(this.ptr, ctx, alert), "ClientHello");
   }
 
   /**
@@ -618,12 +618,12 @@ export class Ssl extends Owned {
   suspendVerify(when: "never" | "accepted" | "anyway"): void {
     const mode = { never: 0, accepted: 1, anyway: 2 }[when];
     if (mode === undefined) throw new TlsError("invalid-argument", `there is no "${when}"`);
-    this.library.check(this.library.abi.tls_SSL_suspend_verify(this.ptr, mode), "no room");
+    this.library.check(this.library.abi.wassl_SSL_suspend_verify(this.ptr, mode), "no room");
   }
 
   /** Goes on, or refuses the peer with bad_certificate. */
   answerVerify(accept: boolean): void {
-    this.#answer(this.library.abi.tls_SSL_answer_verify(this.ptr, Number(accept)), "verification");
+    this.#answer(this.library.abi.wassl_SSL_answer_verify(this.ptr, Number(accept)), "verification");
   }
 
   /**
@@ -634,10 +634,10 @@ export class Ssl extends Owned {
     const { abi, memory } = this.library;
     const at = memory.allocate(8);
     try {
-      const bytes = memory.takeBytes(abi.tls_SSL_get_to_be_signed(this.ptr, at, at + 4));
+      const bytes = memory.takeBytes(abi.wassl_SSL_get_to_be_signed(this.ptr, at, at + 4));
       return bytes && { bytes, algorithm: memory.word(at), id: memory.word(at + 4) };
     } finally {
-      abi.tls_heap_free(at);
+      abi.wassl_heap_free(at);
     }
   }
 
@@ -648,11 +648,11 @@ export class Ssl extends Owned {
   answerSignature(signature: Uint8Array = new Uint8Array(0)): boolean {
     requireBytes(signature, "the signature");
     const { abi, memory } = this.library;
-    abi.tls_ERR_clear_error();
+    abi.wassl_ERR_clear_error();
     const answered = memory.withBytes(signature, (ptr, length) =>
-      abi.tls_SSL_answer_signature(this.ptr, ptr, length),
+      abi.wassl_SSL_answer_signature(this.ptr, ptr, length),
     );
-    abi.tls_ERR_clear_error();
+    abi.wassl_ERR_clear_error();
     this.#answer(Math.abs(answered), "signature");
     return answered === 1;
   }
@@ -665,7 +665,7 @@ export class Ssl extends Owned {
    * What happened since the last call, oldest first: alerts, and what `SslContext.setKeylog` and `setTrace` asked for.
    */
   takeEvents(): SslEvent[] {
-    const block = this.library.memory.takeBytes(this.library.abi.tls_SSL_take_events(this.ptr));
+    const block = this.library.memory.takeBytes(this.library.abi.wassl_SSL_take_events(this.ptr));
     return block ? parseEvents(block) : [];
   }
 
@@ -676,7 +676,7 @@ export class Ssl extends Owned {
   /** @internal */
   protected override release(ptr: number): void {
     this.#pair?.internalFreed();
-    this.library.abi.tls_SSL_free(ptr);
+    this.library.abi.wassl_SSL_free(ptr);
     this.library.memory.forget();
   }
 }

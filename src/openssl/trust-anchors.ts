@@ -3,6 +3,6 @@
  * in linear memory once, however many connections use it. `wassl/roots` has one.
  */
 export interface TrustAnchors {
-  /** Base64 of certificates, behind a table of where each begins; `wasm/tls.h` has the layout. */
+  /** Base64 of certificates, behind a table of where each begins; `wasm/abi/abi.h` has the layout. */
   readonly table: string;
 }

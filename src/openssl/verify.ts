@@ -114,8 +114,8 @@ export class X509Store extends Owned {
   static readonly kind = "stores";
   /** @internal */
   static create(library: Library): X509Store {
-    library.abi.tls_ERR_clear_error();
-    return new X509Store(library, library.check(library.abi.tls_X509_STORE_new(), "no X509_STORE"));
+    library.abi.wassl_ERR_clear_error();
+    return new X509Store(library, library.check(library.abi.wassl_X509_STORE_new(), "no X509_STORE"));
   }
 
   /** Trust anchors: PEM, one or several, or one DER. All or none of them. Returns how many. */
@@ -134,7 +134,7 @@ export class X509Store extends Owned {
   }
 
   setVerifyParam(param: VerifyParam): void {
-    setVerifyParam(this.library, this.library.abi.tls_X509_STORE_get0_param(this.ptr), param);
+    setVerifyParam(this.library, this.library.abi.wassl_X509_STORE_get0_param(this.ptr), param);
   }
 
   /**
@@ -153,29 +153,29 @@ export class X509Store extends Owned {
       for (const [i, data] of certificates.entries()) {
         list.add(data, i === 0 ? "the certificate" : "the intermediate certificates");
       }
-      abi.tls_ERR_clear_error();
+      abi.wassl_ERR_clear_error();
       verification = this.library.check(
-        abi.tls_X509_verify_cert(store, list.ptr),
+        abi.wassl_X509_verify_cert(store, list.ptr),
         "the certificate cannot be verified",
       );
       return this.#result(verification);
     } finally {
-      abi.tls_verification_free(verification);
+      abi.wassl_verification_free(verification);
       list.free();
     }
   }
 
   #result(verification: number): VerifyResult {
     const { abi, memory } = this.library;
-    const chain = X509.copyAll(this.library, abi.tls_verification_chain(verification));
-    const failures = Array.from({ length: abi.tls_verification_failures(verification) }, (_, i) => {
-      const code = abi.tls_verification_error(verification, i);
-      const certificate = abi.tls_verification_certificate(verification, i);
+    const chain = X509.copyAll(this.library, abi.wassl_verification_chain(verification));
+    const failures = Array.from({ length: abi.wassl_verification_failures(verification) }, (_, i) => {
+      const code = abi.wassl_verification_error(verification, i);
+      const certificate = abi.wassl_verification_certificate(verification, i);
       return {
         error: X509_V_ERR[code] ?? `X509_V_ERR_${code}`,
         code,
-        text: memory.text(abi.tls_X509_verify_cert_error_string(code)) ?? "",
-        depth: abi.tls_verification_depth(verification, i),
+        text: memory.text(abi.wassl_X509_verify_cert_error_string(code)) ?? "",
+        depth: abi.wassl_verification_depth(verification, i),
         certificate: certificate === 0 ? undefined : X509.copy(this.library, certificate),
       };
     });
@@ -184,23 +184,23 @@ export class X509Store extends Owned {
 
   /** @internal */
   protected override release(ptr: number): void {
-    this.library.abi.tls_X509_STORE_free(ptr);
+    this.library.abi.wassl_X509_STORE_free(ptr);
   }
 }
 
 /** Adds to a store, which may be a context's. */
 export function addCaCert(library: Library, store: number, data: string | Uint8Array): number {
-  return add(library, "CA certificate", data, (at, n) => library.abi.tls_X509_STORE_add_ca(store, at, n));
+  return add(library, "CA certificate", data, (at, n) => library.abi.wassl_X509_STORE_add_ca(store, at, n));
 }
 
 export function addTrustAnchors(library: Library, store: number, anchors: TrustAnchors): void {
   const table = library.anchors(anchors);
-  library.abi.tls_ERR_clear_error();
-  library.check(library.abi.tls_X509_STORE_add_anchors(store, table), "the trust anchors cannot be used");
+  library.abi.wassl_ERR_clear_error();
+  library.check(library.abi.wassl_X509_STORE_add_anchors(store, table), "the trust anchors cannot be used");
 }
 
 export function addCrl(library: Library, store: number, data: string | Uint8Array): number {
-  return add(library, "CRL", data, (at, n) => library.abi.tls_X509_STORE_add_crl(store, at, n));
+  return add(library, "CRL", data, (at, n) => library.abi.wassl_X509_STORE_add_crl(store, at, n));
 }
 
 function add(
@@ -209,7 +209,7 @@ function add(
   data: string | Uint8Array,
   call: (at: number, length: number) => number,
 ): number {
-  library.abi.tls_ERR_clear_error();
+  library.abi.wassl_ERR_clear_error();
   const count = library.memory.withBytes(bytesOf(data, what), call);
   return library.check(count, `the ${what} cannot be used`, "invalid-argument");
 }
@@ -227,23 +227,23 @@ export function setVerifyParam(library: Library, to: number, param: VerifyParam)
   const setText = (what: string, text: string | undefined, call: (to: number, ptr: number) => number) => {
     if (text === undefined) return;
     if (typeof text !== "string" || text === "") throw new TlsError("invalid-argument", `an empty ${what}`);
-    abi.tls_ERR_clear_error();
+    abi.wassl_ERR_clear_error();
     library.memory.withText(text, (ptr) =>
       library.check(call(to, ptr), `the ${what} "${text}" cannot be used`, "invalid-argument"),
     );
   };
-  setText("purpose", purpose, (p, text) => abi.tls_X509_VERIFY_PARAM_set_purpose(p, text));
+  setText("purpose", purpose, (p, text) => abi.wassl_X509_VERIFY_PARAM_set_purpose(p, text));
   for (const policy of policies) {
-    setText("policy", policy, (p, text) => abi.tls_X509_VERIFY_PARAM_add_policy(p, text));
+    setText("policy", policy, (p, text) => abi.wassl_X509_VERIFY_PARAM_add_policy(p, text));
   }
-  setText("IP address", ip, (p, text) => abi.tls_X509_VERIFY_PARAM_set1_ip_asc(p, text));
-  setText("host name", hostname, (p, text) => abi.tls_X509_VERIFY_PARAM_set1_host(p, text));
-  setText("mail address", email, (p, text) => abi.tls_X509_VERIFY_PARAM_set1_email(p, text));
-  if (seconds !== undefined) abi.tls_X509_VERIFY_PARAM_set_time(to, seconds);
-  if (depth !== undefined) abi.tls_X509_VERIFY_PARAM_set_depth(to, depth);
-  if (securityLevel !== undefined) abi.tls_X509_VERIFY_PARAM_set_auth_level(to, securityLevel);
-  if (flags.verify !== 0) abi.tls_X509_VERIFY_PARAM_set_flags(to, flags.verify);
-  if (flags.check !== 0) abi.tls_X509_VERIFY_PARAM_set_hostflags(to, flags.check);
+  setText("IP address", ip, (p, text) => abi.wassl_X509_VERIFY_PARAM_set1_ip_asc(p, text));
+  setText("host name", hostname, (p, text) => abi.wassl_X509_VERIFY_PARAM_set1_host(p, text));
+  setText("mail address", email, (p, text) => abi.wassl_X509_VERIFY_PARAM_set1_email(p, text));
+  if (seconds !== undefined) abi.wassl_X509_VERIFY_PARAM_set_time(to, seconds);
+  if (depth !== undefined) abi.wassl_X509_VERIFY_PARAM_set_depth(to, depth);
+  if (securityLevel !== undefined) abi.wassl_X509_VERIFY_PARAM_set_auth_level(to, securityLevel);
+  if (flags.verify !== 0) abi.wassl_X509_VERIFY_PARAM_set_flags(to, flags.verify);
+  if (flags.check !== 0) abi.wassl_X509_VERIFY_PARAM_set_hostflags(to, flags.check);
 }
 
 function bitsOf(names: readonly VerifyFlag[] = []): { verify: number; check: number } {

@@ -33,15 +33,15 @@ export class X509 {
   /** Reads one certificate, PEM or DER. @internal */
   static parse(library: Library, data: string | Uint8Array): X509 {
     const { abi, memory } = library;
-    abi.tls_ERR_clear_error();
+    abi.wassl_ERR_clear_error();
     const ptr = memory.withBytes(bytesOf(data, "a certificate"), (at, length) =>
-      abi.tls_d2i_X509(at, length),
+      abi.wassl_d2i_X509(at, length),
     );
     library.check(ptr, "this is no certificate", "invalid-argument");
     try {
       return X509.copy(library, ptr);
     } finally {
-      abi.tls_X509_free(ptr);
+      abi.wassl_X509_free(ptr);
     }
   }
 
@@ -59,8 +59,8 @@ export class X509 {
   /** From a `STACK_OF(X509)` that stays its owner's. @internal */
   static copyAll(library: Library, stack: number): X509[] {
     const { abi } = library;
-    return Array.from({ length: abi.tls_sk_X509_num(stack) }, (_, i) =>
-      X509.copy(library, abi.tls_sk_X509_value(stack, i)),
+    return Array.from({ length: abi.wassl_sk_X509_num(stack) }, (_, i) =>
+      X509.copy(library, abi.wassl_sk_X509_value(stack, i)),
     );
   }
 
@@ -68,20 +68,20 @@ export class X509 {
   static ofAnchors(library: Library, anchors: TrustAnchors): X509[] {
     const { abi } = library;
     const table = library.anchors(anchors);
-    return Array.from({ length: abi.tls_anchors_count(table) }, (_, i) => {
-      abi.tls_ERR_clear_error();
-      const ptr = library.check(abi.tls_anchors_certificate(table, i), "a trust anchor cannot be read");
+    return Array.from({ length: abi.wassl_anchors_count(table) }, (_, i) => {
+      abi.wassl_ERR_clear_error();
+      const ptr = library.check(abi.wassl_anchors_certificate(table, i), "a trust anchor cannot be read");
       try {
         return X509.copy(library, ptr);
       } finally {
-        abi.tls_X509_free(ptr);
+        abi.wassl_X509_free(ptr);
       }
     });
   }
 
   /** From a pointer that stays its owner's. @internal */
   static copy(library: Library, ptr: number): X509 {
-    const der = library.memory.takeBytes(library.abi.tls_i2d_X509(ptr));
+    const der = library.memory.takeBytes(library.abi.wassl_i2d_X509(ptr));
     if (!der) throw library.failure("a certificate cannot be written");
     return new X509(library, der);
   }
@@ -133,21 +133,21 @@ export class X509 {
   #read(): Fields {
     if (this.#fields) return this.#fields;
     const { abi, memory } = this.#library;
-    abi.tls_ERR_clear_error();
-    const ptr = memory.withBytes(this.der, (at, length) => abi.tls_d2i_X509(at, length));
+    abi.wassl_ERR_clear_error();
+    const ptr = memory.withBytes(this.der, (at, length) => abi.wassl_d2i_X509(at, length));
     this.#library.check(ptr, "a certificate cannot be read");
     try {
       const fields = {
-        subject: memory.takeText(abi.tls_X509_subject(ptr)) ?? "",
-        issuer: memory.takeText(abi.tls_X509_issuer(ptr)) ?? "",
-        subjectAltName: textsOf(memory.takeBytes(abi.tls_X509_subject_alt_names(ptr))),
-        notBefore: new Date(abi.tls_X509_not_before(ptr) * 1000),
-        notAfter: new Date(abi.tls_X509_not_after(ptr) * 1000),
-        serialNumber: memory.takeText(abi.tls_X509_serial(ptr)) ?? "",
-        sha1Fingerprint: hex(memory.takeBytes(abi.tls_X509_sha1(ptr))),
-        sha256Fingerprint: hex(memory.takeBytes(abi.tls_X509_sha256(ptr))),
-        publicKey: memory.takeText(abi.tls_X509_public_key(ptr)) ?? "unknown",
-        publicKeyDer: memory.takeBytes(abi.tls_i2d_X509_PUBKEY(ptr)) ?? new Uint8Array(0),
+        subject: memory.takeText(abi.wassl_X509_subject(ptr)) ?? "",
+        issuer: memory.takeText(abi.wassl_X509_issuer(ptr)) ?? "",
+        subjectAltName: textsOf(memory.takeBytes(abi.wassl_X509_subject_alt_names(ptr))),
+        notBefore: new Date(abi.wassl_X509_not_before(ptr) * 1000),
+        notAfter: new Date(abi.wassl_X509_not_after(ptr) * 1000),
+        serialNumber: memory.takeText(abi.wassl_X509_serial(ptr)) ?? "",
+        sha1Fingerprint: hex(memory.takeBytes(abi.wassl_X509_sha1(ptr))),
+        sha256Fingerprint: hex(memory.takeBytes(abi.wassl_X509_sha256(ptr))),
+        publicKey: memory.takeText(abi.wassl_X509_public_key(ptr)) ?? "unknown",
+        publicKeyDer: memory.takeBytes(abi.wassl_i2d_X509_PUBKEY(ptr)) ?? new Uint8Array(0),
       };
       // What cannot be told is told as nothing, but not what there was no memory for.
       const failure = this.#library.failure("a certificate cannot be read");
@@ -155,7 +155,7 @@ export class X509 {
       this.#fields = fields;
       return fields;
     } finally {
-      abi.tls_X509_free(ptr);
+      abi.wassl_X509_free(ptr);
     }
   }
 }
@@ -165,28 +165,28 @@ export class CertificateList extends Owned {
   /** @internal */
   static readonly kind = "certificateLists";
   constructor(library: Library) {
-    library.abi.tls_ERR_clear_error();
-    super(library, library.check(library.abi.tls_sk_X509_new(), "no list of certificates"));
+    library.abi.wassl_ERR_clear_error();
+    super(library, library.check(library.abi.wassl_sk_X509_new(), "no list of certificates"));
   }
 
   /** All of a PEM text, or the one of a DER block, or none of them. */
   add(data: string | Uint8Array, what: string): void {
     const { abi, memory } = this.library;
-    abi.tls_ERR_clear_error();
+    abi.wassl_ERR_clear_error();
     const count = memory.withBytes(bytesOf(data, what), (at, length) =>
-      abi.tls_sk_X509_add(this.ptr, at, length),
+      abi.wassl_sk_X509_add(this.ptr, at, length),
     );
     this.library.check(count, `${what} cannot be read`, "invalid-argument");
   }
 
   protected override release(ptr: number): void {
-    this.library.abi.tls_sk_X509_free(ptr);
+    this.library.abi.wassl_sk_X509_free(ptr);
   }
 }
 
 const decoder = new TextDecoder();
 
-/** Texts with a length word before each (see tls.h). */
+/** Texts with a length word before each (see abi.h). */
 function textsOf(bytes = new Uint8Array(0)): string[] {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const texts: string[] = [];

@@ -2,7 +2,7 @@
 import QUnit from "qunit";
 import { acceptTls, type CaCerts, OpenSsl, startTls, TlsError, type TrustAnchors, verifyChain } from "wassl";
 import { mozillaRoots, mozillaRootsSource } from "wassl/roots";
-import { tableOf } from "../../wasm/anchors.ts";
+import { tableOf } from "../../wasm/build/anchors.ts";
 import {
   basicConstraints,
   certificate,

@@ -1,6 +1,6 @@
 /*
  * An allocator that fails when it is told to, for test/faults; linked with the flags in build.sh (FAULT_WRAP_FLAGS). Each
- * way to be given memory is one allocation (realloc, in wasm/libc.c, is a malloc); emscripten's own functions do the work.
+ * way to be given memory is one allocation (realloc, in wasm/instead/libc.c, is a malloc); emscripten's own functions do the work.
  */
 #include <emscripten.h>
 #include <stddef.h>
@@ -42,7 +42,7 @@ void *__real_emscripten_builtin_calloc(size_t, size_t);
 int __real_posix_memalign(void **, size_t, size_t);
 void __real_emscripten_builtin_free(void *);
 
-/* wasm/libc.c calls these. */
+/* wasm/instead/libc.c calls these. */
 void *__wrap_emscripten_builtin_malloc(size_t size)
 {
     return fails() ? NULL : __real_emscripten_builtin_malloc(size);

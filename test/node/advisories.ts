@@ -2,8 +2,8 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import QUnit from "qunit";
-import { rootsOfText } from "../../wasm/certdata.ts";
-import { advisoriesOf, compareVersions, type Found, MAX_AGE, verdict } from "../../wasm/verdict.ts";
+import { rootsOfText } from "../../wasm/build/certdata.ts";
+import { advisoriesOf, compareVersions, type Found, MAX_AGE, verdict } from "../../wasm/build/verdict.ts";
 
 const project = process.env.WASSL_REPOSITORY ?? "";
 const read = (...path: string[]) => readFileSync(join(project, ...path), "utf8");

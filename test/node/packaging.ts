@@ -207,7 +207,7 @@ QUnit.module("packaging", () => {
       "SECURITY.md",
       "CHANGELOG.md",
       "dist/index.d.ts",
-      "src/pump.ts",
+      "src/connection/pump.ts",
     ]) {
       assert.true(files.includes(file), file);
     }

@@ -35,7 +35,7 @@ QUnit.module("release: the list of parts", () => {
     const file = join(folder, name);
     const { SOURCE_DATE_EPOCH: _, ...env } = process.env;
     const tsx = join(repository, "node_modules", "tsx", "dist", "cli.mjs");
-    execFileSync(process.execPath, [tsx, "wasm/sbom.ts", file], {
+    execFileSync(process.execPath, [tsx, "wasm/build/sbom.ts", file], {
       cwd: repository,
       env: { ...env, ...environment },
       stdio: ["ignore", "ignore", "inherit"],
@@ -92,7 +92,7 @@ QUnit.module("release: the list of parts", () => {
       .filter((file) => file.startsWith("cve-"))
       .map((file) => file.toUpperCase().slice(0, -6));
     assert.deepEqual(mended?.sort(), cves.sort(), "and which CVE it mends");
-    const nss = /nss: "([^"]+)"/.exec(read("src/roots.ts"))?.[1];
+    const nss = /nss: "([^"]+)"/.exec(read("src/roots/table.ts"))?.[1];
     assert.strictEqual(find("nss-certdata")?.version, nss, "the trust anchors");
 
     // The closure of what is installed with the package.

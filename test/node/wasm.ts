@@ -12,14 +12,14 @@ const module = new WebAssembly.Module(bytes);
 
 /** The lists in wasm/, which are not packed. */
 const folder = process.env.WASSL_REPOSITORY ?? "";
-const header = readFileSync(`${folder}/wasm/tls.h`, "utf8").replace(/\/\*[\s\S]*?\*\//g, "");
-const allowed = readFileSync(`${folder}/wasm/exports.txt`, "utf8")
+const header = readFileSync(`${folder}/wasm/abi/abi.h`, "utf8").replace(/\/\*[\s\S]*?\*\//g, "");
+const allowed = readFileSync(`${folder}/wasm/abi/exports.txt`, "utf8")
   .replace(/#.*/g, "")
   .split(/\s+/)
   .filter(Boolean);
 const abi = readFileSync(`${folder}/src/binding/abi.ts`, "utf8");
 /** Called while the module is made, and not there any more. */
-const prepare = "tls_prepare";
+const prepare = "wassl_prepare";
 
 interface Section {
   id: number;
@@ -86,19 +86,19 @@ function signed(value: number): number[] {
 }
 
 QUnit.module("openssl.wasm", () => {
-  QUnit.test("exports what exports.txt allows, tls.h declares and abi.ts names", (assert) => {
+  QUnit.test("exports what exports.txt allows, abi.h declares and abi.ts names", (assert) => {
     // The table cannot be called through from outside with anything but what is exported: it stays, emcc insists.
     const runtime = ["memory", "__indirect_function_table"];
     const exported = WebAssembly.Module.exports(module).map(({ name }) => name);
     assert.strictEqual(allowed.shift(), prepare);
-    assert.deepEqual(exported.filter((name) => name.startsWith("tls_")).sort(), [...allowed].sort());
-    const others = exported.filter((name) => !name.startsWith("tls_") && !runtime.includes(name));
+    assert.deepEqual(exported.filter((name) => name.startsWith("wassl_")).sort(), [...allowed].sort());
+    const others = exported.filter((name) => !name.startsWith("wassl_") && !runtime.includes(name));
     assert.deepEqual(others, [], "and nothing else");
     for (const name of allowed) {
-      assert.true(new RegExp(`\\b${name}\\(`).test(header), `${name} is in tls.h`);
+      assert.true(new RegExp(`\\b${name}\\(`).test(header), `${name} is in abi.h`);
       assert.true(new RegExp(`\\b${name}\\(`).test(abi), `${name} is in abi.ts`);
     }
-    const named = [...abi.matchAll(/\b(tls_\w+)\(/g)].map((match) => match[1]);
+    const named = [...abi.matchAll(/\b(wassl_\w+)\(/g)].map((match) => match[1]);
     assert.deepEqual([...named].sort(), [...allowed].sort());
   });
 

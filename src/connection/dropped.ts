@@ -1,0 +1,48 @@
+import { TlsError } from "../errors.js";
+import type { BioPair } from "../openssl/bio-pair.js";
+import type { Ssl } from "../openssl/ssl.js";
+import type { Pump, TlsEvent } from "./pump.js";
+import type { TransportWire } from "./wire.js";
+
+/** What is left of a connection that nobody can reach any more. Nothing here may hold the connection, or it never goes. */
+export interface Remains {
+  ssl: Ssl;
+  pair: BioPair;
+  wire: TransportWire;
+  pump: Pump;
+  stopListening: () => void;
+  onEvent: ((event: TlsEvent) => void) | undefined;
+}
+
+const registry = new FinalizationRegistry<
+  Omit<Remains, "pump" | "onEvent"> & { rest: WeakRef<Pump>; told: WeakRef<object> | undefined }
+>(({ ssl, pair, wire, stopListening, rest, told }) => {
+  stopListening();
+  if (ssl.freed) return;
+  const reason = new TlsError("closed", "the TLS connection was dropped without an end");
+  const onEvent = told?.deref() as Remains["onEvent"];
+  onEvent?.({ time: performance.now(), type: "dropped" });
+  rest.deref()?.release(reason);
+  try {
+    ssl.free();
+    pair.free();
+  } catch {
+    // The instance has crashed, and its memory with it.
+  }
+  wire.abort(reason);
+});
+
+/**
+ * Linear memory is not collected as JavaScript's is. So when a connection is, without having ended, what it held is freed,
+ * its transport is given up, and the event "dropped" says so.
+ */
+export function freeWhenDropped(connection: object, { pump, onEvent, ...held }: Remains): void {
+  // What the application listens with may well reach the connection: held weakly, as the pump, which has it too.
+  const told = onEvent && new WeakRef(onEvent);
+  registry.register(connection, { ...held, rest: new WeakRef(pump), told }, pump);
+}
+
+/** The connection of that pump has an end: what it held is no longer kept for the day when it is collected. */
+export function hasEnded(pump: Pump): void {
+  registry.unregister(pump);
+}

@@ -1,0 +1,22 @@
+/** What only the two ends of a connection know, and can bind something else to it with. */
+import { TlsError } from "../errors.js";
+import type { Ssl } from "../openssl/ssl.js";
+
+export type ChannelBinding = "tls-exporter" | "tls-server-end-point";
+
+/** RFC 9266 §4.1 */
+const EXPORTER_LABEL = "EXPORTER-Channel-Binding";
+const EXPORTER_LENGTH = 32;
+
+export function channelBinding(ssl: Ssl, type: ChannelBinding): Uint8Array | undefined {
+  switch (type) {
+    case "tls-exporter":
+      // Without an extended master secret two connections may have the same (RFC 9266 §4.2).
+      if (ssl.getVersion() === "TLSv1.2" && !ssl.getExtmsSupport()) return undefined;
+      return ssl.exportKeyingMaterial(EXPORTER_LABEL, EXPORTER_LENGTH, new Uint8Array(0));
+    case "tls-server-end-point":
+      return ssl.getServerEndPoint();
+    default:
+      throw new TlsError("invalid-argument", `there is no channel binding "${type}"`);
+  }
+}

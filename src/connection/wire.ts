@@ -1,0 +1,82 @@
+import { TlsError } from "../errors.js";
+import { requireBytes } from "../openssl/library.js";
+import { within } from "../timers.js";
+import type { Transport } from "../transport.js";
+import type { Wire } from "./pump.js";
+
+/** How long the writing side may take to abort before the reading side is cancelled, in milliseconds. */
+const ABORT_PATIENCE = 100;
+
+/** A {@link Transport} whose both streams are ours, until they are released or closed. */
+export class TransportWire implements Wire {
+  readonly transport: Transport;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+
+  constructor(transport: Transport) {
+    const { readable, writable } = transport ?? {};
+    if (typeof readable?.getReader !== "function" || typeof writable?.getWriter !== "function") {
+      throw new TlsError("invalid-argument", "a transport must have a readable and a writable stream");
+    }
+    if (readable.locked || writable.locked) {
+      throw new TlsError("invalid-argument", "a stream of the transport is locked: somebody else uses it");
+    }
+    this.transport = transport;
+    this.#reader = readable.getReader();
+    this.#writer = writable.getWriter();
+    // Their failures arrive with the calls that meet them.
+    this.#reader.closed.catch(() => {});
+    this.#writer.closed.catch(() => {});
+    this.#writer.ready.catch(() => {});
+  }
+
+  async receive(): Promise<Uint8Array | null> {
+    for (;;) {
+      const { done, value } = await this.#reader.read();
+      if (done) return null;
+      requireBytes(value, "what the transport delivers");
+      if (value.length > 0) return value;
+    }
+  }
+
+  /** Async, for Node.js throws where it should reject: on a stream that is closed. */
+  async send(bytes: Uint8Array): Promise<void> {
+    await this.#writer.write(bytes);
+  }
+
+  /** Bytes that the transport took and has not sent, as far as it says. */
+  get waiting(): number {
+    const { bufferedAmount } = this.transport;
+    return typeof bufferedAmount === "number" ? bufferedAmount : 0;
+  }
+
+  /** Gives the streams back, open as they are. */
+  release(): void {
+    this.#reader.releaseLock();
+    this.#writer.releaseLock();
+  }
+
+  /** Closes the writing side and gives the reading side up. Settles when the transport has done so. */
+  async close(): Promise<void> {
+    const closed = this.endWriting();
+    this.cancelReading();
+    await closed;
+  }
+
+  /** Says that no more bytes follow. Settles when the transport has accepted all. */
+  async endWriting(): Promise<void> {
+    await this.#writer.close();
+  }
+
+  cancelReading(): void {
+    this.#reader.cancel().catch(() => {});
+  }
+
+  abort(reason: unknown): void {
+    // First the writing side, which knows how to abort; cancelling alone might look like an orderly end. But a sink whose
+    // write is stuck may never be done with its abort, and the reading side must go all the same.
+    const aborted = this.#writer.abort(reason).catch(() => {});
+    const cancel = () => void this.#reader.cancel(reason).catch(() => {});
+    within(ABORT_PATIENCE, aborted, () => undefined).then(cancel, cancel);
+  }
+}

@@ -1,0 +1,258 @@
+/** A client's sessions: the one that is offered, and those that come of it. What is kept where is the store's affair. */
+
+import { TlsError } from "../errors.js";
+import { TLS1_2_VERSION, TLS1_3_VERSION, X509_V_OK } from "../openssl/constants.js";
+import type { OpenSsl } from "../openssl/openssl.js";
+import type { SslSession } from "../openssl/session.js";
+import type { Ssl } from "../openssl/ssl.js";
+import { MemorySessionStore } from "../sessions/memory.js";
+import type { Awaitable, SessionStore } from "../sessions/store.js";
+import { within } from "../timers.js";
+
+/** How a client comes by the session that it resumes. */
+export interface ResumptionOptions {
+  /**
+   * A session to resume, from `getSession()` of an earlier connection with the same options: who we were then, and that an OCSP
+   * response was good, holds on. It is used if the options of a context are the same (`verify` may be another function: it is
+   * asked again) and its server's certificate would be accepted now for this `hostname`; otherwise, and if the server does not
+   * want it, the handshake is a full one, which `info.sessionReused` tells. A ticket of TLS 1.3 should be used once.
+   */
+  session?: Uint8Array;
+  /**
+   * Where sessions are kept between connections, found by all that must match: `hostname`, `sessionPartition`, whom we
+   * believe, who we are, and what we offer. By default in memory, for as long as the program runs; `false` = nowhere. A
+   * `verify` is the same if it is the same function: one that is made anew for each connection finds no session, nor does
+   * another run of the program.
+   */
+  sessionStore?: SessionStore | false;
+  /**
+   * Sent along with the first message, before the handshake is done, if the session that is offered allows as much (0-RTT,
+   * RFC 8446 §2.3), and not if `verify` is to be asked. `info.earlyData` tells what became of it: unless that is "accepted", it
+   * was not seen, and is to be sent as usual.
+   *
+   * What it costs: it can be recorded and sent to the server again, and it is readable for whoever gets the session later.
+   * So send only what may be done twice: a GET, and no transfer of money (RFC 8446 §8, RFC 8470).
+   */
+  earlyData?: Uint8Array;
+  /** Only connections with the same share sessions: the server's port, say, or for whom we connect. Default "". */
+  sessionPartition?: string;
+}
+
+/** RFC 8446 §4.6.1: no ticket is kept for longer. */
+const LONGEST = 7 * 24 * 3600;
+/** How long a store may take to answer, in milliseconds; a handshake waits for it. */
+const STORE_TIMEOUT = 2_000;
+const VERSIONS = [TLS1_3_VERSION, TLS1_2_VERSION] as const;
+
+/** All connections share it that are given no other. */
+const defaultStore = new MemorySessionStore();
+
+export interface ResumptionParts {
+  openssl: OpenSsl;
+  ssl: Ssl;
+  /** The hash of all that must match, without the version; asked for once, and only if there is a store. */
+  key(): string;
+  /** What sessions of the same settings bear. */
+  mark: Uint8Array;
+  /** The peer's certificate is checked. */
+  verifies: boolean;
+  /** What is offered. */
+  alpnProtocols: readonly string[];
+  options: ResumptionOptions;
+  /** What went wrong with the store. */
+  onError(error: unknown): void;
+}
+
+export class Resumption {
+  readonly #parts: ResumptionParts;
+  readonly #store: SessionStore | undefined;
+  /** As they were kept last, newest last. */
+  #latest: Uint8Array | undefined;
+  #offered: { bytes: Uint8Array; version: number; earlyData: boolean } | undefined;
+  /** The connection is accepted: what came and comes may be kept. */
+  #open = false;
+  #waiting: Kept[] = [];
+  /** How many of each version this connection has put into the store. */
+  readonly #put = new Map<number, number>();
+  #key: string | undefined;
+  /** The store did not answer, and is not asked again. */
+  #hangs = false;
+
+  constructor(parts: ResumptionParts) {
+    this.#parts = parts;
+    const { session, sessionStore = defaultStore, sessionPartition, earlyData } = parts.options;
+    if (earlyData !== undefined && !(earlyData instanceof Uint8Array && earlyData.length > 0)) {
+      throw new TlsError("invalid-argument", "earlyData must be a Uint8Array with something in it");
+    }
+    if (session !== undefined && !(session instanceof Uint8Array)) {
+      throw new TlsError("invalid-argument", "session must be a Uint8Array, as getSession() gives it");
+    }
+    if (sessionStore !== false && typeof sessionStore?.take !== "function") {
+      throw new TlsError("invalid-argument", "sessionStore must be a SessionStore, or false");
+    }
+    if (sessionPartition !== undefined && typeof sessionPartition !== "string") {
+      throw new TlsError("invalid-argument", "sessionPartition must be a text");
+    }
+    this.#store = sessionStore === false ? undefined : sessionStore;
+    if (session) this.#offer(session, true);
+  }
+
+  /** The newest session, serialised. */
+  get latest(): Uint8Array | undefined {
+    return this.#latest?.slice();
+  }
+
+  /** What may be sent early, once a session was found. */
+  get earlyData(): Uint8Array | undefined {
+    return this.#offered?.earlyData ? this.#parts.options.earlyData : undefined;
+  }
+
+  /** Before the handshake: looks for a session, and offers it. */
+  async find(): Promise<void> {
+    if (this.#offered || this.#parts.options.session) return;
+    // Of the newer version first. Those of TLS 1.2 stay for others.
+    for (const version of VERSIONS) {
+      const bytes = await this.#ask(
+        (store, key) => (version === TLS1_3_VERSION ? store.take(key) : store.get(key)),
+        version,
+      );
+      if (!(bytes instanceof Uint8Array)) continue;
+      if (this.#offer(bytes, false)) return;
+      if (version === TLS1_2_VERSION) await this.#ask((store, key) => store.take(key), version);
+    }
+  }
+
+  /** Sets the session if it is good for this connection. */
+  #offer(bytes: Uint8Array, given: boolean): boolean {
+    const { openssl, ssl, verifies, mark } = this.#parts;
+    let session: SslSession;
+    try {
+      session = openssl.parseSession(bytes);
+    } catch (error) {
+      // What a store gives back may be anything.
+      if (given) throw error;
+      return false;
+    }
+    try {
+      if (expiry(session) <= Date.now() || !session.isResumable()) return false;
+      // An OCSP response, who we were, how strong a key had to be: OpenSSL looks at none of that again.
+      if (!equal(session.getMark(), mark)) return false;
+      if (verifies && ssl.verifySession(session) !== X509_V_OK) return false;
+      ssl.setSession(session);
+      const version = session.getProtocolVersion();
+      this.#offered = { bytes, version, earlyData: this.#allowsEarlyData(session) };
+      return true;
+    } finally {
+      session.free();
+    }
+  }
+
+  /** OpenSSL fails where name or protocol are not those of the session. */
+  #allowsEarlyData(session: SslSession): boolean {
+    const { ssl, alpnProtocols, options } = this.#parts;
+    const [hostname, alpn] = [session.getHostname(), session.getAlpnSelected()];
+    return (
+      (options.earlyData?.length ?? Infinity) <= session.getMaxEarlyData() &&
+      (hostname === undefined || hostname === ssl.getServerName()) &&
+      (alpn === undefined || alpnProtocols.includes(alpn))
+    );
+  }
+
+  /** OpenSSL has new sessions. Calls nobody, so that it can be called from within a turn of the pump. */
+  collect(): void {
+    for (const session of this.#parts.ssl.takeSessions()) {
+      this.#collect(session);
+    }
+    if (this.#open) queueMicrotask(() => this.#keep());
+  }
+
+  #collect(session: SslSession): void {
+    try {
+      if (!session.isResumable()) return;
+      session.setMark(this.#parts.mark);
+      const bytes = session.toBytes();
+      this.#latest = bytes;
+      this.#waiting.push({ bytes, version: session.getProtocolVersion(), expires: expiry(session) });
+    } finally {
+      session.free();
+    }
+  }
+
+  /** The handshake is done, and the peer accepted. */
+  opened(verified: boolean): void {
+    const { ssl, verifies } = this.#parts;
+    // A peer whom only the application believed, or who has no certificate, would not be accepted again.
+    this.#open = !verifies || verified;
+    // A ticket that is renewed on resumption is no new session in TLS 1.2.
+    if (ssl.sessionReused() && this.#offered?.version === TLS1_2_VERSION) {
+      const session = ssl.getSession();
+      if (session) this.#collect(session);
+      // The same as before is in the store already.
+      if (equal(this.#latest, this.#offered.bytes)) this.#waiting = [];
+    }
+    this.#keep();
+  }
+
+  /** The connection ended so that its session must not be resumed. */
+  discard(): void {
+    this.#latest = undefined;
+    this.#waiting = [];
+    // That of TLS 1.2 is still there.
+    if (this.#offered?.version === TLS1_2_VERSION) this.#count(TLS1_2_VERSION);
+    for (const [version, count] of this.#put) {
+      for (let i = 0; i < count; i++) void this.#ask((store, key) => store.take(key), version);
+    }
+    this.#put.clear();
+  }
+
+  #keep(): void {
+    if (!this.#open) return;
+    for (const { bytes, version, expires } of this.#waiting.splice(0)) {
+      this.#count(version);
+      void this.#ask((store, key) => store.put(key, bytes, expires), version);
+    }
+  }
+
+  #count(version: number): void {
+    this.#put.set(version, (this.#put.get(version) ?? 0) + 1);
+  }
+
+  /** The one place where a store is asked. One that fails or hangs costs the session, never the connection. */
+  async #ask<T>(
+    what: (store: SessionStore, key: string) => Awaitable<T>,
+    version: number,
+  ): Promise<T | undefined> {
+    if (!this.#store || this.#hangs) return undefined;
+    try {
+      this.#key ??= this.#parts.key();
+      const answer = what(this.#store, `${this.#key}-${version === TLS1_3_VERSION ? "1.3" : "1.2"}`);
+      // Those in memory answer at once, and need no timer.
+      if (typeof (answer as Partial<Promise<T>> | undefined)?.then !== "function") return answer;
+      return await within(STORE_TIMEOUT, answer as Promise<T>, () => {
+        this.#hangs = true;
+        return new TlsError("timeout", `the session store did not answer within ${STORE_TIMEOUT} ms`);
+      });
+    } catch (error) {
+      this.#parts.onError(error);
+      return undefined;
+    }
+  }
+}
+
+interface Kept {
+  bytes: Uint8Array;
+  version: number;
+  expires: number;
+}
+
+function equal(a: Uint8Array | undefined, b: Uint8Array): boolean {
+  return a?.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
+/** Until when it is worth a try, in milliseconds since 1970. */
+function expiry(session: SslSession): number {
+  const hint = session.getTicketLifetimeHint();
+  // Without a word from the server: by OpenSSL's own measure. In TLS 1.3 it always says, and 0 means not at all.
+  const unsaid = hint === 0 && session.getProtocolVersion() !== TLS1_3_VERSION;
+  return (session.getTime() + Math.min(unsaid ? session.getTimeout() : hint, LONGEST)) * 1000;
+}

@@ -1,0 +1,333 @@
+import { TlsError } from "../errors.js";
+import type { BioPair } from "../openssl/bio-pair.js";
+import { SSL_SESS_CACHE_CLIENT, SSL_SESS_CACHE_NO_INTERNAL } from "../openssl/constants.js";
+import type { SslContext } from "../openssl/context.js";
+import { OpenSsl } from "../openssl/openssl.js";
+import type { Ssl } from "../openssl/ssl.js";
+import { anyFunction, sessionKey, whichFunction } from "../sessions/key.js";
+import type { ClientHello } from "./client-hello.js";
+import {
+  type ClientIdentity,
+  configureClient,
+  configureServer,
+  IDENTITY,
+  type Identity,
+  type Keys,
+  type Peer,
+  requireBooleans,
+  type ServerIdentity,
+  setPeer,
+  type Verification,
+} from "./identity.js";
+import { hostName } from "./names.js";
+import { type ConnectionOptions, type ContextOptions, configure, PRE_SHARED_KEY } from "./protocol.js";
+import { snapshot } from "./snapshot.js";
+import { VERIFY_OPTIONS } from "./verify.js";
+
+/** What a client's connections have in common. */
+export interface ClientContextOptions extends ContextOptions, Omit<ClientIdentity, keyof Peer> {
+  /** The OpenSSL to use. By default one that all connections share, loaded at the first. */
+  openssl?: OpenSsl;
+}
+
+/** What a server's connections have in common. */
+export interface ServerContextOptions extends ContextOptions, ServerIdentity {
+  /** The OpenSSL to use. By default one that all connections share, loaded at the first. */
+  openssl?: OpenSsl;
+  /**
+   * Chooses what a client is served with by what it says first: its certificate by SNI, say. `undefined` = with what stands
+   * here; `null` = not at all (unrecognized_name). Options are read for this one connection; a {@link TlsContext} is
+   * read once. The handshake waits meanwhile, up to `handshakeTimeout`.
+   */
+  selectContext?: (hello: ClientHello) => Selected | Promise<Selected>;
+}
+
+export type Selected = TlsContext | ServerContextOptions | null | undefined;
+
+/**
+ * Certificates, keys, trust anchors and settings, read once for many connections: give it to `startTls` or `acceptTls` as
+ * `context`. A server's tickets are good for all connections of one context. Freed with `free()`; connections that are
+ * open go on.
+ */
+export class TlsContext implements Disposable {
+  readonly role: "client" | "server";
+  /** @internal */
+  readonly openssl: OpenSsl;
+  /** @internal */
+  readonly sslContext: SslContext;
+  /** @internal */
+  readonly keys: Keys;
+  /** @internal The peer's certificate is checked if it shows one. */
+  readonly verifies: boolean;
+  /** @internal */
+  readonly verification: Verification;
+  /** @internal */
+  readonly selectContext: ServerContextOptions["selectContext"];
+  /** @internal */
+  readonly keylog: ContextOptions["keylog"];
+  /** @internal */
+  readonly alpnProtocols: readonly string[];
+  /** @internal Those of TLS 1.2; false where there is no TLS 1.2. */
+  readonly defaultCiphers: boolean;
+  /**
+   * @internal A client's sessions bear it, and are offered by connections of the same settings alone, wherever they were kept.
+   * `verify` is asked again anyway, so that it need not be the same function.
+   */
+  readonly sessionMark: Uint8Array;
+  readonly #settings: string;
+
+  private constructor(openssl: OpenSsl, role: "client" | "server", options: ReadOptions) {
+    if (!(openssl instanceof OpenSsl)) {
+      throw new TlsError("invalid-argument", "openssl must be an OpenSsl");
+    }
+    const { verify, unsafelyLetVerifyOverride, selectContext, clientAuth = "none" } = options;
+    for (const [name, value] of Object.entries({ verify, selectContext })) {
+      if (value !== undefined && typeof value !== "function") {
+        throw new TlsError("invalid-argument", `${name} must be a function`);
+      }
+    }
+    requireBooleans(options, ["unsafelyLetVerifyOverride"]);
+    if (role === "server" && clientAuth === "require" && options.psk !== undefined) {
+      if (!hasCertificate(options)) {
+        throw new TlsError(
+          "invalid-argument",
+          'with clientAuth "require" a psk does not do: a certificate is needed',
+        );
+      }
+      // Who uses it shows no certificate, in either version.
+      delete options.psk;
+    }
+    this.role = role;
+    this.openssl = openssl;
+    this.verification = { verify, unsafelyLetVerifyOverride } as Verification;
+    this.selectContext = selectContext;
+    this.keylog = options.keylog;
+    this.alpnProtocols = [...(options.alpnProtocols ?? [])];
+    this.defaultCiphers = options.ciphers === undefined && options.minVersion !== "TLSv1.3";
+    this.verifies = role === "client" ? !options.unsafelyDisableVerification : clientAuth !== "none";
+    this.keys = new Map();
+    this.sslContext = openssl.newContext(role);
+    try {
+      configure(this.sslContext, options);
+      if (role === "client") {
+        configureClient(this.sslContext, options, this.keys);
+        this.sslContext.setSessionCacheMode(SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        this.sslContext.keepNewSessions(true);
+      } else {
+        configureServer(this.sslContext, options, this.keys);
+        // Also where nobody is asked for a certificate: the context that is selected may, and the tickets are this one's.
+        this.sslContext.verifyResumed();
+      }
+      if (selectContext) this.sslContext.suspendClientHello();
+      const settings = (functions: (value: object) => string, ...counts: Counts[]) =>
+        this.#hash(settingsOf(options, counts), functions);
+      if (role === "client") {
+        this.#settings = settings(whichFunction, "decides", "who", "client");
+        const mark = verify ? settings(anyFunction, "decides", "who", "client") : this.#settings;
+        this.sessionMark = this.#sha256(mark);
+      } else {
+        const { sessionIdContext } = options;
+        this.#settings =
+          sessionIdContext === undefined
+            ? settings(whichFunction, "decides", "who")
+            : this.#hash([
+                requireIdContext(sessionIdContext),
+                // Without one only those get in who have the pre-shared key.
+                hasCertificate(options),
+                settings(anyFunction, "decides"),
+              ]);
+        this.sessionMark = this.#sha256(this.#settings);
+        this.sslContext.setSessionIdContext(this.sessionMark);
+      }
+    } catch (error) {
+      this.sslContext.free();
+      throw error;
+    }
+  }
+
+  /** @internal The key for sessions with that peer: a hash of all that must match. */
+  sessionKey({ hostname, serverName }: Peer, partition: string): string {
+    const sent = serverName ? hostName(serverName, "serverName").name : (serverName ?? null);
+    return this.#hash([this.#settings, hostName(hostname).name, sent, partition]);
+  }
+
+  #hash(parts: unknown, functions?: (value: object) => string): string {
+    return sessionKey((bytes) => this.openssl.sha256(bytes), parts, functions);
+  }
+
+  #sha256(text: string): Uint8Array {
+    return this.openssl.sha256(new TextEncoder().encode(text));
+  }
+
+  /** @internal */
+  static create(openssl: OpenSsl, role: "client" | "server", options: ReadOptions): TlsContext {
+    return new TlsContext(openssl, role, options);
+  }
+
+  /** @throws TlsError */
+  static async client(options: ClientContextOptions): Promise<TlsContext> {
+    const read = readOptions(options);
+    return new TlsContext(options.openssl ?? (await OpenSsl.shared()), "client", read);
+  }
+
+  /** @throws TlsError */
+  static async server(options: ServerContextOptions): Promise<TlsContext> {
+    const read = readOptions(options);
+    return new TlsContext(options.openssl ?? (await OpenSsl.shared()), "server", read);
+  }
+
+  free(): void {
+    this.sslContext.free();
+  }
+
+  [Symbol.dispose](): void {
+    this.free();
+  }
+}
+
+type OfAContext = Exclude<keyof ClientContextOptions | keyof ServerContextOptions, "openssl">;
+
+/**
+ * What an option means for sessions. "decides": on who gets in; no session is good for two contexts that differ in it. "who": we
+ * are; a server's `sessionIdContext` stands for it. "client": the same for a client, and nothing for a server, which settles it
+ * anew each time. "no": nothing.
+ */
+type Counts = "decides" | "who" | "client" | "no";
+
+/** All options that a context is made of; beside a `context` they would count for nothing. */
+const OF_A_CONTEXT: Record<OfAContext, Counts> = {
+  alpnProtocols: "client",
+  minVersion: "client",
+  maxVersion: "client",
+  ciphers: "decides",
+  cipherSuites: "decides",
+  groups: "decides",
+  signatureAlgorithms: "decides",
+  securityLevel: "decides",
+  maxCertificateList: "decides",
+  psk: "decides",
+  keylog: "no",
+  cert: "who",
+  // Whose it is the certificate says.
+  key: "no",
+  pkcs12: "who",
+  passphrase: "no",
+  verify: "decides",
+  unsafelyLetVerifyOverride: "decides",
+  verifyOptions: "decides",
+  caCerts: "decides",
+  unsafelyAllowLegacyNames: "client",
+  unsafelyDisableVerification: "client",
+  ocsp: "client",
+  identities: "who",
+  clientAuth: "decides",
+  ocspResponse: "no",
+  tickets: "no",
+  ticketKeys: "no",
+  sessionIdContext: "no",
+  sessionTimeout: "no",
+  maxEarlyData: "no",
+  selectContext: "no",
+};
+
+/** What of options makes a context, as it was when they were read, and nobody else's any more. */
+export type ReadOptions = Omit<ClientContextOptions & ServerContextOptions, "openssl"> & {
+  readonly read: true;
+};
+
+export function readOptions(options: object): ReadOptions {
+  return Object.assign(snapshot(options, OF_A_CONTEXT, NESTED), { read: true } as const);
+}
+
+/** Those of them that are objects, or lists of objects. Of `caCerts` these are trust anchors. */
+const NESTED = {
+  psk: PRE_SHARED_KEY,
+  verifyOptions: VERIFY_OPTIONS,
+  identities: IDENTITY,
+  caCerts: { table: true },
+};
+
+function settingsOf(options: ReadOptions, counts: readonly Counts[]): unknown[] {
+  const entries = Object.entries(options).filter(([name]) =>
+    counts.includes(OF_A_CONTEXT[name as OfAContext]),
+  );
+  return entries.map(([name, value]) =>
+    name === "identities"
+      ? [name, (value as Identity[]).map(({ cert, pkcs12 }) => [cert, pkcs12])]
+      : [name, value],
+  );
+}
+
+function hasCertificate({ cert, pkcs12, identities = [] }: ServerIdentity): boolean {
+  return cert !== undefined || pkcs12 !== undefined || identities.length > 0;
+}
+
+function requireIdContext(given: Uint8Array | string): Uint8Array {
+  const bytes = typeof given === "string" ? new TextEncoder().encode(given) : given;
+  if (!(bytes instanceof Uint8Array) || bytes.length < 1 || bytes.length > 32) {
+    throw new TlsError("invalid-argument", "sessionIdContext must be 1 to 32 bytes");
+  }
+  return bytes;
+}
+
+/** The context that was given, or one for this connection alone, which is the caller's to free once it is used. */
+export function contextFor(
+  openssl: OpenSsl,
+  role: "client" | "server",
+  options: { context?: TlsContext },
+  read: ReadOptions,
+): { context: TlsContext; free(): void } {
+  const { context } = options;
+  if (context === undefined) {
+    const own = TlsContext.create(openssl, role, read);
+    return { context: own, free: () => own.free() };
+  }
+  if (!(context instanceof TlsContext) || context.role !== role) {
+    throw new TlsError("invalid-argument", `context must be a TlsContext for a ${role}`);
+  }
+  if (context.openssl !== openssl) {
+    throw new TlsError("invalid-argument", "context is of another OpenSsl than the one that is given");
+  }
+  // Also where it is inherited, or a getter: nobody gives a `verify` that is not to be asked.
+  const beside = Object.keys(read).find((name) => Object.hasOwn(OF_A_CONTEXT, name));
+  if (beside !== undefined) {
+    throw new TlsError("invalid-argument", `${beside} is the context's, and cannot stand beside it`);
+  }
+  return { context, free: () => {} };
+}
+
+export interface Connection {
+  /** Before its handshake. */
+  readonly ssl: Ssl;
+  /** Its network half is ours. */
+  readonly pair: BioPair;
+}
+
+/** Makes a connection of `context`; both parts are the caller's to free. `peer`: whom a client means to talk to. */
+export function newConnection(context: TlsContext, options: ConnectionOptions, peer?: Peer): Connection {
+  const { eofPolicy = "strict", bioPairSize } = options;
+  if (!["strict", "record-boundary", "ignore"].includes(eofPolicy)) {
+    throw new TlsError("invalid-argument", `there is no eofPolicy "${eofPolicy}"`);
+  }
+  if (bioPairSize === 0) throw new TlsError("invalid-argument", "bioPairSize must be 1 byte at least");
+  const pair = context.openssl.newBioPair(bioPairSize);
+  let ssl: Ssl | undefined;
+  try {
+    ssl = context.sslContext.newSsl(pair);
+    ssl.setQuietShutdown(options.quietShutdown ?? false);
+    if (options.trace) ssl.setTrace(true);
+    if (context.role === "client") {
+      setPeer(ssl, peer ?? { hostname: "" });
+      ssl.setConnectState();
+    } else {
+      ssl.setAcceptState();
+    }
+    const { verify, unsafelyLetVerifyOverride } = context.verification;
+    if (verify) ssl.suspendVerify(unsafelyLetVerifyOverride ? "anyway" : "accepted");
+    return { ssl, pair };
+  } catch (error) {
+    ssl?.free();
+    pair.free();
+    throw error;
+  }
+}

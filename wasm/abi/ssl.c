@@ -1,0 +1,396 @@
+/* SSL: one connection, and what is recorded about it where OpenSSL would call back. */
+#include "internal.h"
+
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+
+int wassl_ssl_state_index = -1;
+
+/* Made on the first thing that is worth recording, so that a connection without incident costs nothing. */
+typedef struct {
+    int verify_error;
+    int verify_depth; /* -1: nothing was recorded */
+    X509 *verify_certificate;
+    uint8_t *events;
+    size_t events_length, events_room;
+    int events_lost;
+} state;
+
+#define EVENTS_LIMIT 65536
+
+static void forget_events(state *s)
+{
+    free(s->events);
+    s->events = NULL;
+    s->events_length = s->events_room = 0;
+}
+
+static void free_state(void *parent, void *p, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
+{
+    state *s = p;
+
+    if (s == NULL)
+        return;
+    X509_free(s->verify_certificate);
+    forget_events(s);
+    free(s);
+}
+
+int wassl_ssl_init(void)
+{
+    wassl_ssl_state_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_state);
+    return wassl_ssl_state_index >= 0;
+}
+
+static state *state_of(SSL *ssl, int make)
+{
+    state *s = SSL_get_ex_data(ssl, wassl_ssl_state_index);
+
+    if (s != NULL || !make)
+        return s;
+    if ((s = calloc(1, sizeof *s)) == NULL)
+        return NULL;
+    s->verify_depth = -1;
+    if (!SSL_set_ex_data(ssl, wassl_ssl_state_index, s)) {
+        free(s);
+        return NULL;
+    }
+    return s;
+}
+
+/* The first failure is the one that is reported; what follows it is mostly its consequence. */
+int wassl_verify_callback(int ok, X509_STORE_CTX *store)
+{
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    X509 *x = X509_STORE_CTX_get_current_cert(store);
+    state *s;
+
+    if (ok || ssl == NULL || (s = state_of(ssl, 1)) == NULL)
+        return ok;
+    ok = wassl_verify_mode(ssl) == WASSL_VERIFY_ANYWAY;
+    if (s->verify_depth >= 0)
+        return ok;
+    s->verify_error = X509_STORE_CTX_get_error(store);
+    s->verify_depth = X509_STORE_CTX_get_error_depth(store);
+    if (x != NULL && X509_up_ref(x))
+        s->verify_certificate = x;
+    return ok;
+}
+
+void wassl_record_event(SSL *ssl, int kind, int sent, const void *payload, size_t length)
+{
+    state *s = state_of(ssl, 1);
+    size_t padded = (length + 3) & ~(size_t)3, need;
+    uint32_t head = (uint32_t)kind | (uint32_t)sent << 8 | (uint32_t)length << 16;
+
+    if (s == NULL || s->events_lost)
+        return;
+    need = s->events_length + 4 + padded;
+    if (need > s->events_room) {
+        size_t room = need < 64 ? 64 : need * 2;
+        uint8_t *more = room > EVENTS_LIMIT ? NULL : malloc(room);
+        size_t length = s->events_length;
+
+        if (more == NULL) {
+            s->events_lost = 1;
+            return;
+        }
+        if (length > 0)
+            memcpy(more, s->events, length);
+        forget_events(s);
+        s->events = more;
+        s->events_length = length;
+        s->events_room = room;
+    }
+    memcpy(s->events + s->events_length, &head, 4);
+    memset(s->events + s->events_length + 4, 0, padded);
+    if (length > 0)
+        memcpy(s->events + s->events_length + 4, payload, length);
+    s->events_length = need;
+}
+
+EXPORT wassl_bytes *wassl_SSL_take_events(SSL *ssl)
+{
+    state *s = state_of(ssl, 0);
+    wassl_bytes *out;
+
+    if (s == NULL || (s->events_length == 0 && !s->events_lost))
+        return NULL;
+    /* room for the word that says some were lost */
+    if ((out = wassl_bytes_new(NULL, s->events_length + (s->events_lost ? 4 : 0))) == NULL)
+        return NULL;
+    memcpy(out->data, s->events, s->events_length);
+    if (s->events_lost)
+        memset(out->data + s->events_length, 0, 4);
+    forget_events(s);
+    s->events_lost = 0;
+    return out;
+}
+
+EXPORT SSL *wassl_SSL_new(SSL_CTX *ctx, BIO *internal)
+{
+    unsigned failures = wassl_failed_allocations;
+    SSL *ssl = SSL_new(ctx);
+
+    /* OpenSSL does not look whether it has the context's names and policies. */
+    if (wassl_failed_allocations != failures) {
+        SSL_free(ssl);
+        return NULL;
+    }
+    if (ssl != NULL)
+        SSL_set_bio(ssl, internal, internal);
+    return ssl;
+}
+
+EXPORT void wassl_SSL_free(SSL *s)
+{
+    SSL_free(s);
+    wassl_forget_stack();
+}
+
+void wassl_forget_verify_failure(SSL *ssl)
+{
+    state *s = state_of(ssl, 0);
+
+    if (s != NULL) {
+        X509_free(s->verify_certificate);
+        s->verify_certificate = NULL;
+        s->verify_error = 0;
+        s->verify_depth = -1;
+    }
+}
+
+EXPORT int wassl_SSL_clear(SSL *ssl)
+{
+    wassl_forget_verify_failure(ssl);
+    return SSL_clear(ssl);
+}
+
+EXPORT void wassl_SSL_set_connect_state(SSL *s) { SSL_set_connect_state(s); }
+EXPORT void wassl_SSL_set_accept_state(SSL *s) { SSL_set_accept_state(s); }
+EXPORT int wassl_SSL_do_handshake(SSL *s) { return SSL_do_handshake(s); }
+EXPORT int wassl_SSL_connect(SSL *s) { return SSL_connect(s); }
+EXPORT int wassl_SSL_accept(SSL *s) { return SSL_accept(s); }
+EXPORT int wassl_SSL_read(SSL *s, void *p, int n) { return SSL_read(s, p, n); }
+EXPORT int wassl_SSL_peek(SSL *s, void *p, int n) { return SSL_peek(s, p, n); }
+EXPORT int wassl_SSL_write(SSL *s, const void *p, int n) { return SSL_write(s, p, n); }
+EXPORT int wassl_SSL_write_ex(SSL *s, const void *p, size_t n, size_t *w) { return SSL_write_ex(s, p, n, w); }
+EXPORT int wassl_SSL_get_error(SSL *s, int ret) { return SSL_get_error(s, ret); }
+
+static int answer(SSL *ssl, int ret)
+{
+    return ret > 0 ? ret : -SSL_get_error(ssl, ret);
+}
+
+EXPORT int wassl_try_handshake(SSL *ssl)
+{
+    int ret;
+
+    wassl_ERR_clear_error();
+    if ((ret = SSL_do_handshake(ssl)) == 1) {
+        wassl_forget_key_exchange(ssl);
+        wassl_keep_certificates(ssl);
+    }
+    return answer(ssl, ret);
+}
+
+EXPORT int wassl_try_read(SSL *ssl, void *p, int n)
+{
+    wassl_ERR_clear_error();
+    return answer(ssl, SSL_read(ssl, p, n));
+}
+
+EXPORT int wassl_try_peek(SSL *ssl, void *p, int n)
+{
+    wassl_ERR_clear_error();
+    return answer(ssl, SSL_peek(ssl, p, n));
+}
+
+EXPORT int wassl_try_write(SSL *ssl, const void *p, int n)
+{
+    wassl_ERR_clear_error();
+    return answer(ssl, SSL_write(ssl, p, n));
+}
+
+/* What a loop over try_… comes to: bytes, and why it ended. */
+static int many(int done, int ret)
+{
+    return done | (ret > 0 ? 0 : -ret << WASSL_MANY_SHIFT);
+}
+
+EXPORT int wassl_try_read_many(SSL *ssl, char *p, int n)
+{
+    int done = 0, ret = 1;
+
+    while (done < n && (ret = wassl_try_read(ssl, p + done, n - done)) > 0)
+        done += ret;
+    return many(done, ret);
+}
+
+EXPORT int wassl_try_write_many(SSL *ssl, const char *p, int n)
+{
+    int done = 0, ret = 1;
+
+    while (done < n) {
+        int step = n - done < SSL3_RT_MAX_PLAIN_LENGTH ? n - done : SSL3_RT_MAX_PLAIN_LENGTH;
+
+        if ((ret = wassl_try_write(ssl, p + done, step)) <= 0)
+            break;
+        done += ret;
+    }
+    return many(done, ret);
+}
+
+EXPORT int wassl_try_shutdown(SSL *ssl)
+{
+    int ret;
+
+    wassl_ERR_clear_error();
+    ret = wassl_SSL_shutdown(ssl);
+    return ret >= 0 ? ret : -SSL_get_error(ssl, ret);
+}
+
+EXPORT int wassl_try_write_early_data(SSL *ssl, const void *p, int n)
+{
+    size_t written = 0;
+
+    wassl_ERR_clear_error();
+    return SSL_write_early_data(ssl, p, (size_t)n, &written) == 1 ? (int)written : -SSL_get_error(ssl, 0);
+}
+
+EXPORT int wassl_try_read_early_data(SSL *ssl, void *p, int n)
+{
+    size_t length = 0;
+    int status;
+
+    wassl_ERR_clear_error();
+    status = SSL_read_early_data(ssl, p, (size_t)n, &length);
+    return status == SSL_READ_EARLY_DATA_ERROR ? -SSL_get_error(ssl, 0) : (int)length;
+}
+
+EXPORT int wassl_SSL_get_shutdown(SSL *s) { return SSL_get_shutdown(s); }
+EXPORT void wassl_SSL_set_shutdown(SSL *s, int flags) { SSL_set_shutdown(s, flags); }
+EXPORT void wassl_SSL_set_quiet_shutdown(SSL *s, int on) { SSL_set_quiet_shutdown(s, on); }
+EXPORT int wassl_SSL_get_quiet_shutdown(SSL *s) { return SSL_get_quiet_shutdown(s); }
+EXPORT int wassl_SSL_pending(SSL *s) { return SSL_pending(s); }
+EXPORT int wassl_SSL_has_pending(SSL *s) { return SSL_has_pending(s); }
+EXPORT int wassl_SSL_want(SSL *s) { return SSL_want(s); }
+EXPORT int wassl_SSL_is_init_finished(SSL *s) { return SSL_is_init_finished(s); }
+EXPORT int wassl_SSL_is_server(SSL *s) { return SSL_is_server(s); }
+EXPORT uint64_t wassl_SSL_set_options(SSL *s, uint64_t o) { return SSL_set_options(s, o); }
+EXPORT uint32_t wassl_SSL_set_mode(SSL *s, uint32_t m) { return (uint32_t)SSL_set_mode(s, m); }
+EXPORT uint32_t wassl_SSL_clear_mode(SSL *s, uint32_t m) { return (uint32_t)SSL_clear_mode(s, m); }
+EXPORT void wassl_SSL_set_post_handshake_auth(SSL *s, int on) { SSL_set_post_handshake_auth(s, on); }
+
+/* OpenSSL would begin a handshake that has nothing to say, and stumble over the data that the peer still sends. */
+static int may_speak(SSL *s)
+{
+    if (!(SSL_get_shutdown(s) & SSL_SENT_SHUTDOWN))
+        return 1;
+    ERR_raise(ERR_LIB_SSL, SSL_R_PROTOCOL_IS_SHUTDOWN);
+    return 0;
+}
+
+EXPORT int wassl_SSL_verify_client_post_handshake(SSL *s) { return may_speak(s) && SSL_verify_client_post_handshake(s); }
+EXPORT int wassl_SSL_key_update(SSL *s, int type) { return may_speak(s) && SSL_key_update(s, type); }
+EXPORT int wassl_SSL_renegotiate(SSL *s) { return may_speak(s) && SSL_renegotiate(s); }
+EXPORT int wassl_SSL_new_session_ticket(SSL *s) { return may_speak(s) && SSL_new_session_ticket(s); }
+
+EXPORT int wassl_DTLSv1_get_timeout(SSL *ssl)
+{
+    struct timeval t;
+
+    if (!DTLSv1_get_timeout(ssl, &t))
+        return -1;
+    return (int)(t.tv_sec * 1000 + (t.tv_usec + 999) / 1000);
+}
+
+EXPORT int wassl_DTLSv1_handle_timeout(SSL *s) { return (int)DTLSv1_handle_timeout(s); }
+
+EXPORT int wassl_SSL_set_mtu(SSL *ssl, int mtu)
+{
+    SSL_set_options(ssl, SSL_OP_NO_QUERY_MTU);
+    return SSL_set_mtu(ssl, mtu) > 0;
+}
+
+EXPORT int wassl_SSL_set_tlsext_host_name(SSL *s, const char *name) { return (int)SSL_set_tlsext_host_name(s, name); }
+EXPORT int wassl_SSL_set1_host(SSL *s, const char *name) { return SSL_set1_host(s, name); }
+
+EXPORT int wassl_SSL_set1_ip_asc(SSL *s, const char *ip)
+{
+    return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(s), ip);
+}
+
+EXPORT const char *wassl_SSL_get_version(SSL *s) { return SSL_get_version(s); }
+EXPORT const char *wassl_SSL_get_cipher_name(SSL *s) { return SSL_CIPHER_get_name(SSL_get_current_cipher(s)); }
+EXPORT const char *wassl_SSL_get0_group_name(SSL *s) { return SSL_get0_group_name(s); }
+
+EXPORT const char *wassl_SSL_get0_peer_signature_name(SSL *ssl)
+{
+    const char *name = NULL;
+
+    return SSL_get0_peer_signature_name(ssl, &name) ? name : NULL;
+}
+
+EXPORT const char *wassl_SSL_get_servername(SSL *s) { return SSL_get_servername(s, TLSEXT_NAMETYPE_host_name); }
+
+EXPORT const uint8_t *wassl_SSL_get0_alpn_selected(SSL *ssl, unsigned *length)
+{
+    const unsigned char *name = NULL;
+
+    *length = 0;
+    SSL_get0_alpn_selected(ssl, &name, length);
+    return name;
+}
+
+EXPORT int wassl_SSL_session_reused(SSL *s) { return SSL_session_reused(s); }
+
+/* A server's chain from OpenSSL lacks the leaf, a client's has it: here the leaf is first on both sides. */
+static int leaf_is_apart(SSL *ssl)
+{
+    return SSL_is_server(ssl) && SSL_get0_peer_certificate(ssl) != NULL;
+}
+
+EXPORT int wassl_SSL_peer_certificate_count(SSL *ssl)
+{
+    STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
+
+    return (chain == NULL ? 0 : sk_X509_num(chain)) + leaf_is_apart(ssl);
+}
+
+EXPORT X509 *wassl_SSL_get0_peer_certificate(SSL *ssl, int index)
+{
+    int apart = leaf_is_apart(ssl);
+
+    if (apart && index == 0)
+        return SSL_get0_peer_certificate(ssl);
+    return sk_X509_value(SSL_get_peer_cert_chain(ssl), index - apart);
+}
+
+EXPORT STACK_OF(X509) *wassl_SSL_get0_verified_chain(SSL *s) { return SSL_get0_verified_chain(s); }
+EXPORT int wassl_SSL_get_verify_result(SSL *s) { return (int)SSL_get_verify_result(s); }
+
+EXPORT int wassl_SSL_verify_error(SSL *ssl)
+{
+    state *s = state_of(ssl, 0);
+
+    return s == NULL ? X509_V_OK : s->verify_error;
+}
+
+EXPORT int wassl_SSL_verify_depth(SSL *ssl)
+{
+    state *s = state_of(ssl, 0);
+
+    return s == NULL ? -1 : s->verify_depth;
+}
+
+EXPORT X509 *wassl_SSL_verify_certificate(SSL *ssl)
+{
+    state *s = state_of(ssl, 0);
+
+    return s == NULL ? NULL : s->verify_certificate;
+}
+
+EXPORT const char *wassl_X509_verify_cert_error_string(int e) { return X509_verify_cert_error_string(e); }
+EXPORT const char *wassl_SSL_alert_desc_string_long(int d) { return SSL_alert_desc_string_long(d); }

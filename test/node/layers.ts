@@ -1,4 +1,4 @@
-/** Who may know whom (the table in docs/decisions.md): a module imports only from its own layer and those below. */
+/** The directions of docs/architecture.md: a module imports only from its own room and from those below. */
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, relative } from "node:path";
 import QUnit from "qunit";

@@ -33,10 +33,8 @@ typedef struct {
     uint8_t data[];
 } wassl_bytes;
 
-/* ---- memory.c: the heap, and starting up ------------------------------------------------------------------ */
+/* ---- start.c, memory.c: which version this is, and the heap ------------------------------------------------ */
 
-int wassl_prepare(void);                  /* not in the published module: snapshot.mjs calls it, once, after _initialize, and keeps
-                                           what it made: OpenSSL started, and the algorithms of a context found. */
 uint32_t wassl_abi_version(void);         /* WASSL_ABI_VERSION of this header; TypeScript refuses any other. */
 #define WASSL_ABI_VERSION 1
 const char *wassl_OpenSSL_version(int t); /* borrows: a static string. */
@@ -92,7 +90,7 @@ int wassl_BIO_should_retry(BIO *);
 /*
  * role: 0 client, or the bits above. owns: wassl_SSL_CTX_free. Fills the queue.
  * Differs from a bare SSL_CTX_new in one mode: SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER is on, since the address of a
- * buffer means nothing to a caller outside linear memory. Alerts and verification failures are recorded (see ssl.c).
+ * buffer means nothing to a caller outside linear memory. Alerts and verification failures are recorded (see record.c).
  */
 SSL_CTX *wassl_SSL_CTX_new(int role);
 void wassl_SSL_CTX_free(SSL_CTX *);                             /* drops our reference; connections keep theirs */

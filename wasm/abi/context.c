@@ -3,17 +3,13 @@
 
 #include "ssl/ssl_local.h"
 
-#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
-#include <openssl/kdf.h>
-#include <openssl/params.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
-#include <openssl/proverr.h>
 #include <string.h>
 
-int wassl_ctx_alpn_index = -1;
+static int alpn_index = -1;
 
 static void free_alpn(void *parent, void *p, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
 {
@@ -22,8 +18,8 @@ static void free_alpn(void *parent, void *p, CRYPTO_EX_DATA *ad, int index, long
 
 int wassl_context_init(void)
 {
-    wassl_ctx_alpn_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_alpn);
-    return wassl_ctx_alpn_index >= 0;
+    alpn_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_alpn);
+    return alpn_index >= 0;
 }
 
 EXPORT SSL_CTX *wassl_SSL_CTX_new(int role)
@@ -74,7 +70,7 @@ EXPORT int wassl_SSL_CTX_set1_sigalgs_list(SSL_CTX *c, const char *s) { return S
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_length,
     const unsigned char *offered, unsigned int offered_length, void *arg)
 {
-    const wassl_bytes *ours = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), wassl_ctx_alpn_index);
+    const wassl_bytes *ours = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), alpn_index);
     unsigned char *chosen;
 
     if (ours == NULL)
@@ -98,8 +94,8 @@ EXPORT int wassl_SSL_CTX_set_alpn(SSL_CTX *ctx, const uint8_t *wire, size_t leng
         return 0;
     copy->length = (uint32_t)length;
     memcpy(copy->data, wire, length);
-    OPENSSL_free(SSL_CTX_get_ex_data(ctx, wassl_ctx_alpn_index));
-    if (!SSL_CTX_set_ex_data(ctx, wassl_ctx_alpn_index, copy)) {
+    OPENSSL_free(SSL_CTX_get_ex_data(ctx, alpn_index));
+    if (!SSL_CTX_set_ex_data(ctx, alpn_index, copy)) {
         OPENSSL_free(copy);
         return 0;
     }
@@ -158,32 +154,6 @@ static int give_passphrase(char *buffer, int size, int writing, void *pass)
     return (int)n;
 }
 
-/*
- * A file says itself through how many rounds its passphrase goes, as often as it has encrypted parts, and OpenSSL believes it: 200
- * bytes are enough to keep it busy for hours. This is for all of a file together.
- */
-#define MAX_ROUNDS 10000000
-static uint64_t rounds;
-
-int __real_EVP_KDF_derive(EVP_KDF_CTX *, unsigned char *, size_t, const OSSL_PARAM[]);
-int __wrap_EVP_KDF_derive(EVP_KDF_CTX *, unsigned char *, size_t, const OSSL_PARAM[]);
-
-int __wrap_EVP_KDF_derive(EVP_KDF_CTX *ctx, unsigned char *key, size_t length, const OSSL_PARAM params[])
-{
-    const OSSL_PARAM *p = OSSL_PARAM_locate_const(params, OSSL_KDF_PARAM_ITER);
-    uint64_t more;
-
-    if (p != NULL) {
-        if (!OSSL_PARAM_get_uint64(p, &more) || more > MAX_ROUNDS - rounds) {
-            rounds = MAX_ROUNDS;
-            ERR_raise_data(ERR_LIB_PROV, PROV_R_INVALID_ITERATION_COUNT, "more than %d rounds for one file", MAX_ROUNDS);
-            return 0;
-        }
-        rounds += more;
-    }
-    return __real_EVP_KDF_derive(ctx, key, length, params);
-}
-
 EXPORT int wassl_SSL_CTX_use_PrivateKey(SSL_CTX *ctx, const uint8_t *data, size_t length, const char *pass)
 {
     unsigned before = ossl_explicit_parameters;
@@ -191,7 +161,7 @@ EXPORT int wassl_SSL_CTX_use_PrivateKey(SSL_CTX *ctx, const uint8_t *data, size_
     EVP_PKEY *key;
     int ok;
 
-    rounds = 0;
+    wassl_bound_file();
     if (in == NULL)
         return 0;
     if (wassl_looks_like_pem(data, length))
@@ -217,7 +187,7 @@ EXPORT int wassl_SSL_CTX_use_PKCS12(SSL_CTX *ctx, const uint8_t *data, size_t le
     STACK_OF(X509) *chain = NULL;
     int ok = 0;
 
-    rounds = 0;
+    wassl_bound_file();
     if (p12 != NULL && PKCS12_parse(p12, pass, &key, &leaf, &chain)) {
         if (key == NULL || leaf == NULL)
             ERR_raise(ERR_LIB_SSL, leaf == NULL ? SSL_R_NO_CERTIFICATE_ASSIGNED : SSL_R_NO_PRIVATE_KEY_ASSIGNED);
@@ -238,6 +208,9 @@ EXPORT int wassl_SSL_CTX_set_session_cache_mode(SSL_CTX *c, int m) { return (int
 EXPORT int wassl_SSL_CTX_set_num_tickets(SSL_CTX *c, size_t n) { return SSL_CTX_set_num_tickets(c, n); }
 EXPORT void wassl_SSL_CTX_set_timeout(SSL_CTX *c, int seconds) { SSL_CTX_set_timeout(c, seconds); }
 EXPORT int wassl_SSL_CTX_session_counter(SSL_CTX *c, int which) { return (int)SSL_CTX_ctrl(c, which, 0, NULL); }
+
+EXPORT int wassl_SSL_CTX_set_max_early_data(SSL_CTX *c, uint32_t n) { return SSL_CTX_set_max_early_data(c, n); }
+EXPORT int wassl_SSL_CTX_set_recv_max_early_data(SSL_CTX *c, uint32_t n) { return SSL_CTX_set_recv_max_early_data(c, n); }
 
 EXPORT int wassl_SSL_CTX_set_session_id_context(SSL_CTX *c, const uint8_t *id, size_t n)
 {

@@ -1,38 +1,101 @@
-/* What the .c files here and in ../instead have of each other. No export. */
+/*
+ * What the .c files here and in ../instead have of each other. No export but the first. A function is declared under the file that has
+ * it, and no file needs one that needs it in turn: test/node/layers.ts looks at both.
+ */
 #ifndef WASSL_INTERNAL_H
 #define WASSL_INTERNAL_H
 
 #include "abi.h"
 
-extern int wassl_ssl_state_index; /* ex_data of SSL: what is recorded about a connection */
-extern int wassl_ctx_alpn_index;  /* ex_data of SSL_CTX: the protocols a server chooses from */
-int wassl_ssl_init(void);
+_Static_assert(sizeof(void *) == 4 && sizeof(size_t) == 4 && sizeof(long) == 4, "one word each, as TypeScript reads them");
+_Static_assert(offsetof(wassl_bytes, data) == 4, "the bytes follow their length");
+
+/* ---- abi/start.c ---------------------------------------------------------------------------------------------- */
+
+EXPORT int wassl_prepare(void); /* Starts OpenSSL, and finds the algorithms of a context. Not in the published module: snapshot.mjs calls
+                                 * it, once, after _initialize, and keeps what it made. */
+
+/* ---- instead/libc.c: memory ----------------------------------------------------------------------------------- */
+
+extern unsigned wassl_failed_allocations; /* how often there was no memory, until now; patches/trust.patch reads it too */
+
+/* ---- instead/random.c ----------------------------------------------------------------------------------------- */
+
+void wassl_random_zeros(int on); /* instead of random numbers, for wassl_prepare() */
+
+/* ---- abi/memory.c --------------------------------------------------------------------------------------------- */
+
+wassl_bytes *wassl_bytes_new(const void *, size_t);
+wassl_bytes *wassl_bytes_from_bio(BIO *); /* takes the memory BIO */
+void wassl_forget_stack(void); /* overwrites what calls that have returned left there: when a secret, or who had it, is gone */
+
+/* ---- instead/error_texts.c ------------------------------------------------------------------------------------ */
+
+void wassl_load_error_texts(void);
+
+/* ---- instead/bounds.c: what strangers may cost ---------------------------------------------------------------- */
+
+void wassl_bound_file(void);         /* another file begins, of one passphrase */
+void wassl_bound_verification(void); /* another verification begins */
+
+/* ---- instead/interned.c: certificates that were read ---------------------------------------------------------- */
+
+void wassl_keep_certificates(SSL *); /* after a handshake: those of a chain that was accepted need not be read again */
+void wassl_forget_certificates(void);
+
+/* ---- instead/ephemeral.c -------------------------------------------------------------------------------------- */
+
+void wassl_forget_key_exchange(SSL *); /* after the handshake; wassl_try_handshake does so itself */
+
+/* ---- abi/x509.c: reading -------------------------------------------------------------------------------------- */
+
+int wassl_looks_like_pem(const uint8_t *, size_t);
+int wassl_at_end_of_pem(int count); /* after `count` objects: nothing more begins. Any other error is a broken block. */
+STACK_OF(X509) *wassl_parse_certificates(const uint8_t *, size_t); /* all of a PEM text, or the one of a DER block; or 0 */
+
+/* ---- abi/anchors.c -------------------------------------------------------------------------------------------- */
+
+int wassl_anchors_init(void);
+int wassl_anchors_given(X509_STORE *, X509 *);           /* this anchor is the caller's own choice */
+int wassl_anchors_load(X509_STORE *, const X509_NAME *); /* all anchors of that subject become certificates of the store */
+
+/* ---- abi/suspend.c: see suspend.h ----------------------------------------------------------------------------- */
+
+int wassl_suspend_init(void);
+int wassl_verify_mode(SSL *); /* 0, or WASSL_VERIFY_* */
+
+/* ---- abi/external_key.c: see suspend.h ------------------------------------------------------------------------ */
+
+int wassl_external_key_init(void);
+
+/* ---- abi/record.c: where OpenSSL would call back -------------------------------------------------------------- */
+
+int wassl_record_init(void);
+void wassl_record_event(SSL *, int kind, int sent, const void *payload, size_t length);
+int wassl_verify_callback(int ok, X509_STORE_CTX *); /* the first failure is recorded */
+void wassl_forget_verify_failure(SSL *);
+
+/* ---- abi/trace.c ---------------------------------------------------------------------------------------------- */
+
+void wassl_message_callback(int sent, int version, int type, const void *, size_t, SSL *, void *trace);
+
+/* ---- instead/paths.c: other paths to a trust anchor ----------------------------------------------------------- */
+
+int wassl_find_other_path(X509_STORE_CTX *, int error, int depth); /* 1 = there is a good one, which is now the context's */
+int wassl_verify_paths(X509_STORE_CTX *, void *); /* X509_verify_cert for a connection, and then wassl_find_other_path */
+
+/* ---- instead/resumed.c: sessions are verified again ------------------------------------------------------------ */
+
+int wassl_verify_now(SSL *, STACK_OF(X509) *chain); /* whether we would accept that chain now: X509_V_* */
+void wassl_forget_verdict(SSL *);        /* as before wassl_verify_now, for the handshake is still to come; a good path stays */
+int wassl_keep_chain(SSL *, void *);     /* before a ticket is made, of a server that verifies again */
+
+/* ---- abi/context.c, psk.c, ocsp.c, tickets.c, session.c -------------------------------------------------------- */
+
 int wassl_context_init(void);
 int wassl_psk_init(void);
 int wassl_ocsp_init(void);
-int wassl_verify_mode(SSL *); /* 0, or WASSL_VERIFY_* */
-int wassl_suspend_init(void);
-int wassl_anchors_init(void);
-int wassl_anchors_given(X509_STORE *, X509 *); /* this anchor is the caller's own choice */
-int wassl_anchors_load(X509_STORE *, const X509_NAME *); /* all anchors of that subject become certificates of the store */
 int wassl_tickets_init(void);
 int wassl_session_init(void);
-void wassl_record_event(SSL *, int kind, int sent, const void *payload, size_t length);
-int wassl_verify_callback(int ok, X509_STORE_CTX *);
-void wassl_keep_certificates(SSL *);        /* after a handshake: those of a chain that was accepted need not be read again */
-void wassl_forget_certificates(void);
-int wassl_verify_paths(X509_STORE_CTX *, void *); /* X509_verify_cert for a connection, and then wassl_find_other_path */
-int wassl_find_other_path(X509_STORE_CTX *, int error, int depth); /* 1 = there is a good one, which is now the context's */
-void wassl_forget_verify_failure(SSL *);
-void wassl_forget_key_exchange(SSL *); /* after the handshake; wassl_try_handshake does so itself */
-void wassl_message_callback(int write_p, int version, int type, const void *, size_t, SSL *, void *);
-void wassl_random_zeros(int on); /* instead of random numbers, for wassl_prepare() */
-extern unsigned wassl_failed_allocations; /* how often there was no memory, until now; patches/trust.patch reads it too */
-void wassl_forget_stack(void); /* overwrites what calls that have returned left there: when a secret, or who had it, is gone */
-wassl_bytes *wassl_bytes_new(const void *, size_t);
-wassl_bytes *wassl_bytes_from_bio(BIO *); /* takes the memory BIO */
-int wassl_looks_like_pem(const uint8_t *, size_t);
-int wassl_at_end_of_pem(int count);     /* after `count` objects: nothing more begins. Any other error is a broken block. */
-STACK_OF(X509) *wassl_parse_certificates(const uint8_t *, size_t); /* all of a PEM text, or the one of a DER block; or 0 */
 
 #endif

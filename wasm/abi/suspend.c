@@ -7,8 +7,9 @@
  *   SSL_ERROR_WANT_RETRY_VERIFY      is the peer, whose certificate OpenSSL has checked, to be believed
  *   SSL_ERROR_WANT_X509_LOOKUP       sign this (external_key.c)
  *
- * OpenSSL's state machine can wait before and after each message (WORK_MORE_…); the linker puts our functions in between
- * (--wrap, in openssl.lock). Its own SSL_set_retry_verify is for clients only and verifies the chain anew each time.
+ * Here are the questions and their answers. OpenSSL's state machine can wait before and after each message (WORK_MORE_…);
+ * the linker puts our functions in between (--wrap, in openssl.lock): instead/suspend_verify.c and instead/suspend_sign.c.
+ * Its own SSL_set_retry_verify is for clients only and verifies the chain anew each time.
  */
 #include "suspend.h"
 
@@ -33,7 +34,7 @@ static void free_suspend(void *parent, void *p, CRYPTO_EX_DATA *ad, int index, l
 int wassl_suspend_init(void)
 {
     suspend_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_suspend);
-    return suspend_index >= 0 && wassl_external_key_init();
+    return suspend_index >= 0;
 }
 
 wassl_suspend *wassl_suspend_of(SSL *ssl, int make)
@@ -248,62 +249,4 @@ EXPORT int wassl_SSL_answer_verify(SSL *ssl, int accept)
     s->verify = ANSWERED;
     s->verify_accepts = accept;
     return 1;
-}
-
-/* Behind a Certificate message that OpenSSL was content with. */
-static WORK_STATE verify_outside(SSL_CONNECTION *sc, wassl_suspend *s)
-{
-    if (s->verify != ANSWERED) {
-        s->verify = WAITING;
-        sc->rwstate = SSL_RETRY_VERIFY;
-        return WORK_MORE_B;
-    }
-    s->verify = NOTHING; /* there may be another one, after the handshake */
-    sc->rwstate = SSL_NOTHING;
-    if (s->verify_accepts)
-        return WORK_FINISHED_CONTINUE;
-    if (sc->verify_result == X509_V_OK)
-        sc->verify_result = X509_V_ERR_APPLICATION_VERIFICATION;
-    SSLfatal(sc, SSL_AD_BAD_CERTIFICATE, SSL_R_CERTIFICATE_VERIFY_FAILED);
-    return WORK_ERROR;
-}
-
-static wassl_suspend *verifying(SSL_CONNECTION *sc)
-{
-    wassl_suspend *s = wassl_suspend_of(SSL_CONNECTION_GET_USER_SSL(sc), 0);
-
-    return s != NULL && s->verify_mode != 0 && sc->session->peer != NULL ? s : NULL;
-}
-
-WORK_STATE __real_ossl_statem_client_post_process_message(SSL_CONNECTION *, WORK_STATE);
-MSG_PROCESS_RETURN __real_ossl_statem_server_process_message(SSL_CONNECTION *, PACKET *);
-WORK_STATE __real_ossl_statem_server_post_process_message(SSL_CONNECTION *, WORK_STATE);
-
-WORK_STATE __wrap_ossl_statem_client_post_process_message(SSL_CONNECTION *sc, WORK_STATE work)
-{
-    wassl_suspend *s;
-
-    if (sc->statem.hand_state != TLS_ST_CR_CERT || work != WORK_MORE_B) {
-        work = __real_ossl_statem_client_post_process_message(sc, work);
-        if (sc->statem.hand_state != TLS_ST_CR_CERT || work != WORK_FINISHED_CONTINUE)
-            return work;
-    }
-    return (s = verifying(sc)) == NULL ? WORK_FINISHED_CONTINUE : verify_outside(sc, s);
-}
-
-MSG_PROCESS_RETURN __wrap_ossl_statem_server_process_message(SSL_CONNECTION *sc, PACKET *packet)
-{
-    MSG_PROCESS_RETURN ret = __real_ossl_statem_server_process_message(sc, packet);
-
-    /* A server has no work behind this message by itself. */
-    if (sc->statem.hand_state == TLS_ST_SR_CERT && ret == MSG_PROCESS_CONTINUE_READING && verifying(sc) != NULL)
-        return MSG_PROCESS_CONTINUE_PROCESSING;
-    return ret;
-}
-
-WORK_STATE __wrap_ossl_statem_server_post_process_message(SSL_CONNECTION *sc, WORK_STATE work)
-{
-    if (sc->statem.hand_state == TLS_ST_SR_CERT)
-        return verify_outside(sc, verifying(sc));
-    return __real_ossl_statem_server_post_process_message(sc, work);
 }

@@ -1,4 +1,4 @@
-/* What suspend.c and external_key.c share; OpenSSL's private headers with it. */
+/* What the files have of each other with which a handshake waits; OpenSSL's private headers with it. */
 #ifndef WASSL_SUSPEND_H
 #define WASSL_SUSPEND_H
 
@@ -10,6 +10,8 @@
 #include "ssl/statem/statem_local.h"
 
 #include <openssl/sha.h>
+
+/* ---- abi/suspend.c: what is asked ----------------------------------------------------------------------------- */
 
 typedef enum { NOTHING, WAITING, ANSWERED } wassl_question;
 
@@ -29,7 +31,17 @@ typedef struct {
     size_t signature_length;
 } wassl_suspend;
 
-int wassl_external_key_init(void);
 wassl_suspend *wassl_suspend_of(SSL *, int make);
+
+/* ---- abi/external_key.c: keys that are elsewhere -------------------------------------------------------------- */
+
+/* Which signatures a key makes; in the key's ex_data. */
+typedef struct {
+    unsigned id; /* by which the other side knows it */
+    size_t count;
+    uint16_t algorithms[];
+} wassl_external_key;
+
+wassl_external_key *wassl_external_key_of(EVP_PKEY *); /* NULL: it is here */
 
 #endif

@@ -4,8 +4,24 @@
 #include <math.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/sha.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
+#include <string.h>
+
+int wassl_looks_like_pem(const uint8_t *data, size_t length)
+{
+    static const char begin[] = "-----BEGIN";
+    size_t i;
+
+    /* DER: a SEQUENCE of more than 127 bytes. Anything else is text, which may begin with comments. */
+    if (length > 1 && data[0] == 0x30 && data[1] >= 0x80)
+        return 0;
+    for (i = 0; i + sizeof begin - 1 <= length; i++)
+        if (data[i] == '-' && memcmp(data + i, begin, sizeof begin - 1) == 0)
+            return 1;
+    return 0;
+}
 
 EXPORT X509 *wassl_d2i_X509(const uint8_t *data, size_t length)
 {
@@ -193,6 +209,8 @@ static wassl_bytes *fingerprint(const X509 *x, const EVP_MD *md)
 
 EXPORT wassl_bytes *wassl_X509_sha1(X509 *x) { return fingerprint(x, EVP_sha1()); }
 EXPORT wassl_bytes *wassl_X509_sha256(X509 *x) { return fingerprint(x, EVP_sha256()); }
+
+EXPORT void wassl_SHA256(const uint8_t *data, size_t length, uint8_t *out) { SHA256(data, length, out); }
 
 static double seconds(const ASN1_TIME *t)
 {

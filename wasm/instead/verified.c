@@ -15,12 +15,10 @@
 #define OPENSSL_SUPPRESS_DEPRECATED /* SHA256_* */
 #include "internal.h"
 
-#include "crypto/x509.h"
 #include "ssl/ssl_local.h"
 
 #include <openssl/err.h>
 #include <openssl/sha.h>
-#include <openssl/x509v3.h>
 #include <string.h>
 
 typedef uint8_t hash[SHA256_DIGEST_LENGTH];
@@ -41,7 +39,6 @@ static struct verification {
     int signing; /* the signatures of its own chain are being verified */
     int failed;
     unsigned count;
-    int64_t comparisons; /* of names with constraints */
     hash found[CANDIDATES];
 } now;
 
@@ -122,7 +119,8 @@ int __wrap_X509_verify_cert(X509_STORE_CTX *ctx)
 
     if (now.ctx != NULL)
         return __real_X509_verify_cert(ctx);
-    now = (struct verification){ ctx, X509_STORE_CTX_get_verify_cb(ctx), X509_STORE_CTX_get_verify(ctx), 0, 0, 0, 0, { { 0 } } };
+    now = (struct verification){ ctx, X509_STORE_CTX_get_verify_cb(ctx), X509_STORE_CTX_get_verify(ctx), 0, 0, 0, { { 0 } } };
+    wassl_bound_verification();
     X509_STORE_CTX_set_verify_cb(ctx, watch);
     X509_STORE_CTX_set_verify(ctx, signatures);
     result = __real_X509_verify_cert(ctx);
@@ -140,24 +138,6 @@ int __wrap_X509_verify_cert(X509_STORE_CTX *ctx)
     }
     now.ctx = NULL;
     return result;
-}
-
-/* Of one verification: 10 to 20 milliseconds. */
-#define MAX_COMPARISONS (1 << 20)
-
-int __real_NAME_CONSTRAINTS_check(X509 *, NAME_CONSTRAINTS *);
-int __wrap_NAME_CONSTRAINTS_check(X509 *, NAME_CONSTRAINTS *);
-
-static int64_t or_none(int count) { return count < 0 ? 0 : count; }
-
-/* OpenSSL bounds this for two certificates, each of a chain with each above it, and of those there may be hundreds. */
-int __wrap_NAME_CONSTRAINTS_check(X509 *x, NAME_CONSTRAINTS *nc)
-{
-    int64_t names = X509_NAME_entry_count(X509_get_subject_name(x)) + or_none(sk_GENERAL_NAME_num(x->altname));
-
-    now.comparisons += names
-        * (or_none(sk_GENERAL_SUBTREE_num(nc->permittedSubtrees)) + or_none(sk_GENERAL_SUBTREE_num(nc->excludedSubtrees)));
-    return now.comparisons > MAX_COMPARISONS ? X509_V_ERR_UNSPECIFIED : __real_NAME_CONSTRAINTS_check(x, nc);
 }
 
 int __real_ssl_verify_cert_chain(SSL_CONNECTION *, STACK_OF(X509) *);

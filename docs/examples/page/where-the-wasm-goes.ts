@@ -1,0 +1,32 @@
+/**
+ * A page that says where openssl.wasm is, and fetches it while the WebSocket opens.
+ *
+ * It is told by its URL: `wasm`, where the file is; `relay`, the WebSocket of a relay; `ca`, where the trust anchor is.
+ */
+import { OpenSsl, startTls, TlsError } from "wassl";
+import { connectWebSocket } from "wassl/transports/websocket";
+
+const parameters = new URLSearchParams(location.search);
+const [wasm = "", relay = "", ca = ""] = ["wasm", "relay", "ca"].map(
+  (name) => parameters.get(name) ?? undefined,
+);
+
+try {
+  // #region load
+  // Three journeys at once. `wasm` is a URL, absolute or relative to the page.
+  const [openssl, transport, pem] = await Promise.all([
+    OpenSsl.load({ source: new URL(wasm, location.href) }),
+    connectWebSocket(relay),
+    fetch(ca).then((response) => response.text()),
+  ]);
+  const tls = await startTls(transport, { hostname: "localhost", caCerts: pem, openssl });
+  // #endregion
+  document.body.textContent = `${openssl.version}: ${tls.info.protocol}`;
+  await tls.shutdown();
+} catch (error) {
+  if (!(error instanceof TlsError)) throw error;
+  // #region errors
+  // wasm-not-found: nothing there. wasm-mime: a page is there. wasm-csp: the page's policy forbids it. wasm-corrupt: damaged.
+  document.body.textContent = `${error.code}: ${error.message}`;
+  // #endregion
+}

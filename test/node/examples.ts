@@ -1,0 +1,226 @@
+/** The programs of docs/examples, which docs/guide shows: each in the engine that it is for, against peers that are not ours. */
+import { execFileSync } from "node:child_process";
+import { createHash, randomBytes, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import QUnit from "qunit";
+import { afterTest, env } from "../contract/env.ts";
+import { ended, given, inNode, open, portOf, relayTo, serveSite, text } from "../examples.ts";
+import { freePort, start, waitForOutput } from "../peers/program.ts";
+
+const caFile = () => given("ca.pem", env.certs.caPem);
+const address = async (peer: string) => `localhost:${(await env.peer(peer)).port}`;
+
+/** `openssl s_client` to a server of ours; it says what `input` says, and ends when the server does. */
+function opensslClient(port: number, args: string[], input = "") {
+  const common = [
+    "s_client",
+    "-connect",
+    `127.0.0.1:${port}`,
+    "-servername",
+    "localhost",
+    "-CAfile",
+    caFile(),
+  ];
+  const child = start("openssl", [...common, "-verify_return_error", ...args]);
+  afterTest(() => child.kill("SIGKILL"));
+  child.stdin?.write(input);
+  return child;
+}
+
+const openssl = (...args: string[]) => execFileSync("openssl", args, { stdio: "pipe" }).toString();
+
+/** Two ports: whoever connects to the one talks with whoever connects to the other. */
+async function joined(): Promise<{ port: number; other: number }> {
+  const listen = async () => {
+    const server = createServer({ allowHalfOpen: true, noDelay: true });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const socket = new Promise<Socket>((resolve) => server.once("connection", resolve));
+    afterTest(() => server.close());
+    afterTest(async () => (await Promise.race([socket, undefined]))?.destroy());
+    return { port: (server.address() as AddressInfo).port, socket };
+  };
+  const [one, two] = await Promise.all([listen(), listen()]);
+  void Promise.all([one.socket, two.socket]).then(([a, b]) => {
+    for (const socket of [a, b]) socket.on("error", () => {});
+    a.pipe(b).pipe(a);
+  });
+  return { port: one.port, other: two.port };
+}
+
+QUnit.module("examples", () => {
+  QUnit.test("mutual TLS, client: openssl s_server and gnutls-serv take its certificate", async (assert) => {
+    const identity = [
+      given("client.pem", env.certs.chains.client),
+      given("client.key", env.certs.keys.client),
+    ];
+    for (const [peer, answer] of [
+      ["openssl?ask=require", "olleh"],
+      ["gnutls?ask=require", "hello"],
+    ] as const) {
+      const good = await ended(await inNode("mutual-tls-client", await address(peer), caFile(), ...identity));
+      assert.deepEqual(good, { code: 0, output: `the server answered: ${answer}\n` }, peer);
+    }
+    const bare = await ended(
+      await inNode("mutual-tls-client", await address("openssl?ask=require"), caFile()),
+    );
+    assert.deepEqual(bare, { code: 1, output: "the server refused us: certificate_required\n" });
+  });
+
+  QUnit.test(
+    "mutual TLS, server: openssl s_client gets in with a certificate that is known",
+    async (assert) => {
+      const files = [
+        given("server.pem", env.certs.chains.ecdsa),
+        given("server.key", env.certs.keys.ecdsa),
+        caFile(),
+      ];
+      const [client, key] = [
+        given("client.pem", env.certs.chains.client),
+        given("client.key", env.certs.keys.client),
+      ];
+      const server = await inNode("mutual-tls-server", ...files, "email:client@wassl.test");
+      const port = await portOf(server);
+      const shown = [
+        "-cert",
+        client,
+        "-key",
+        key,
+        "-cert_chain",
+        given("chain.pem", env.certs.intermediatePem),
+      ];
+      await waitForOutput(opensslClient(port, shown), /hello, .*CN=client/);
+      await waitForOutput(opensslClient(port, []), /alert certificate required/);
+      await waitForOutput(server, /served: .*CN=client\nrefused: protocol: .*did not return a certificate/);
+
+      const other = await inNode("mutual-tls-server", ...files, "email:somebody-else@wassl.test");
+      await waitForOutput(opensslClient(await portOf(other), shown), /alert/);
+      await waitForOutput(other, /refused: certificate: /);
+      assert.ok(true);
+    },
+  );
+
+  QUnit.test("pinning: the key of the server, or of an authority above it; no other", async (assert) => {
+    const pin = (pem: string) =>
+      createHash("sha256")
+        .update(new X509Certificate(pem).publicKey.export({ type: "spki", format: "der" }))
+        .digest("base64");
+    const to = await address("openssl?id=pinning");
+    const connect = async (...pins: string[]) => ended(await inNode("pinning", to, caFile(), ...pins));
+    for (const pem of [env.certs.chains.ecdsa, env.certs.caPem]) {
+      const { code, output } = await connect(pin(env.certs.chains.rsa), pin(pem));
+      assert.strictEqual(code, 0, output);
+      assert.true(/^connected to .*CN=ecdsa\n$/.test(output), output);
+    }
+    const { code, output } = await connect(pin(env.certs.chains.rsa));
+    assert.strictEqual(code, 1);
+    assert.true(output.startsWith("refused: "), output);
+  });
+
+  QUnit.test(
+    "trust on first use: a stranger is met, known again, and refused with another key",
+    async (assert) => {
+      const known = given("known.json", "{}");
+      const [first, second] = [
+        await env.peer("openssl?cert=selfSigned"),
+        await env.peer("openssl?cert=untrusted"),
+      ];
+      const to = (port: number) => `localhost:${port}`;
+      const connect = async () => ended(await inNode("trust-on-first-use", to(first.port), known));
+      assert.true((await connect()).output.startsWith(`met ${to(first.port)} for the first time`));
+      assert.deepEqual(await connect(), { code: 0, output: `${to(first.port)} is known\n` });
+      // As if the second server stood where the first one was.
+      const [[, pin] = []] = Object.entries(JSON.parse(readFileSync(known, "utf8")));
+      given("known.json", JSON.stringify({ [to(second.port)]: pin }));
+      const { code, output } = await ended(await inNode("trust-on-first-use", to(second.port), known));
+      assert.strictEqual(code, 1);
+      assert.true(output.startsWith(`${to(second.port)} has another key than before`), output);
+    },
+  );
+
+  QUnit.test("a WebCrypto key: certified, kept, and accepted by openssl s_server", async (assert) => {
+    const site = await serveSite(["webcrypto-key"]);
+    const ca = ["-keyout", given("own-ca.key", ""), "-out", given("own-ca.pem", "")];
+    const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    openssl("req", "-x509", ...newKey, "-subj", "/CN=own CA", ...ca);
+    let enrolled = 0;
+    site.answer = (path, body) => {
+      if (path === "/ca.pem") return env.certs.caPem;
+      enrolled++;
+      const key = given("enrolled.der", body);
+      const issuer = ["-CA", given("own-ca.pem", readFileSync(ca[3]!)), "-CAkey", ca[1]!];
+      return openssl("x509", "-new", "-force_pubkey", key, "-subj", "/CN=a page", ...issuer);
+    };
+    const port = await freePort();
+    const server = start("openssl", [
+      ...["s_server", "-accept", `127.0.0.1:${port}`, "-www", "-Verify", "1", "-verify_return_error"],
+      ...[
+        "-cert",
+        given("server.pem", env.certs.chains.ecdsa),
+        "-key",
+        given("server.key", env.certs.keys.ecdsa),
+      ],
+      ...["-cert_chain", given("chain.pem", env.certs.intermediatePem), "-CAfile", ca[3]!],
+    ]);
+    afterTest(() => server.kill("SIGKILL"));
+    await waitForOutput(server, /ACCEPT/);
+    const relay = (await relayTo(site, port))(port);
+    const parameters = { relay, ca: "/ca.pem", enrol: "/enrol" };
+    const page = await open(site, "webcrypto-key", parameters);
+    assert.true(/Subject: CN ?= ?a page/.test(await text(page, /Subject: /)));
+    await page.reload();
+    assert.true(/Subject: CN ?= ?a page/.test(await text(page, /Subject: /)));
+    assert.strictEqual(enrolled, 1, "the second time with the key that was kept");
+  });
+
+  QUnit.test("a server in a page, and its client in another tab", async (assert) => {
+    const site = await serveSite(["server-in-a-page", "client-in-a-page"]);
+    const page = await open(site, "server-in-a-page");
+    const [tab] = await Promise.all([page.waitForEvent("popup"), page.click("button")]);
+    assert.strictEqual(await text(tab, /\)/), "HELLO FROM THE OTHER TAB (complete)");
+    assert.true(/connected: TLSv1.3, .*ended: complete$/.test(await text(page, /ended/)));
+  });
+
+  QUnit.test("a server in a page, and openssl s_client", async (assert) => {
+    const site = await serveSite(["server-in-a-page"]);
+    const key = randomBytes(32);
+    const { port, other } = await joined();
+    const psk = ["-psk", key.toString("hex"), "-psk_identity", "two tabs"];
+    const client = opensslClient(other, [...psk, "-quiet", "-no_ign_eof"], "hello from openssl\n");
+    const relay = (await relayTo(site, port))(port);
+    const page = await open(site, "server-in-a-page", { relay, key: key.toString("base64") });
+    assert.true(/connected: TLSv1.3/.test(await text(page, /connected/)));
+    await waitForOutput(client, /HELLO FROM OPENSSL/);
+  });
+
+  QUnit.test("resumption in workers: the second one's handshake is short", async (assert) => {
+    const site = await serveSite(["resumption-in-workers"], ["resumption-worker"]);
+    site.answer = () => env.certs.caPem;
+    const { port } = await env.peer("openssl?id=resumption-in-workers");
+    const relay = (await relayTo(site, port))(port);
+    const page = await open(site, "resumption-in-workers", { relay, ca: "/ca.pem" });
+    assert.strictEqual(
+      await text(page, /second: .*; /),
+      "first: full handshake, olleh; second: resumed, olleh; ",
+    );
+  });
+
+  QUnit.test(
+    "where the .wasm goes: it is loaded while the WebSocket opens, and what is wrong is said",
+    async (assert) => {
+      const site = await serveSite(["where-the-wasm-goes"]);
+      site.answer = (path) => {
+        if (path === "/ca.pem") return env.certs.caPem;
+        if (path === "/a-page.wasm") return "<!doctype html>";
+        throw new Error("there is no such file");
+      };
+      const { port } = await env.peer("tls?id=where-the-wasm-goes");
+      const relay = (await relayTo(site, port))(port);
+      const said = async (wasm: string) =>
+        text(await open(site, "where-the-wasm-goes", { wasm, relay, ca: "/ca.pem" }), /: /);
+      assert.true(/^OpenSSL 3\.5.*: TLSv1\.3$/.test(await said("/openssl.wasm")));
+      assert.true((await said("/no-such-file.wasm")).startsWith("wasm-not-found: "));
+      assert.true((await said("/a-page.wasm")).startsWith("wasm-mime: "));
+    },
+  );
+});

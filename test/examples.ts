@@ -9,7 +9,7 @@ import { basename, extname, join } from "node:path";
 import type { Page } from "playwright-core";
 import { afterTest } from "./contract/env.ts";
 import { browser } from "./peers/browser.ts";
-import { type Started, start, waitForOutput } from "./peers/program.ts";
+import { freePort, type Started, start, waitForOutput, waitForPort } from "./peers/program.ts";
 
 export const repository = process.env.WASSL_REPOSITORY ?? "";
 export const examples = join(repository, "docs", "examples");
@@ -92,6 +92,48 @@ export function inDeno(example: string, permissions: string[], ...args: string[]
   return stopAfterTest(
     start(process.execPath, [ours.resolve("deno/bin.cjs"), "run", ...flags, ...permissions, file, ...args]),
   );
+}
+
+/** Checks its types too, with Deno's own. */
+export function checkInDeno(example: string): Started {
+  const file = join(folder, `${example}.ts`);
+  return stopAfterTest(
+    start(process.execPath, [
+      ours.resolve("deno/bin.cjs"),
+      "check",
+      "--no-remote",
+      "--node-modules-dir=manual",
+      file,
+    ]),
+  );
+}
+
+/** The program of docs/examples/cloudflare, in workerd, which Cloudflare runs Workers with; its URL, once it listens. */
+export async function inWorkerd(environment: Record<string, string>): Promise<string> {
+  await bundle("cloudflare/worker.ts", "browser", ["cloudflare:sockets", "wassl/openssl.wasm"]);
+  const root = join(folder, "cloudflare");
+  // As Wrangler does it: the import becomes one of a file beside the code.
+  const code = readFileSync(join(root, "worker.js"), "utf8").replace(
+    '"wassl/openssl.wasm"',
+    '"openssl.wasm"',
+  );
+  writeFileSync(join(root, "worker.js"), code);
+  copyFileSync(
+    join(process.cwd(), "node_modules/wassl/dist/binding/openssl.wasm"),
+    join(root, "openssl.wasm"),
+  );
+  copyFileSync(join(examples, "cloudflare", "config.capnp"), join(root, "config.capnp"));
+  const port = await freePort();
+  const program = [ours.resolve("workerd/bin/workerd"), "serve", `--socket-addr=http=127.0.0.1:${port}`];
+  const child = stopAfterTest(
+    start("env", [
+      ...Object.entries(environment).map((pair) => pair.join("=")),
+      ...program,
+      join(root, "config.capnp"),
+    ]),
+  );
+  await waitForPort(port, child);
+  return `http://127.0.0.1:${port}/`;
 }
 
 /** The port that a program says it listens on. */

@@ -5,7 +5,19 @@ import { readFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import QUnit from "qunit";
 import { afterTest, env } from "../contract/env.ts";
-import { ended, given, inNode, open, portOf, relayTo, serveSite, text } from "../examples.ts";
+import {
+  checkInDeno,
+  ended,
+  given,
+  inDeno,
+  inNode,
+  inWorkerd,
+  open,
+  portOf,
+  relayTo,
+  serveSite,
+  text,
+} from "../examples.ts";
 import { freePort, start, waitForOutput } from "../peers/program.ts";
 
 const caFile = () => given("ca.pem", env.certs.caPem);
@@ -221,6 +233,149 @@ QUnit.module("examples", () => {
       assert.true(/^OpenSSL 3\.5.*: TLSv1\.3$/.test(await said("/openssl.wasm")));
       assert.true((await said("/no-such-file.wasm")).startsWith("wasm-not-found: "));
       assert.true((await said("/a-page.wasm")).startsWith("wasm-mime: "));
+    },
+  );
+
+  QUnit.test("Deno server: curl and gnutls-cli are told who they are", async (assert) => {
+    const files = [
+      given("server.pem", env.certs.chains.ecdsa),
+      given("server.key", env.certs.keys.ecdsa),
+      caFile(),
+    ];
+    const identity = [
+      given("client.pem", env.certs.chains.client),
+      given("client.key", env.certs.keys.client),
+    ];
+    const server = inDeno("deno-server", ["--allow-net=127.0.0.1", "--allow-read"], ...files);
+    const port = await portOf(server);
+    const curl = (...args: string[]) =>
+      ended(
+        start("curl", [
+          "--silent",
+          "--show-error",
+          "--cacert",
+          caFile(),
+          `https://localhost:${port}/`,
+          ...args,
+        ]),
+      );
+    const client = ["--cert", identity[0]!, "--key", identity[1]!];
+    assert.deepEqual(await curl(...client), { code: 0, output: "you are O=Wassl tests,CN=client\n" });
+    assert.deepEqual(await curl(), { code: 0, output: "you are a stranger\n" });
+    const gnutls = start("gnutls-cli", ["--x509cafile", caFile(), "--port", String(port), "localhost"]);
+    afterTest(() => gnutls.kill("SIGKILL"));
+    gnutls.stdin?.write("GET / HTTP/1.1\r\n\r\n");
+    await waitForOutput(gnutls, /you are a stranger/);
+    // One whose certificate is not good, and one that speaks no TLS, cost the server nothing.
+    const bad = [
+      "--cert",
+      given("bad.pem", env.certs.chains.rsa),
+      "--key",
+      given("bad.key", env.certs.keys.rsa),
+    ];
+    assert.notStrictEqual((await curl(...bad)).code, 0);
+    assert.notStrictEqual((await ended(start("curl", ["--silent", `http://localhost:${port}/`]))).code, 0);
+    await waitForOutput(server, /certificate: /);
+    assert.strictEqual((await curl()).code, 0);
+    const check = await ended(checkInDeno("deno-server"));
+    assert.strictEqual(check.code, 0, check.output);
+  });
+
+  QUnit.test("Cloudflare Worker: in workerd, to openssl s_server", async (assert) => {
+    const { port } = await env.peer("openssl?do=www&id=cloudflare");
+    const url = await inWorkerd({ CA: env.certs.caPem, HOST: "localhost", PORT: String(port) });
+    const answers = await Promise.all([1, 2, 3].map(async () => (await fetch(url)).text()));
+    for (const answer of [...answers, await (await fetch(url)).text()]) {
+      const { protocol, how, answer: page } = JSON.parse(answer) as Record<string, string>;
+      assert.deepEqual([protocol, how], ["TLSv1.3", "complete"], answer);
+      assert.true(page?.includes("s_server -accept"), page);
+    }
+  });
+
+  QUnit.test(
+    "DTLS: openssl s_server answers by UDP; one that nobody vouches for is refused",
+    async (assert) => {
+      const identity = [
+        ...[
+          "-cert",
+          given("server.pem", env.certs.chains.ecdsa),
+          "-key",
+          given("server.key", env.certs.keys.ecdsa),
+        ],
+        ...["-cert_chain", given("chain.pem", env.certs.intermediatePem)],
+      ];
+      const connect = async (ca: string) => {
+        const port = await freePort();
+        const how = ["s_server", "-dtls1_2", "-accept", String(port), "-4", "-mtu", "1400"];
+        // To a pipe it would print in large pieces.
+        const server = start("stdbuf", ["-oL", "openssl", ...how, ...identity]);
+        afterTest(() => server.kill("SIGKILL"));
+        await waitForOutput(server, /ACCEPT/);
+        // It prints what it gets, and sends what it is told: here, once the client has said something.
+        const heard = waitForOutput(server, /^hello$/m).then(() => server.stdin?.write("hello too\n"));
+        heard.catch(() => {});
+        return ended(await inNode("dtls", `localhost:${port}`, ca));
+      };
+      const { code, output } = await connect(caFile());
+      assert.strictEqual(code, 0, output);
+      assert.true(/^DTLSv1.2, \S+\nthe server answered: hello too\n$/.test(output), output);
+      const other = await connect(given("other.pem", env.certs.otherCaPem));
+      assert.strictEqual(other.code, 1);
+      assert.true(other.output.includes("X509_V_ERR_"), other.output);
+    },
+  );
+
+  QUnit.test("ending well: each way is told as what it is", async (assert) => {
+    const end = async (way: string, peer: string) =>
+      ended(await inNode("ending-well", way, await address(`tls?${peer}&id=ending-well`), caFile()));
+    const events = (peer: string) => env.events(`tls?${peer}&id=ending-well`);
+    const ok = (output: string) => ({ code: 0, output });
+    assert.deepEqual(await end("request", "do=reply-after-end"), ok("complete: what do you make of this?\n"));
+    assert.deepEqual(await end("dispose", "do=mute"), ok("closed-without-waiting\n"));
+    assert.deepEqual(
+      (await events("do=mute")).slice(0, 2),
+      ["secure", "end"],
+      "close_notify, and then the transport's end",
+    );
+    assert.deepEqual(await end("upgrade", "do=plaintext-after"), ok("complete: plain hello\n"));
+    assert.deepEqual(await end("truncation", "do=no-close-notify"), ok("cut off (record) behind: cut off\n"));
+    assert.deepEqual(await end("truncation", "do=end-and-wait"), ok("all of it: bye\n\n"));
+    assert.deepEqual(await end("abort", "do=stuck"), ok("Error: the user has changed their mind\n"));
+    assert.false((await events("do=stuck")).includes("end"));
+  });
+
+  QUnit.test("from node:tls: both ask the same", async (assert) => {
+    const { code, output } = await ended(
+      await inNode("from-node-tls", await address("openssl?do=www"), caFile()),
+    );
+    assert.deepEqual(
+      { code, output },
+      { code: 0, output: "node:tls: true HTTP/1.0 200 ok\nwassl: true HTTP/1.0 200 ok\n" },
+    );
+  });
+
+  QUnit.test(
+    "from openssl s_client: what it tells, and what it says of a bad certificate",
+    async (assert) => {
+      const good = await ended(
+        await inNode("from-s_client", await address("openssl?arg=-alpn&arg=http/1.1"), caFile()),
+      );
+      assert.strictEqual(good.code, 0, good.output);
+      for (const part of [
+        "sent client_hello",
+        "received server_hello",
+        "CLIENT_TRAFFIC_SECRET_0 ",
+        "protocol: 'TLSv1.3'",
+        "alpnProtocol: 'http/1.1'",
+        "verified by O=Wassl tests,CN=Wassl test ca",
+      ])
+        assert.true(good.output.includes(part), part);
+      const bad = await ended(await inNode("from-s_client", await address("openssl?cert=expired"), caFile()));
+      assert.deepEqual(bad.code, 1);
+      assert.true(
+        bad.output.includes("X509_V_ERR_CERT_HAS_EXPIRED at depth 0: O=Wassl tests,CN=expired"),
+        bad.output,
+      );
     },
   );
 });

@@ -6,9 +6,8 @@
  */
 export type { WasmSource } from "./binding/loader.js";
 export type { OnEarlyData } from "./connection/early-data.js";
+export type { EofPolicy, Statistics, TlsEvent, Traffic } from "./connection/events.js";
 export type { ChannelBinding } from "./connection/exporters.js";
-export type { EofPolicy } from "./connection/failure.js";
-export type { Statistics, TlsEvent, Traffic } from "./connection/pump.js";
 export {
   type Alert,
   type CloseInfo,

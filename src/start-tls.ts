@@ -1,6 +1,7 @@
 import { freeWhenDropped, hasEnded } from "./connection/dropped.js";
 import type { OnEarlyData } from "./connection/early-data.js";
 import { Pump } from "./connection/pump.js";
+import { Verdict } from "./connection/verdict.js";
 import { TransportWire } from "./connection/wire.js";
 import { TlsError } from "./errors.js";
 import { Answers } from "./handshake/answers.js";
@@ -160,14 +161,18 @@ async function establish(role: "client" | "server", transport: Transport, given:
   const answers = new Answers(ssl, context, peerName);
   // Weak, for what carries bytes must not keep alive what nobody else holds. So no function here may see the stream itself.
   let whole: WeakRef<TlsStream> | undefined;
+  const verdict = new Verdict({
+    ssl,
+    peerName,
+    defaultCiphers: () => answers.context.defaultCiphers,
+    eofPolicy: options.eofPolicy,
+    quiet: options.quietShutdown,
+  });
   const pump = new Pump({
     ssl,
     pair,
     wire,
-    peerName,
-    defaultCiphers: () => answers.context.defaultCiphers,
-    eofPolicy: options.eofPolicy ?? "strict",
-    quiet: options.quietShutdown ?? false,
+    verdict,
     fixedPair: options.bioPairSize !== undefined,
     onEvent: options.onEvent,
     // That of the context that was selected.
@@ -203,11 +208,11 @@ async function establish(role: "client" | "server", transport: Transport, given:
     resumption?.opened(info.verified);
     const stream = new TlsStream({
       ssl,
+      verdict,
       pump,
       wire,
       resumption,
       info,
-      quiet: options.quietShutdown ?? false,
       closeTimeout,
       preventClose: options.preventClose ?? false,
       stopListening: () => {
@@ -218,7 +223,7 @@ async function establish(role: "client" | "server", transport: Transport, given:
     whole = new WeakRef(stream);
     freeWhenDropped(stream, { ssl, pair, wire, pump, stopListening, onEvent: options.onEvent });
     // Between the handshake and here it may have failed, before there was anybody to tell.
-    if (pump.failure) stream.failed(pump.failure);
+    if (verdict.failure) stream.failed(verdict.failure);
     else if (resumption && info.protocol === "TLSv1.3") pump.awaitTicket();
     return stream;
   } catch (error) {

@@ -1,11 +1,11 @@
+import type { Statistics } from "./connection/events.js";
 import { type ChannelBinding, channelBinding } from "./connection/exporters.js";
-import { crashProof, howItFailed, settleSession } from "./connection/failure.js";
 import { Gathering } from "./connection/gather.js";
-import { type Pump, type Statistics, WRITE_MOST } from "./connection/pump.js";
+import { type Pump, WRITE_MOST } from "./connection/pump.js";
+import type { Verdict } from "./connection/verdict.js";
 import type { TransportWire } from "./connection/wire.js";
-import { type CloseInfo, TlsError, TlsTruncationError } from "./errors.js";
+import { type CloseInfo, TlsError } from "./errors.js";
 import type { Resumption } from "./handshake/resumption.js";
-import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "./openssl/constants.js";
 import { isBytes } from "./openssl/library.js";
 import type { Ssl } from "./openssl/ssl.js";
 import type { TlsInfo } from "./options/info.js";
@@ -43,12 +43,12 @@ export interface ShutdownResult {
 /** @internal */
 export interface StreamParts {
   ssl: Ssl;
+  verdict: Verdict;
   pump: Pump;
   wire: TransportWire;
   info: TlsInfo;
   /** Of a client. */
   resumption: Resumption | undefined;
-  quiet: boolean;
   preventClose: boolean;
   closeTimeout: number;
   /** It has ended: the signal has nothing to abort any more. */
@@ -90,10 +90,8 @@ export class TlsStream implements Transport, AsyncDisposable {
   readonly closed: Promise<CloseInfo>;
 
   readonly #parts: StreamParts;
+  readonly #verdict: Verdict;
   #settle!: { resolve(info: CloseInfo): void; reject(reason: unknown): void };
-  /** Set once it has ended: what later calls are rejected with. */
-  #over: { reason: unknown } | undefined;
-  #shutdownFlags: number | undefined;
   #readController!: ReadableByteStreamController;
   #writeController!: WritableStreamDefaultController;
   /** Calls back when a reader asks for data, or gives up. */
@@ -117,6 +115,7 @@ export class TlsStream implements Transport, AsyncDisposable {
   /** @internal */
   constructor(parts: StreamParts) {
     this.#parts = parts;
+    this.#verdict = parts.verdict;
     this.info = parts.info;
     this.closed = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
@@ -174,8 +173,7 @@ export class TlsStream implements Transport, AsyncDisposable {
 
   /** `SSL_get_shutdown(3)`: which close_notify alerts went. */
   get shutdownFlags(): { readonly sent: boolean; readonly received: boolean } {
-    const flags = this.#shutdownFlags ?? this.#parts.ssl.getShutdown();
-    return { sent: (flags & SSL_SENT_SHUTDOWN) !== 0, received: (flags & SSL_RECEIVED_SHUTDOWN) !== 0 };
+    return this.#verdict.shutdownFlags;
   }
 
   /**
@@ -191,7 +189,7 @@ export class TlsStream implements Transport, AsyncDisposable {
    * `label` and `context`. While the connection is open.
    */
   exportKeyingMaterial(label: string, length: number, context?: Uint8Array): Uint8Array {
-    if (this.#over) throw this.#over.reason;
+    this.#verdict.refuse();
     return this.#parts.ssl.exportKeyingMaterial(label, length, context);
   }
 
@@ -201,7 +199,7 @@ export class TlsStream implements Transport, AsyncDisposable {
    * there is none, where its signature has no hash (Ed25519), and on a server of several certificates that resumed a session.
    */
   channelBinding(type: ChannelBinding): Uint8Array | undefined {
-    if (this.#over) throw this.#over.reason;
+    this.#verdict.refuse();
     return channelBinding(this.#parts.ssl, type);
   }
 
@@ -247,7 +245,7 @@ export class TlsStream implements Transport, AsyncDisposable {
     requireBound(timeout, "timeout");
     requireBound(maxDiscard, "maxDiscard");
     signal?.throwIfAborted();
-    if (this.#over) throw this.#over.reason;
+    this.#verdict.refuse();
     this.#shutdown = this.#shutDown(timeout, maxDiscard, signal);
     return this.#shutdown;
   }
@@ -265,7 +263,7 @@ export class TlsStream implements Transport, AsyncDisposable {
       stop();
       signal?.removeEventListener("abort", onAbort);
     }
-    if (this.#over) throw this.#over.reason;
+    this.#verdict.refuse();
     return this.#handBack();
   }
 
@@ -273,22 +271,15 @@ export class TlsStream implements Transport, AsyncDisposable {
   #handBack(): ShutdownResult {
     const { pump, wire } = this.#parts;
     const trailing = pump.takeTrailing();
-    const info = this.#end(this.#howItEnds());
+    const info = this.#end(this.#verdict.howItEnds);
     wire.release();
     return { transport: wire.transport, trailing, info };
   }
 
-  #howItEnds(): CloseInfo["how"] {
-    const { pump, quiet } = this.#parts;
-    if (pump.truncatedAt) return "truncated";
-    if (quiet) return "quiet";
-    return pump.ended ? "complete" : "closed-without-waiting";
-  }
-
   async #readToEnd(maxDiscard: number): Promise<void> {
-    const { pump, quiet } = this.#parts;
-    if (quiet) return;
-    while (!pump.ended) {
+    const { pump, verdict } = this.#parts;
+    if (verdict.quiet) return;
+    while (!verdict.ended) {
       await pump.readable();
       if (this.readable.locked && !this.#readOver) await this.#keepForReader(maxDiscard);
       else this.#discard(maxDiscard);
@@ -335,7 +326,7 @@ export class TlsStream implements Transport, AsyncDisposable {
   }
 
   async #closeNow(timeout: number): Promise<void> {
-    if (this.#over) return;
+    if (this.#verdict.over) return;
     const { pump, wire } = this.#parts;
     // What left, and did not only go into a buffer of the transport's.
     const progress = () => pump.accepted - wire.waiting;
@@ -345,8 +336,8 @@ export class TlsStream implements Transport, AsyncDisposable {
     try {
       // In as many steps as shutdown() takes, so that whichever was called first comes first.
       const ended = Promise.all([this.closeWrite()]).then(() => {
-        if (this.#over) return false;
-        this.#end(this.#howItEnds());
+        if (this.#verdict.over) return false;
+        this.#end(this.#verdict.howItEnds);
         return true;
       });
       if (await within(timeout, ended, late, progress)) await within(timeout, wire.close(), late, progress);
@@ -367,7 +358,7 @@ export class TlsStream implements Transport, AsyncDisposable {
   }
 
   async #pull(controller: ReadableByteStreamController): Promise<void> {
-    const { pump } = this.#parts;
+    const { pump, verdict } = this.#parts;
     while (!this.#readOver) {
       // Asked for anew each time round: the reader may have gone in the meantime, with its buffer.
       const request = controller.byobRequest;
@@ -379,7 +370,7 @@ export class TlsStream implements Transport, AsyncDisposable {
         const chunk = pump.readChunk(Infinity);
         if (chunk) return controller.enqueue(chunk);
       }
-      if (pump.ended) {
+      if (verdict.ended) {
         this.#closeReadable();
         this.#endOfBoth();
         return;
@@ -427,71 +418,55 @@ export class TlsStream implements Transport, AsyncDisposable {
 
   /** When both directions ended through the streams, nobody else will close the transport. */
   #endOfBoth(): void {
-    if (!this.#readOver || !this.#writeOver || this.#over || this.#shutdown || this.#close) return;
+    if (!this.#readOver || !this.#writeOver || this.#verdict.over || this.#shutdown || this.#close) return;
     const { wire, preventClose } = this.#parts;
     if (preventClose) {
       this.#shutdown = Promise.resolve(this.#handBack());
     } else {
-      this.#end(this.#howItEnds());
+      this.#end(this.#verdict.howItEnds);
       wire.close().catch((error) => wire.abort(error));
     }
   }
 
   /** The pump says that the connection has failed. @internal */
   failed(error: TlsError): void {
-    if (this.#over) return;
-    const { pump, wire } = this.#parts;
-    const how = howItFailed(error, pump.fatalAlert);
+    if (this.#verdict.over) return;
+    const { pump, verdict, wire } = this.#parts;
+    const how = verdict.howItFails(error);
     // The alert that tells the peer leaves first, if the transport takes it.
     farewell(pump, wire, error);
     this.#end(how, error);
   }
 
   #giveUp(reason: unknown, how: CloseInfo["how"]): unknown {
-    if (this.#over) return reason;
+    if (this.#verdict.over) return reason;
     this.#parts.wire.abort(reason);
     this.#end(how, reason);
     return reason;
   }
 
   #end(how: CloseInfo["how"], reason?: unknown): CloseInfo {
-    const { pump, ssl, quiet } = this.#parts;
-    const failure =
-      reason ??
-      new TlsError("closed", `the TLS connection is over (${how})${how === "complete" ? this.#hint() : ""}`);
-    this.#over = { reason: failure };
-    // Quiet, it sends nothing, but marks the session as well closed.
-    if (quiet && reason === undefined) crashProof(() => ssl.tryShutdown(), 0);
-    const truncatedAt =
-      pump.truncatedAt ?? (pump.failure instanceof TlsTruncationError ? pump.failure.at : undefined);
-    const info: CloseInfo = {
+    const { pump, verdict, resumption } = this.#parts;
+    const { info, proper, refusal } = verdict.conclude(how, {
       sentCloseNotify: pump.closeNotifySent,
-      receivedCloseNotify: pump.closeNotifyReceived,
-      how,
-      ...(truncatedAt && { truncatedAt }),
-      ...(pump.fatalAlert && { alert: pump.fatalAlert }),
-      resumable: settleSession(ssl, pump.closeNotifySent || (quiet && reason === undefined)),
+      reason,
       discarded: this.#discarded,
-    };
-    if (!info.resumable) this.#parts.resumption?.discard();
+      hint: how === "complete" ? this.#hint() : "",
+    });
+    if (!info.resumable) resumption?.discard();
     this.#parts.stopListening();
-    this.#shutdownFlags = crashProof(() => ssl.getShutdown(), 0);
-    if (reason === undefined) {
-      this.#settle.resolve(info);
-    } else {
-      if (reason instanceof TlsError) reason.outcome = info;
-      this.#settle.reject(reason);
-    }
-    if (pump.ended && reason === undefined) this.#closeReadable();
+    if (proper) this.#settle.resolve(info);
+    else this.#settle.reject(reason);
+    if (proper && verdict.ended) this.#closeReadable();
     else if (!this.#readOver) {
       this.#readOver = true;
-      this.#readController.error(failure);
+      this.#readController.error(refusal);
     }
-    this.#writeController.error(failure);
+    this.#writeController.error(refusal);
     this.#forgetQueue();
     this.#pulled();
     // After a failure the pump goes on until its alert has left; otherwise this is the end of it.
-    if (reason === undefined || reason !== pump.failure) pump.release(failure);
+    if (proper || reason !== verdict.failure) pump.release(refusal);
     return info;
   }
 

@@ -13,17 +13,16 @@
  *    whatever is called next sends them first, close_notify too (8). Reading also does: the peer may wait for them.
  */
 
+import type { TlsEvent, Untimed } from "../connection/events.js";
 import { type ChannelBinding, channelBinding } from "../connection/exporters.js";
-import { crashProof, explain, howItFailed, passesAsEnd, settleSession } from "../connection/failure.js";
-import type { TlsEvent, Untimed } from "../connection/pump.js";
 import { RecordEdges } from "../connection/record-edges.js";
-import { type Alert, type CloseInfo, TlsError, TlsTruncationError, type TruncationPoint } from "../errors.js";
+import { crashProof, Verdict } from "../connection/verdict.js";
+import { type CloseInfo, TlsError } from "../errors.js";
 import { Resumption, type ResumptionOptions } from "../handshake/resumption.js";
 import type { BioPair } from "../openssl/bio-pair.js";
-import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "../openssl/constants.js";
 import { requireBytes } from "../openssl/library.js";
 import { OpenSsl } from "../openssl/openssl.js";
-import { FAILED_SYSCALL, type Ssl, WANT_READ, WANT_WRITE, ZERO_RETURN } from "../openssl/ssl.js";
+import { type Ssl, WANT_READ, WANT_WRITE } from "../openssl/ssl.js";
 import { newConnection, readOptions, TlsContext } from "../options/context.js";
 import type { ClientIdentity, Peer, ServerIdentity } from "../options/identity.js";
 import { infoOf, type TlsInfo } from "../options/info.js";
@@ -96,19 +95,12 @@ export class BlockingTls implements Disposable {
   readonly #pair: BioPair;
   readonly #transport: BlockingTransport;
   readonly #options: TlsOptions;
-  readonly #peerName: string;
-  readonly #defaultCiphers: boolean;
+  readonly #verdict: Verdict;
   readonly #edges = new RecordEdges();
 
-  #open = false;
-  /** No more application data will come. */
-  #ended = false;
-  #truncatedAt: TruncationPoint | undefined;
   #writingClosed = false;
   /** Ours: SSL_shutdown has written it; the channel has all of it; there is none, but the step is done. */
   #closeNotify: "no" | "written" | "sent" | "left out" = "no";
-  #closeNotifyReceived = false;
-  #fatalAlert: Alert | undefined;
   #eofTold = false;
   /** The failure to send that was known before OpenSSL was last asked: it may be why the operation failed. */
   #sendErrorBefore: TlsError | undefined;
@@ -116,8 +108,6 @@ export class BlockingTls implements Disposable {
   #lent = 0;
   /** What OpenSSL has to be given first, when a write was out of time. */
   #unfinished: Uint8Array | undefined;
-  #over: { readonly info: CloseInfo; readonly reason?: unknown } | undefined;
-  #flags = 0;
   #events: TlsEvent[] = [];
   #lines: string[] = [];
   readonly #resumption: Resumption | undefined;
@@ -130,11 +120,16 @@ export class BlockingTls implements Disposable {
   ) {
     this.#transport = transport;
     this.#options = options;
-    this.#peerName = peer.name;
-    this.#defaultCiphers = peer.defaultCiphers;
     this.#ssl = parts.ssl;
     this.#pair = parts.pair;
     this.#resumption = parts.resumption;
+    this.#verdict = new Verdict({
+      ssl: parts.ssl,
+      peerName: peer.name,
+      defaultCiphers: () => peer.defaultCiphers,
+      eofPolicy: options.eofPolicy,
+      quiet: options.quietShutdown,
+    });
     const { handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT } = options;
     const deadline = new Deadline(handshakeTimeout);
     this.#emit({ type: "handshake-start" });
@@ -143,7 +138,7 @@ export class BlockingTls implements Disposable {
         this.#check(
           this.#until(() => this.#ssl.tryHandshake(), deadline, `no TLS handshake with ${peer.name}`),
         );
-        this.#open = true;
+        this.#verdict.opened();
         this.#emit({ type: "handshake-done" });
         this.#flush(deadline);
       });
@@ -219,13 +214,13 @@ export class BlockingTls implements Disposable {
 
   /** As `TlsStream.exportKeyingMaterial`. */
   exportKeyingMaterial(label: string, length: number, context?: Uint8Array): Uint8Array {
-    this.#refuse();
+    this.#verdict.refuse();
     return this.#ssl.exportKeyingMaterial(label, length, context);
   }
 
   /** As `TlsStream.channelBinding`. */
   channelBinding(type: ChannelBinding): Uint8Array | undefined {
-    this.#refuse();
+    this.#verdict.refuse();
     return channelBinding(this.#ssl, type);
   }
 
@@ -236,8 +231,9 @@ export class BlockingTls implements Disposable {
   read(dst: Uint8Array, options: Timeout = {}): number {
     requireRoom(dst);
     const deadline = new Deadline(options.timeout);
-    if (this.#ended && this.#over?.reason === undefined) return 0;
-    this.#refuse();
+    const { ended, over } = this.#verdict;
+    if (ended && over?.proper !== false) return 0;
+    this.#verdict.refuse();
     return this.#operate(() => {
       const read = () => {
         this.#pay();
@@ -259,11 +255,9 @@ export class BlockingTls implements Disposable {
   write(bytes: Uint8Array, options: Timeout = {}): number {
     requireBytes(bytes, "what is written");
     const deadline = new Deadline(options.timeout);
-    this.#refuse();
-    if (this.#writingClosed) throw new TlsError("closed", "the writing side is closed");
-    if (this.#truncatedAt) {
-      throw new TlsError("closed", "the peer closed the transport, and with it this connection");
-    }
+    this.#verdict.refuse();
+    const refused = this.#verdict.writeRefusal(this.#writingClosed);
+    if (refused) throw refused;
     return this.#operate(() => {
       let written = 0;
       try {
@@ -302,19 +296,19 @@ export class BlockingTls implements Disposable {
    */
   shutdown(options: Timeout = {}): 0 | 1 {
     const deadline = new Deadline(options.timeout);
-    const how = this.#over?.reason === undefined ? this.#over?.info.how : undefined;
-    if (how && how !== "closed-without-waiting") return 1;
-    this.#refuse();
+    const { over } = this.#verdict;
+    if (over?.proper && over.info.how !== "closed-without-waiting") return 1;
+    this.#verdict.refuse();
     return this.#operate(() => {
-      if (this.#options.quietShutdown) {
+      if (this.#verdict.quiet) {
         this.#sendCloseNotify(deadline);
         return this.#complete();
       }
       if (this.#closeNotify === "no" || this.#closeNotify === "written") {
         this.#sendCloseNotify(deadline);
-        return this.#ended ? this.#complete() : 0;
+        return this.#verdict.ended ? this.#complete() : 0;
       }
-      if (!this.#ended) {
+      if (!this.#verdict.ended) {
         const r = this.#until(() => this.#ssl.tryPeek(), deadline, "no close_notify from the peer");
         if (r > 0) {
           throw new TlsError("unread-data", "data came before the peer's close_notify: read it, to the end");
@@ -328,7 +322,7 @@ export class BlockingTls implements Disposable {
   /** The first step of {@link shutdown} alone: sends close_notify after all that was written. Reading goes on. */
   closeWrite(options: Timeout = {}): void {
     const deadline = new Deadline(options.timeout);
-    this.#refuse();
+    this.#verdict.refuse();
     this.#operate(() => this.#sendCloseNotify(deadline));
   }
 
@@ -340,7 +334,7 @@ export class BlockingTls implements Disposable {
   close(options: Timeout = {}): void {
     const { timeout = CLOSE_TIMEOUT } = options;
     let deadline = new Deadline(timeout);
-    if (this.#over) return;
+    if (this.#verdict.over) return;
     try {
       for (let seen = this.#transport.event, done = false; !done; ) {
         try {
@@ -354,8 +348,8 @@ export class BlockingTls implements Disposable {
           deadline = new Deadline(timeout);
         }
       }
-      if (this.#ended && this.#closeNotify === "sent") this.#transport.settle();
-      this.#end(this.#howItEnds());
+      if (this.#verdict.ended && this.#closeNotify === "sent") this.#transport.settle();
+      this.#end(this.#verdict.howItEnds);
       this.#transport.close();
     } catch (error) {
       // Not an error of close(): the connection is closed either way, and `closed` says how.
@@ -374,13 +368,12 @@ export class BlockingTls implements Disposable {
 
   /** How it ended; undefined while it has not. */
   get closed(): CloseInfo | undefined {
-    return this.#over?.info;
+    return this.#verdict.over?.info;
   }
 
   /** `SSL_get_shutdown(3)`: which close_notify alerts went. */
   get shutdownFlags(): { readonly sent: boolean; readonly received: boolean } {
-    const flags = this.#over ? this.#flags : this.#ssl.getShutdown();
-    return { sent: (flags & SSL_SENT_SHUTDOWN) !== 0, received: (flags & SSL_RECEIVED_SHUTDOWN) !== 0 };
+    return this.#verdict.shutdownFlags;
   }
 
   // ---- steps
@@ -388,12 +381,9 @@ export class BlockingTls implements Disposable {
   #sendCloseNotify(deadline: Deadline): void {
     this.#finishWrite(deadline);
     this.#writingClosed = true;
-    // Quiet, SSL_shutdown is not called yet: it also sets SSL_RECEIVED_SHUTDOWN, and what the peer still sends would be lost.
-    // After a truncation that passed as an end it cannot be: for OpenSSL that was an error, and nobody is there to be told.
-    if (this.#closeNotify === "no" && !this.#options.quietShutdown && !this.#truncatedAt) {
+    if (this.#closeNotify === "no" && this.#verdict.sendsCloseNotify) {
       const attempt = () => {
-        // Half of a KeyUpdate or a ticket is here: SSL_shutdown would fail ("shutdown while in init") until the rest came.
-        if (!this.#ended && !this.#ssl.isInitFinished()) {
+        if (this.#verdict.isMidMessage) {
           const r = this.#ssl.tryPeek();
           if (r !== WANT_READ && r !== WANT_WRITE && r <= 0) this.#readStopped(r);
           // When the rest has come it says that it lacks more, but this step does not.
@@ -458,21 +448,15 @@ export class BlockingTls implements Disposable {
   #sendable(): void {
     const { sendError } = this.#transport;
     if (!sendError) return;
-    throw this.#ended || !this.#open ? this.#failWith(sendError) : sendError;
+    throw this.#verdict.ended || !this.#verdict.open ? this.#failWith(sendError) : sendError;
   }
 
   /** Both steps are done: the transport is its owner's again. */
   #complete(): 1 {
-    if (this.#howItEnds() === "complete") this.#transport.settle();
-    this.#end(this.#howItEnds());
+    if (this.#verdict.howItEnds === "complete") this.#transport.settle();
+    this.#end(this.#verdict.howItEnds);
     this.#transport.unlock();
     return 1;
-  }
-
-  #howItEnds(): CloseInfo["how"] {
-    if (this.#truncatedAt) return "truncated";
-    if (this.#options.quietShutdown) return "quiet";
-    return this.#ended ? "complete" : "closed-without-waiting";
   }
 
   // ---- the loop
@@ -566,7 +550,7 @@ export class BlockingTls implements Disposable {
       else if (this.#transport.gone || this.#transport.givenUp) this.#giveUp(error, "aborted");
       throw error;
     } finally {
-      if (!this.#over) {
+      if (!this.#verdict.over) {
         this.#giveBack();
         this.#noteEvents();
       }
@@ -576,18 +560,12 @@ export class BlockingTls implements Disposable {
     }
   }
 
-  #refuse(): void {
-    if (!this.#over) return;
-    if (this.#over.reason !== undefined) throw this.#over.reason;
-    throw new TlsError("closed", `the TLS connection is over (${this.#over.info.how})`);
-  }
-
   /** The operation succeeded; or it is the end. */
   #check(r: number): number {
     if (r < 0) {
       this.#fail(r);
       // A policy let it pass as an end, but there is nobody who would take anything.
-      throw new TlsError("closed", "the peer closed the transport, and with it this connection");
+      throw this.#verdict.peerIsGone();
     }
     return r;
   }
@@ -595,13 +573,7 @@ export class BlockingTls implements Disposable {
   /** SSL_read or SSL_peek answered something final. */
   #readStopped(r: number): void {
     this.#noteEvents();
-    // user_canceled and then close_notify ends cleanly (RFC 8446 §6.1), though OpenSSL calls it a system error.
-    if (r === ZERO_RETURN || (r === FAILED_SYSCALL && this.#closeNotifyReceived)) {
-      this.#closeNotifyReceived = true;
-      this.#ended = true;
-      return;
-    }
-    this.#fail(r);
+    if (!this.#verdict.endsCleanly(r)) this.#fail(r);
   }
 
   /** OpenSSL answered an error: says what it means, unless the policy takes it for an end. */
@@ -609,37 +581,28 @@ export class BlockingTls implements Disposable {
     const failure = this.#ssl.takeFailure();
     this.#noteEvents();
     // What no TLS peer said is shown as far as it came.
-    if (!this.#open) this.#edges.observe(this.#transport.incoming.view(this.#lent));
-    const error = explain(r, failure, {
-      open: this.#open,
+    if (!this.#verdict.open) this.#edges.observe(this.#transport.incoming.view(this.#lent));
+    const error = this.#verdict.explain(r, failure, {
       edges: this.#edges,
       ended: this.#eofTold,
-      peerName: this.#peerName,
-      defaultCiphers: this.#defaultCiphers && this.#ssl.getCipherName() === undefined,
-      fatalAlert: this.#fatalAlert,
       sendError: this.#sendErrorBefore,
     });
-    if (
-      !(error instanceof TlsTruncationError && passesAsEnd(error.at, this.#options.eofPolicy ?? "strict"))
-    ) {
-      throw this.#failWith(error);
-    }
-    this.#truncatedAt = error.at;
+    if (!this.#verdict.letsPass(error)) throw this.#failWith(error);
     this.#unfinished = undefined;
-    this.#ended = true;
   }
 
   /** The alert that tells the peer leaves, if there is room for it soon, and the transport is closed. */
   #failWith(error: TlsError): TlsError {
-    if (this.#over) return error;
-    let how = howItFailed(error, this.#fatalAlert);
+    if (this.#verdict.over) return error;
+    this.#verdict.fail(error);
+    let how = this.#verdict.howItFails(error);
     try {
       if (this.#transport.sendError || this.#transport.givenUp) throw error;
       const deadline = new Deadline(CLOSE_TIMEOUT);
       while (!this.#ssl.dispatchAlert()) this.#flush(deadline);
       this.#flush(deadline);
       this.#noteEvents();
-      how = howItFailed(error, this.#fatalAlert);
+      how = this.#verdict.howItFails(error);
       this.#end(how, error);
       this.#transport.close();
     } catch {
@@ -649,35 +612,19 @@ export class BlockingTls implements Disposable {
   }
 
   #giveUp(reason: unknown, how: CloseInfo["how"]): void {
-    if (this.#over) return;
+    if (this.#verdict.over) return;
     this.#end(how, reason);
     this.#transport.abort(reason);
   }
 
   #end(how: CloseInfo["how"], reason?: unknown): void {
-    const ssl = this.#ssl;
-    const { quietShutdown = false } = this.#options;
     crashProof(() => this.#giveBack(), undefined);
     crashProof(() => this.#noteEvents(), undefined);
-    // Quiet, it sends nothing, but marks the session as well closed.
-    if (quietShutdown && reason === undefined) crashProof(() => ssl.tryShutdown(), 0);
-    const sent = this.#closeNotify === "sent";
-    const truncatedAt = this.#truncatedAt ?? (reason instanceof TlsTruncationError ? reason.at : undefined);
-    const info: CloseInfo = {
-      sentCloseNotify: sent,
-      receivedCloseNotify: this.#closeNotifyReceived,
-      how,
-      ...(truncatedAt && { truncatedAt }),
-      ...(this.#fatalAlert && { alert: this.#fatalAlert }),
-      resumable: settleSession(ssl, sent || (quietShutdown && reason === undefined)),
-      discarded: 0,
-    };
+    const { info } = this.#verdict.conclude(how, { sentCloseNotify: this.#closeNotify === "sent", reason });
     if (!info.resumable) this.#resumption?.discard();
-    this.#flags = crashProof(() => ssl.getShutdown(), 0);
-    this.#over = reason === undefined ? { info } : { info, reason };
-    if (reason instanceof TlsError) reason.outcome = info;
+    this.#verdict.release(reason);
     try {
-      ssl.free();
+      this.#ssl.free();
       this.#pair.free();
     } catch {
       // The instance has crashed, and its memory with it.
@@ -687,21 +634,10 @@ export class BlockingTls implements Disposable {
   // ---- events
 
   #noteEvents(): void {
-    for (const event of this.#ssl.takeEvents()) {
-      if (event.type === "keylog") {
-        this.#lines.push(event.line);
-        continue;
-      }
+    for (const event of this.#verdict.takeEvents()) {
       if (event.type === "new-session") this.#resumption?.collect();
-      if (event.type !== "alert") {
-        this.#emit(event);
-        continue;
-      }
-      const { type: _type, ...alert } = event;
-      if (alert.level === "fatal") this.#fatalAlert ??= alert;
-      else if (alert.direction === "received" && alert.description === "close_notify")
-        this.#closeNotifyReceived = true;
-      this.#emit(event);
+      if (event.type === "keylog") this.#lines.push(event.line);
+      else this.#emit(event);
     }
   }
 

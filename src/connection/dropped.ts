@@ -1,7 +1,8 @@
 import { TlsError } from "../errors.js";
 import type { BioPair } from "../openssl/bio-pair.js";
 import type { Ssl } from "../openssl/ssl.js";
-import type { Pump, TlsEvent } from "./pump.js";
+import type { TlsEvent } from "./events.js";
+import type { Pump } from "./pump.js";
 import type { TransportWire } from "./wire.js";
 
 /** What is left of a connection that nobody can reach any more. Nothing here may hold the connection, or it never goes. */

@@ -1,20 +1,12 @@
 /** What it means when an operation of OpenSSL failed: the typed error, from all that is known at that moment. */
-import {
-  type Alert,
-  type CloseInfo,
-  TlsAlertError,
-  TlsCertificateError,
-  TlsError,
-  TlsTruncationError,
-  type TruncationPoint,
-} from "../errors.js";
+import { type Alert, TlsAlertError, TlsCertificateError, TlsError, TlsTruncationError } from "../errors.js";
 import {
   SSL_R_BAD_DH_VALUE,
   SSL_R_CERTIFICATE_VERIFY_FAILED,
   SSL_R_EXCESSIVE_MESSAGE_SIZE,
   SSL_R_NO_SHARED_CIPHER,
 } from "../openssl/constants.js";
-import { FAILED_SYSCALL, type Ssl, type SslFailure, ZERO_RETURN } from "../openssl/ssl.js";
+import { FAILED_SYSCALL, type SslFailure, ZERO_RETURN } from "../openssl/ssl.js";
 import type { RecordEdges } from "./record-edges.js";
 
 /** The command line has its own name for the option, and looks for this one. */
@@ -23,8 +15,6 @@ const CIPHERS_HINT =
 
 const PRIME_HINT =
   '; more than 4096 bits are slow, and accepted if `groups` names a group that large ("DEFAULT:ffdhe8192")';
-
-export type EofPolicy = "strict" | "record-boundary" | "ignore";
 
 /** What OpenSSL does not know, or not say. */
 export interface Circumstances {
@@ -106,12 +96,6 @@ export function explain(r: number, failure: SslFailure, circumstances: Circumsta
   return new TlsError("protocol", `${where} failed: ${why}${hint}`, { errors });
 }
 
-/** Whether the policy lets an end without close_notify pass. In the handshake it never does. */
-export function passesAsEnd(at: TruncationPoint, policy: EofPolicy): boolean {
-  if (at === "handshake") return false;
-  return policy === "ignore" || (policy === "record-boundary" && at === "record");
-}
-
 /** What a function of the application threw. */
 export function callbackError(who: string, error: unknown): TlsError {
   if (error instanceof TlsError) return error;
@@ -122,45 +106,4 @@ export function callbackError(who: string, error: unknown): TlsError {
 export function transportError(doing: "sending" | "receiving", cause: unknown): TlsError {
   const why = cause instanceof Error ? cause.message : String(cause);
   return new TlsError("transport", `the transport failed while ${doing}: ${why}`, { cause });
-}
-
-/** What kind of end a failure makes. OpenSSL answers a truncation with an alert, which is not its cause. */
-export function howItFailed(error: TlsError, fatalAlert: Alert | undefined): CloseInfo["how"] {
-  switch (error.code) {
-    case "truncated":
-      return "truncated";
-    case "transport":
-      return "failed";
-    case "alert":
-      return "alert";
-    default:
-      // A protocol error is told to the peer; what is our own trouble (memory, say) is not.
-      return fatalAlert ? "alert" : "aborted";
-  }
-}
-
-/**
- * Whether the session may be resumed: if we ended properly, and no alert took it out of use. OpenSSL judges by
- * SSL_SENT_SHUTDOWN, which stands from the first attempt to send close_notify, whether it left or not. So a session that
- * is not to be resumed is taken out of use here, and what is said is what OpenSSL does.
- */
-export function settleSession(ssl: Ssl, endedProperly: boolean): boolean {
-  return crashProof(() => {
-    if (!endedProperly) ssl.removeSession();
-    const session = ssl.getSession();
-    try {
-      return endedProperly && (session?.isResumable() ?? false);
-    } finally {
-      session?.free();
-    }
-  }, false);
-}
-
-/** An instance that crashed answers nothing any more; how the connection ended must be told all the same. */
-export function crashProof<T>(ask: () => T, otherwise: T): T {
-  try {
-    return ask();
-  } catch {
-    return otherwise;
-  }
 }

@@ -38,52 +38,24 @@
  * and the one being sent). The wire is asked for a chunk only while somebody wants to read and #in is used up.
  */
 
-import { type Alert, TlsError, TlsTruncationError, type TruncationPoint } from "../errors.js";
+import { TlsError } from "../errors.js";
 import type { BioPair } from "../openssl/bio-pair.js";
-import type { SslEvent } from "../openssl/events.js";
 import {
-  FAILED_SYSCALL,
   type Ssl,
   WANT_CLIENT_HELLO,
   WANT_READ,
   WANT_SIGNATURE,
   WANT_VERIFY,
   WANT_WRITE,
-  ZERO_RETURN,
 } from "../openssl/ssl.js";
 import { after } from "../timers.js";
 import { type Early, EarlyRead, EarlyWrite, type OnEarlyData } from "./early-data.js";
-import { callbackError, type EofPolicy, explain, passesAsEnd, transportError } from "./failure.js";
+import type { Question, Statistics, TlsEvent, Untimed } from "./events.js";
+import { callbackError, transportError } from "./failure.js";
 import { RecordEdges } from "./record-edges.js";
+import type { Verdict } from "./verdict.js";
+import type { Wire } from "./wire.js";
 import { PendingWrite, Wish } from "./wish.js";
-
-/** A transport, reduced to what the pump needs. */
-export interface Wire {
-  /** The next bytes from the peer; null at the end. Never called while an earlier call is unsettled. */
-  receive(): Promise<Uint8Array | null>;
-  /** Settles when the transport has accepted the bytes. Never called while an earlier call is unsettled. */
-  send(bytes: Uint8Array): Promise<void>;
-}
-
-/** What happens, as it happens; `time` is `performance.now()`. */
-export type TlsEvent = { readonly time: number } & (
-  | { readonly type: "handshake-start" | "handshake-done" | "transport-end" }
-  /**
-   * A fault of the program: nobody has ended the connection, and nobody can reach it any more. What it held was freed, and its
-   * transport given up. Told while the listener itself is still held by somebody else than the connection.
-   */
-  | { readonly type: "dropped" }
-  /** The store of sessions failed; the connection goes on without it. */
-  | { readonly type: "session-store-error"; readonly error: unknown }
-  /** Alerts, new sessions, and, with `trace`, records and handshake messages. */
-  | Exclude<SslEvent, { type: "keylog" }>
-);
-
-/** An event that is about to be told. */
-export type Untimed<E extends TlsEvent> = E extends TlsEvent ? Omit<E, "time"> : never;
-
-/** What OpenSSL may wait for beside bytes: which context, is the peer believed, a signature. */
-export type Question = "client-hello" | "verify" | "signature";
 
 const QUESTIONS: ReadonlyMap<number, Question> = new Map([
   [WANT_CLIENT_HELLO, "client-hello"],
@@ -95,13 +67,7 @@ export interface PumpOptions {
   ssl: Ssl;
   pair: BioPair;
   wire: Wire;
-  /** Whose certificate is checked; for messages. */
-  peerName: string;
-  /** Whether the cipher suites of TLS 1.2 are those by default; for messages. */
-  defaultCiphers: () => boolean;
-  eofPolicy: EofPolicy;
-  /** End without close_notify: our side says nothing. */
-  quiet: boolean;
+  verdict: Verdict;
   /** The pair stays as it is. Otherwise it has the room that is needed at the moment. */
   fixedPair: boolean;
   onEvent?: ((event: TlsEvent) => void) | undefined;
@@ -149,34 +115,13 @@ const LAST_WORDS = 1_000;
 /** So long the writes that failed wait for that: mostly it is here already, and tells more than the failed send does. */
 const FIRST_WORDS = 250;
 
-/** What went over a connection until now, and what is on its way. */
-export interface Statistics {
-  readonly sent: Traffic;
-  readonly received: Traffic;
-  /** In bytes. */
-  readonly waiting: {
-    /** Encrypted, and not taken by the transport yet. */
-    readonly toTransport: number;
-    /** Brought by the transport, and not decrypted yet. */
-    readonly fromTransport: number;
-    /** Decrypted, and not read yet. */
-    readonly decrypted: number;
-  };
-}
-
-export interface Traffic {
-  /** Of the transport. */
-  readonly bytes: number;
-  readonly records: number;
-  /** Bytes of application data. */
-  readonly data: number;
-}
-
 export class Pump {
   readonly #ssl: Ssl;
   readonly #pair: BioPair;
   readonly #wire: Wire;
   readonly #options: PumpOptions;
+  /** What is known of the end. */
+  readonly verdict: Verdict;
   readonly #edges = new RecordEdges();
   readonly #sentEdges = new RecordEdges();
   #received = 0;
@@ -192,22 +137,15 @@ export class Pump {
   #readers: Wish[] = [];
 
   // What is settled
-  #open = false;
-  #ended = false;
-  #truncatedAt: TruncationPoint | undefined;
   #writingClosed = false;
-  #closeNotifyReceived = false;
   /** A ticket should come, and nobody needs to read for that. */
   #awaitsTicket = false;
-  #fatalAlert: Alert | undefined;
-  #failure: TlsError | undefined;
   /** An answer is being looked for. */
   #asking = false;
   /** Why it was none, or a refusal; what OpenSSL fails with then is its consequence. */
   #refused: TlsError | undefined;
   /** After a failure: nothing of an alert is left in OpenSSL. */
   #alertDone = false;
-  #released: { reason: unknown } | undefined;
 
   /** Which of `RINGS` the pair has towards the wire and towards us; undefined before the handshake is done. */
   #rings: { out: number; in: number } | undefined;
@@ -238,6 +176,7 @@ export class Pump {
     this.#ssl = options.ssl;
     this.#pair = options.pair;
     this.#wire = options.wire;
+    this.verdict = options.verdict;
   }
 
   // ---- wishes
@@ -264,12 +203,8 @@ export class Pump {
   write(bytes: Uint8Array): Promise<void> {
     const refused = this.#refusal();
     if (refused) return Promise.reject(refused);
-    if (this.#writingClosed) return Promise.reject(new TlsError("closed", "the writing side is closed"));
-    if (this.#truncatedAt) {
-      return Promise.reject(
-        new TlsError("closed", "the peer closed the transport, and with it this connection"),
-      );
-    }
+    const over = this.verdict.writeRefusal(this.#writingClosed);
+    if (over) return Promise.reject(over);
     if (this.#write) throw new Error("a write is under way");
     if (bytes.length === 0) return Promise.resolve();
     const write = new PendingWrite(bytes);
@@ -292,9 +227,11 @@ export class Pump {
 
   /** Settles when `read` has something to give or the end is reached; rejects when the connection failed. */
   readable(): Promise<void> {
-    if (this.#released) return Promise.reject(this.#released.reason);
-    if (this.#ended) return Promise.resolve();
-    if (this.#failure) return Promise.reject(this.#failure);
+    try {
+      if (!this.verdict.mayRead()) return Promise.resolve();
+    } catch (error) {
+      return Promise.reject(error);
+    }
     const ready = new Wish();
     this.#readers.push(ready);
     this.#turn();
@@ -306,7 +243,7 @@ export class Pump {
    * (see `ended`). Throws the failure once all that arrived intact was given.
    */
   read(dst: Uint8Array): number {
-    if (!this.#mayRead()) return 0;
+    if (!this.verdict.mayRead()) return 0;
     let done = 0;
     for (let full = true; full && done < dst.length; ) {
       const most = Math.min(dst.length - done, READ_MOST);
@@ -321,17 +258,11 @@ export class Pump {
 
   /** The same in an array of its own, of at most `max` bytes; undefined where `read` gives 0. */
   readChunk(max: number): Uint8Array<ArrayBuffer> | undefined {
-    if (!this.#mayRead()) return undefined;
+    if (!this.verdict.mayRead()) return undefined;
     const n = this.#decrypt(Math.min(max, READ_MOST));
     const chunk = n > 0 ? this.#ssl.bulk(n) : undefined;
     this.#wasRead(n);
     return chunk;
-  }
-
-  #mayRead(): boolean {
-    if (this.#released) throw this.#released.reason;
-    if (!this.#ended && this.#failure) throw this.#failure;
-    return !this.#ended;
   }
 
   /** Decrypts what is here, as far as `max` bytes, to where Ssl's bulk is. */
@@ -363,7 +294,7 @@ export class Pump {
     this.#dataRead += n;
     this.#turn();
     // A failure behind what was read is the next call's.
-    if (n === 0 && this.#failure && !this.#ended) throw this.#failure;
+    if (n === 0) this.verdict.mayRead();
   }
 
   /**
@@ -396,36 +327,13 @@ export class Pump {
     return this.#accepted;
   }
 
-  /** No more application data will come. */
-  get ended(): boolean {
-    return this.#ended;
-  }
-
-  get failure(): TlsError | undefined {
-    return this.#failure;
-  }
-
-  /** Where the transport ended, when `eofPolicy` let that pass as an end. */
-  get truncatedAt(): TruncationPoint | undefined {
-    return this.#truncatedAt;
-  }
-
   /** The transport has accepted it, whole. */
   get closeNotifySent(): boolean {
     return this.#accepted >= this.#closeNotifyEnd;
   }
 
-  get closeNotifyReceived(): boolean {
-    return this.#closeNotifyReceived;
-  }
-
-  /** The fatal alert, sent or received, if there was one. */
-  get fatalAlert(): Alert | undefined {
-    return this.#fatalAlert;
-  }
-
   get statistics(): Statistics {
-    const ask = (what: () => number) => (this.#released ? 0 : what());
+    const ask = (what: () => number) => (this.verdict.end === "released" ? 0 : what());
     return {
       sent: {
         bytes: this.#accepted,
@@ -458,8 +366,7 @@ export class Pump {
 
   /** Ends everything here: frees OpenSSL's objects, and rejects what still waits with `reason`. */
   release(reason: unknown): void {
-    if (this.#released) return;
-    this.#released = { reason };
+    if (!this.verdict.release(reason)) return;
     this.#early?.stop();
     this.#stopLastWords();
     this.#rejectAll(reason, true);
@@ -470,6 +377,10 @@ export class Pump {
     } catch {
       // The instance has crashed, and its memory with it.
     }
+  }
+
+  get #released(): boolean {
+    return this.verdict.end === "released";
   }
 
   // ---- the loop
@@ -500,13 +411,14 @@ export class Pump {
 
   /** Gives each wish its chance. True when something came of it, so that the others should be asked again. */
   #step(): boolean {
-    if (this.#failure) return !this.#alertDone && this.#stepAlert();
-    if (!this.#open) return this.#handshake !== undefined && this.#stepHandshake();
+    if (this.verdict.failure) return !this.#alertDone && this.#stepAlert();
+    if (!this.verdict.open) return this.#handshake !== undefined && this.#stepHandshake();
     let moved = false;
     if (this.#write) moved = this.#stepWrite(this.#write);
     else if (this.#closeNotify) moved = this.#stepCloseNotify(this.#closeNotify);
-    if (this.#readers.length > 0 && !this.#failure) moved = this.#stepRead() || moved;
-    else if (this.#awaitsTicket && !this.#failure && !this.#ended) moved = this.#stepTicket() || moved;
+    if (this.#readers.length > 0 && !this.verdict.failure) moved = this.#stepRead() || moved;
+    else if (this.#awaitsTicket && !this.verdict.failure && !this.verdict.ended)
+      moved = this.#stepTicket() || moved;
     return moved;
   }
 
@@ -525,7 +437,7 @@ export class Pump {
     }
     const r = this.#ssl.tryHandshake();
     if (r === 1) {
-      this.#open = true;
+      this.verdict.opened();
       this.emit({ type: "handshake-done" });
       this.#handshake?.resolve();
       this.#handshake = undefined;
@@ -558,15 +470,12 @@ export class Pump {
   }
 
   #stepCloseNotify(wish: Wish): boolean {
-    // Quiet, SSL_shutdown is not called: it also sets SSL_RECEIVED_SHUTDOWN, and what the peer still sends would be lost.
-    // After a truncation that passed as an end it cannot be: for OpenSSL that was an error, and nobody is there to be told.
-    if (this.#options.quiet || this.#truncatedAt) {
+    if (!this.verdict.sendsCloseNotify) {
       this.#closeNotify = undefined;
       this.#flush(wish);
       return true;
     }
-    // Half of a KeyUpdate or a ticket is here: SSL_shutdown would fail ("shutdown while in init") until the rest came.
-    if (!this.#ended && !this.#ssl.isInitFinished()) return this.#stepRead();
+    if (this.verdict.isMidMessage) return this.#stepRead();
     const r = this.#ssl.tryShutdown();
     if (r < 0) return this.#lacks(r, () => this.#fail(r));
     this.#closeNotify = undefined;
@@ -626,7 +535,7 @@ export class Pump {
    * they would be most of what is allocated. Nothing depends on their size, since pieces go through smaller ones.
    */
   #fit(out: number, into: number, shrink = false): void {
-    if (!this.#open || this.#options.fixedPair || this.#eof === "told" || this.#failure) return;
+    if (!this.verdict.open || this.#options.fixedPair || this.#eof === "told" || this.verdict.failure) return;
     const now = this.#rings ?? { out: 1, in: 1 };
     const ringFor = (bytes: number, least: number) => {
       const fits = RINGS.findIndex((ring) => ring >= bytes);
@@ -721,7 +630,8 @@ export class Pump {
   }
 
   #startReceiving(): void {
-    if (!this.#wantsInput || this.#receiving || this.#in || this.#eof !== "no" || this.#failure) return;
+    if (!this.#wantsInput || this.#receiving || this.#in || this.#eof !== "no" || this.verdict.failure)
+      return;
     this.#receiving = true;
     this.#wire.receive().then(
       (bytes) => {
@@ -751,7 +661,7 @@ export class Pump {
 
   #flush(wish: Wish): void {
     // The rest of an alert is not in the pair yet, and will be.
-    const incomplete = this.#failure !== undefined && !this.#alertDone;
+    const incomplete = this.verdict.failure !== undefined && !this.#alertDone;
     wish.target = incomplete ? Infinity : this.#everything;
     this.#flushes.push(wish);
     this.#settleFlushes();
@@ -776,17 +686,12 @@ export class Pump {
   /** SSL_read or SSL_peek answered something final. */
   #readStopped(r: number): void {
     this.#noteEvents();
-    // user_canceled and then close_notify ends cleanly (RFC 8446 §6.1), though OpenSSL calls it a system error.
-    if (r === ZERO_RETURN || (r === FAILED_SYSCALL && this.#closeNotifyReceived)) {
-      this.#closeNotifyReceived = true;
-      this.#end();
-      return;
-    }
-    this.#fail(r);
+    if (this.verdict.endsCleanly(r)) this.#ended();
+    else this.#fail(r);
   }
 
-  #end(): void {
-    this.#ended = true;
+  /** The reader has come to the end. */
+  #ended(): void {
     this.#stopLastWords();
     this.#wakeReaders();
   }
@@ -797,28 +702,22 @@ export class Pump {
     this.#noteEvents();
     const error =
       this.#refused ??
-      explain(r, failure, {
-        open: this.#open,
+      this.verdict.explain(r, failure, {
         edges: this.#edges,
         ended: this.#eof === "told",
-        peerName: this.#options.peerName,
-        defaultCiphers: this.#options.defaultCiphers() && this.#ssl.getCipherName() === undefined,
-        fatalAlert: this.#fatalAlert,
         sendError: this.#sendError,
       });
-    if (error instanceof TlsTruncationError && passesAsEnd(error.at, this.#options.eofPolicy)) {
-      this.#truncatedAt = error.at;
+    if (this.verdict.letsPass(error)) {
       this.#write?.reject(error);
       this.#write = undefined;
-      this.#end();
+      this.#ended();
     } else {
       this.#failWith(error);
     }
   }
 
   #failWith(error: TlsError): void {
-    if (this.#failure || this.#released) return;
-    this.#failure = error;
+    if (!this.verdict.fail(error)) return;
     this.#early?.stop();
     this.#stopLastWords();
     this.#rejectAll(error, this.#sendError !== undefined);
@@ -837,11 +736,11 @@ export class Pump {
     const tell = (reason: TlsError) => {
       for (const flush of this.#flushes.splice(0)) flush.reject(reason);
     };
-    if (this.#failure) {
-      tell(this.#failure);
+    if (this.verdict.failure) {
+      tell(this.verdict.failure);
       return;
     }
-    if (this.#ended) {
+    if (this.verdict.ended) {
       this.#failWith(sendError);
       return;
     }
@@ -849,7 +748,7 @@ export class Pump {
       tell(sendError);
       this.#stopLastWords = after(LAST_WORDS - FIRST_WORDS, () => this.#failWith(sendError));
     });
-    if (this.#open) {
+    if (this.verdict.open) {
       // Data that is there belongs to the reader; the failure comes when the reader has seen it all.
       this.readable().then(
         () => {
@@ -864,7 +763,7 @@ export class Pump {
   }
 
   #refusal(): unknown {
-    return this.#released?.reason ?? this.#failure ?? this.#sendError;
+    return this.verdict.refusal ?? this.#sendError;
   }
 
   #rejectAll(reason: unknown, flushesToo: boolean): void {
@@ -878,11 +777,8 @@ export class Pump {
   // ---- events
 
   #noteEvents(): void {
-    for (const event of this.#ssl.takeEvents()) {
+    for (const event of this.verdict.takeEvents()) {
       switch (event.type) {
-        case "alert":
-          this.#noteAlert(event);
-          break;
         case "new-session":
           this.#awaitsTicket = false;
           this.#options.onNewSession?.();
@@ -895,11 +791,6 @@ export class Pump {
       }
       this.emit(event);
     }
-  }
-
-  #noteAlert({ direction, level, description, code }: Alert): void {
-    if (level === "fatal") this.#fatalAlert ??= { direction, level, description, code };
-    else if (direction === "received" && description === "close_notify") this.#closeNotifyReceived = true;
   }
 
   emit(event: Untimed<TlsEvent>): void {

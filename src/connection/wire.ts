@@ -2,10 +2,21 @@ import { TlsError } from "../errors.js";
 import { requireBytes } from "../openssl/library.js";
 import { within } from "../timers.js";
 import type { Transport } from "../transport.js";
-import type { Wire } from "./pump.js";
 
 /** How long the writing side may take to abort before the reading side is cancelled, in milliseconds. */
 const ABORT_PATIENCE = 100;
+
+/** A transport, reduced to four verbs. */
+export interface Wire {
+  /** The next bytes from the peer; null at the end. Never called while an earlier call is unsettled. */
+  receive(): Promise<Uint8Array | null>;
+  /** Settles when the transport has accepted the bytes. Never called while an earlier call is unsettled. */
+  send(bytes: Uint8Array): Promise<void>;
+  /** Closes the writing side and gives the reading side up. Settles when the transport has done so. */
+  close(): Promise<void>;
+  /** Gives both sides up at once. The peer must not take that for an orderly end. */
+  abort(reason: unknown): void;
+}
 
 /** A {@link Transport} whose both streams are ours, until they are released or closed. */
 export class TransportWire implements Wire {
@@ -56,7 +67,6 @@ export class TransportWire implements Wire {
     this.#writer.releaseLock();
   }
 
-  /** Closes the writing side and gives the reading side up. Settles when the transport has done so. */
   async close(): Promise<void> {
     const closed = this.endWriting();
     this.cancelReading();

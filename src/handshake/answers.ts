@@ -1,7 +1,7 @@
-/** What a handshake asks (see `Question` in the pump), and how the answer is found. */
+/** What a handshake asks (see `Question` in connection/events.ts), and how the answer is found. */
 
+import type { Question } from "../connection/events.js";
 import { callbackError } from "../connection/failure.js";
-import type { Question } from "../connection/pump.js";
 import { TlsCertificateError, TlsError } from "../errors.js";
 import type { Ssl } from "../openssl/ssl.js";
 import { parseClientHello } from "../options/client-hello.js";

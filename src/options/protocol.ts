@@ -1,7 +1,6 @@
 /** The options of the protocol itself (versions, suites, groups), and how a context gets them. Moves no bytes. */
 
-import type { EofPolicy } from "../connection/failure.js";
-import type { TlsEvent } from "../connection/pump.js";
+import type { EofPolicy, TlsEvent } from "../connection/events.js";
 import { TlsError } from "../errors.js";
 import {
   SSL_MODE_ENABLE_PARTIAL_WRITE,

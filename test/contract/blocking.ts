@@ -1,13 +1,12 @@
 /** Blocking mode: one thread waits (test/workers/blocking.ts does what it is told), this one carries its bytes. */
 import QUnit from "qunit";
 import { acceptTls, startTls, TlsContext, type TlsVersion, type Transport } from "wassl";
-import { BlockingTransport, type CarryOptions, carry, newChannel } from "wassl/blocking";
+import { BlockingTransport, carry, newChannel } from "wassl/blocking";
 import { pair } from "../fakes/pair.ts";
 import { random, randomBytes } from "../fakes/random.ts";
 import { HANDSHAKE, Tls13Client } from "../fakes/tls13-client.ts";
 import { cloggable, failingWriter, intercept, tap } from "../fakes/wrappers.ts";
-import type { Calls } from "../workers/blocking.ts";
-import { afterTest, env, share, type WorkerLike } from "./env.ts";
+import { afterTest, env, share } from "./env.ts";
 import {
   concat,
   PENDING,
@@ -23,67 +22,7 @@ import {
   write,
   writeAndClose,
 } from "./helpers.ts";
-
-/** What can be called over there. */
-type Remote = {
-  [K in keyof Calls]: (...args: Parameters<Calls[K]>) => Promise<Awaited<ReturnType<Calls[K]>>>;
-};
-type RemoteError = Error & { code: string; written?: number; at?: string; outcome?: { how: string } };
-
-interface Thread {
-  worker: WorkerLike;
-  remote: Remote;
-  waiting: Map<number, unknown>;
-}
-
-function startThread(): Thread {
-  const waiting = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
-  let calls = 0;
-  const worker = env.startWorker("blocking", (message) => {
-    const { id, value, error } = message as { id: number; value?: unknown; error?: object };
-    const call = waiting.get(id);
-    waiting.delete(id);
-    if (error) call?.reject(Object.assign(new Error(), error));
-    else call?.resolve(value);
-  });
-  const remote = new Proxy({} as Remote, {
-    get(_, name) {
-      // A promise's value must not look like a promise.
-      if (name === "then") return undefined;
-      return (...args: unknown[]) =>
-        new Promise((resolve, reject) => {
-          waiting.set(++calls, { resolve, reject });
-          worker.postMessage({ id: calls, name, args });
-        });
-    },
-  });
-  return { worker, remote, waiting };
-}
-
-/** A thread that is not stuck serves the next test too: starting OpenSSL takes a while. */
-const idle: Thread[] = [];
-
-async function takeThread(): Promise<Remote> {
-  const thread = idle.pop() ?? startThread();
-  afterTest(() => {
-    if (thread.waiting.size === 0) idle.push(thread);
-    else thread.worker.terminate();
-  });
-  await thread.remote.load();
-  return thread.remote;
-}
-
-/** A thread that blocks, on a transport that is carried here. */
-async function blocking(transport: Transport, options: { size?: number } & CarryOptions = {}) {
-  const { size = 4096, ...rest } = options;
-  const remote = await takeThread();
-  const channel = newChannel({ size });
-  await remote.open(channel);
-  const controller = new AbortController();
-  afterTest(() => controller.abort(new Error("the test is over")));
-  const carried = carry(channel, transport, { signal: controller.signal, ...rest });
-  return { remote, carried };
-}
+import { blocking, type Remote, type RemoteError, startThread, takeThread } from "./thread.ts";
 
 const trusting = () => ({ caCerts: env.certs.caPem });
 const identity = () => ({ cert: env.certs.chains.ecdsa, key: env.certs.keys.ecdsa });

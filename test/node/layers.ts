@@ -17,7 +17,7 @@ const allowed: Record<string, readonly string[]> = {
   "sessions/": WORDS,
   "transports/": WORDS,
   "roots/": ["openssl/trust-anchors.ts"],
-  "options/": [...WORDS, "openssl/", "connection/", "sessions/"],
+  "options/": [...WORDS, "openssl/", "connection/events.ts", "sessions/"],
   "handshake/": [...WORDS, "openssl/", "connection/", "sessions/", "options/"],
   "blocking/": [...WORDS, "openssl/", "connection/", "options/", "handshake/"],
   "stream.ts": [...WORDS, "openssl/", "connection/", "options/", "handshake/"],

@@ -195,6 +195,7 @@ const calls = {
   close: (timeout?: number) => tls.close(only(timeout)),
   abort: (reason?: string) => tls.abort(reason && new Error(reason)),
   session: () => tls.getSession(),
+  exporter: () => tls.exportKeyingMaterial("test", 16).length,
   state: () => ({ ...tls.shutdownFlags, closed: tls.closed, events }),
   /** Answers each line reversed, until the client has ended, and ends. */
   serve(): number {

@@ -1,6 +1,6 @@
 /**
- * Headless Chromium with one page, and nobody attached to it: a debugger is told each frame of each WebSocket, which costs
- * more than the page itself. How it is doing the page has to say by itself.
+ * Headless Chromium with one page, and no debugger attached to it: a debugger is told each frame of each WebSocket,
+ * which costs more than the page itself. The page itself has to say how it is doing.
  */
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import type { Readable } from "node:stream";

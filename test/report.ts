@@ -34,7 +34,7 @@ export class Results {
     return { passed: this.#passed.get(runtime) ?? 0, failed };
   }
 
-  /** Prints who failed, the counts, and the closing line; returns the exit code. */
+  /** Prints which tests failed, the counts, and the closing line; returns the exit code. */
   close(): number {
     if (this.#failures.length > 0) console.log("\nFailed:");
     for (const { runtime, name } of this.#failures) console.log(`  [${runtime}] ${name}`);

@@ -94,7 +94,7 @@ async function main(): Promise<void> {
   const chains = makeChains(tools.openssl, join(folder, "chains"), given, seed);
   const forged = makeForged(folder);
   const config = chains.then((chains) => ({ seed, certs: publicCerts, chains, forged, runtimes: wanted }));
-  // Whoever asks for it is told.
+  // Every use of it reports the failure.
   config.catch(() => {});
   await installed;
   const web = join(folder, "web");

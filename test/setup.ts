@@ -155,7 +155,7 @@ function unpack(name: string, packages: () => string[]): string {
   updateApt();
   mkdirSync(cache, { recursive: true });
   const work = mkdtempSync(join(cache, `${name}-`));
-  // As ourselves, not as apt's sandbox user, who cannot write here.
+  // As this user, and not as apt's sandbox user, which cannot write here.
   execFileSync("apt-get", ["-o", "APT::Sandbox::User=root", "download", ...packages()], {
     cwd: work,
     stdio: quiet,

@@ -4,14 +4,15 @@
  *     npm run bench -- [--json] [--rounds N] [--only ROW|size|idle]… [--library NAME]… [--idle COUNTS] [--target MS]
  *                      [--seed N] [--folder PATH] [--profile] [--against CHECKOUT]
  *
- * Each library runs in a process of its own and talks to another process, over TCP; what is told is the CPU time of the
- * first, all its threads included, or of the page that runs in Chromium. All go over the same Node.js `Duplex`, so that none has
- * the socket itself; `transport` is what that costs without TLS. They take turns: in each round each row is measured with
- * each library, in an order that follows from the seed, `native` first and last, so that a drift of the machine shows.
- * What is told of a row is the median of the rounds, and the median of the ratios to `native` in the same round.
+ * Each library runs in a process of its own and talks to another process, over TCP. Each figure is the CPU time of the
+ * first process, all its threads included, or of the page that runs in Chromium. All libraries go over the same Node.js
+ * `Duplex`, so that no library has the socket itself; `transport` is the cost of that without TLS. They take turns: in
+ * each round each row is measured with each library, in an order that follows from the seed, `native` first and last,
+ * so that a drift of the machine shows. The figure of a row is the median of the rounds, and its ratio the median of
+ * the ratios to `native` in the same round.
  *
- * With `--against` the package of another checkout, built before, is one more column: what did a change give?
- * With `--profile` it tells instead where the time goes, by function: for instance
+ * With `--against` the package of another checkout, built before, is one more column: what did a change give? With
+ * `--profile` it tells instead where the time goes, by function: for instance
  * `npm run bench -- --profile --library wassl --only download-chacha20-16k`.
  */
 import { execFile } from "node:child_process";

@@ -15,7 +15,7 @@ import { relay } from "../relay.ts";
 import type { Request } from "./end.ts";
 import type { Job } from "./page.ts";
 
-/** Whoever does not answer for so long, in milliseconds, never will. */
+/** A page that does not answer for so long, in milliseconds, never will. */
 const PATIENCE = 120_000;
 
 export class Chromium {

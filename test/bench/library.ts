@@ -54,7 +54,7 @@ interface Entry {
   readonly group?: string;
 }
 
-/** How many bytes are here, and who waits for more: for libraries that call back. */
+/** How many bytes are here, and which reads wait for more: for libraries that call back. */
 export class Arrivals {
   #have = 0;
   #wanted = 0;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { killAtEnd } from "../processes.ts";
 import type { Request } from "./end.ts";
 
-/** Whoever does not answer for so long, in milliseconds, never will. */
+/** A process that does not answer for so long, in milliseconds, never will. */
 const PATIENCE = 120_000;
 
 export class End {

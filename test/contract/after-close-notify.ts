@@ -37,7 +37,7 @@ function contextsFor(instance: ssl.OpenSsl, version: number): Contexts {
   });
 }
 
-/** Everything an end may say after the handshake; false where it may not at the moment. */
+/** Everything an end may send after the handshake; false if it cannot at the moment. */
 const messages: Record<string, (end: End) => boolean> = {
   KeyUpdate: (end) => end.ssl.keyUpdate(ssl.SSL_KEY_UPDATE_NOT_REQUESTED) === 1,
   "KeyUpdate, update_requested": (end) => end.ssl.keyUpdate(ssl.SSL_KEY_UPDATE_REQUESTED) === 1,
@@ -77,7 +77,7 @@ function say(peer: End, dice: Dice, told: string[], allowed = names): Uint8Array
   }
   const data = randomBytes(1 + dice.below(3000), dice.below(2 ** 31));
   const written = peer.write(data);
-  // In the middle of a handshake that nobody answers it cannot.
+  // In the middle of a handshake that is not answered it cannot.
   told.push(written.ret > 0 ? `${written.ret} bytes` : "no bytes");
   return written.ret > 0 ? data : new Uint8Array(0);
 }
@@ -225,7 +225,7 @@ QUnit.module("after our close_notify", () => {
           }
           const answered = peer.shutdown().ret >= 0;
           far.flush();
-          // Who waits for an answer to its ClientHello cannot.
+          // A client that waits for an answer to its ClientHello cannot.
           if (!answered) far.end();
           const got = await reading;
           const closed = await stream.closed;

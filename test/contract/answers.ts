@@ -25,7 +25,7 @@ for (const version of versions) {
 
   QUnit.module(`answers: verify, ${version}`, () => {
     const bothSides = ["client", "server"] as const;
-    /** One side asks, and the other has a certificate; with whom each connection goes. */
+    /** One side asks, and the other has a certificate; the peer of each connection. */
     const sides = (
       asks: "client" | "server",
       options: Partial<ClientOptions & ServerOptions>,

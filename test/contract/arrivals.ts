@@ -87,7 +87,7 @@ QUnit.module("arrivals", () => {
   );
 });
 
-/** Who has written when the refusal comes learns of the reason, not of the write that failed because of it. */
+/** A writer at the time of the refusal learns the reason, and not of the write that failed because of it. */
 QUnit.module("arrivals: why the peer went away", () => {
   const writeOn = async (stream: TlsStream) => {
     const writer = stream.writable.getWriter();
@@ -123,7 +123,7 @@ QUnit.module("arrivals: why the peer went away", () => {
             try {
               const stream = await startTls(transport, { hostname: "localhost", caCerts: env.certs.caPem });
               const errors = [...(await Promise.all(act(stream))), await rejection(stream.closed)];
-              // Each of them, whoever is told first.
+              // Each of them, whichever is told first.
               if (errors.map(tell).every(Boolean)) good++;
             } catch (error) {
               if (tell(error)) good++;

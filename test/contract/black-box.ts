@@ -32,7 +32,7 @@ type Version = (typeof versions)[number];
 const alertRecord = { "1.2": 23, "1.3": 24 };
 
 let names = 0;
-/** A peer that nobody else talks to, so that what it logs is about one connection. */
+/** A peer that only this test talks to, so that what it logs is about one connection. */
 const own = (peer: string, version: Version) => `${peer}&version=${version}&id=${++names}`;
 
 /** The peer says that it received close_notify, ahead of the transport's end if it had seen that. */

@@ -943,7 +943,8 @@ QUnit.module("blocking: schedules", () => {
       await server.closeWrite();
       assert.strictEqual((await remote.read(10)).length, 0);
       gone = true;
-      // It may see at once that its last word is not taken. That it is none of its affair is not known then.
+      // It may see at once that its last bytes are not taken. At that moment it is not known that this does not matter
+      // to it.
       const complete = await remote.shutdown().catch((error: RemoteError) => error.code);
       if (complete === "transport" && how === "the last word is not taken") continue;
       assert.strictEqual(complete, 1, how);

@@ -15,7 +15,7 @@ import { readAtLeast, text, utf8, write } from "./helpers.ts";
 export const server = (): ServerOptions => ({ cert: env.certs.chains.ecdsa, key: env.certs.keys.ecdsa });
 /** What a client needs. */
 export const client = (): ClientOptions => ({ hostname: "localhost", caCerts: env.certs.caPem });
-/** Who a client is. */
+/** The identity of a client. */
 export const clientCert = () => ({ cert: env.certs.chains.client, key: env.certs.keys.client });
 
 /** Both ends over these transports. */

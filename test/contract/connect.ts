@@ -1,4 +1,4 @@
-/** The handshake with independent TLS stacks: what is agreed, and who is believed to be whom. */
+/** The handshake with independent TLS stacks: what is agreed, and which peers are accepted. */
 import QUnit from "qunit";
 import { type ClientOptions, startTls, TlsAlertError, TlsCertificateError, type TlsStream } from "wassl";
 import { afterTest, env } from "./env.ts";

@@ -159,7 +159,7 @@ for (const version of versions) {
 }
 
 QUnit.module("a private key in WebCrypto: ECDSA signatures in DER", () => {
-  // WebCrypto pads r and s with zeros, DER wants none, but one before a first bit that is set.
+  // WebCrypto pads r and s with zeros. DER has no padding, except one zero before a first bit that is set.
   const shapes: [string, (half: Uint8Array) => boolean][] = [
     ["a first byte of zero", (half) => half[0] === 0 && half[1]! < 128],
     ["a first byte of zero before one with its first bit set", (half) => half[0] === 0 && half[1]! >= 128],

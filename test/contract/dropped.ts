@@ -1,4 +1,4 @@
-/** Connections that nobody ended and nobody holds. */
+/** Connections that were not ended and are not held any more. */
 import QUnit from "qunit";
 import { acceptTls, startTls, TlsContext, type TlsEvent } from "wassl";
 import { OpenSsl } from "wassl/openssl";

@@ -1,4 +1,4 @@
-/** DTLS 1.2 against somebody who sends what nobody asked for, and over a transport that has no room: `wassl/openssl`. */
+/** DTLS 1.2 against a stranger that sends unasked, and over a transport that has no room: `wassl/openssl`. */
 import QUnit from "qunit";
 import { OpenSsl, type Ssl } from "wassl/openssl";
 import {

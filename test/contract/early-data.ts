@@ -317,7 +317,7 @@ QUnit.module("early data", () => {
       log.length = 0;
       assert.deepEqual(await earlyOf(clientCert(), known), [resumes, ...Array(2).fill("rejected")]);
       assert.deepEqual(log, ["asked", "answered"], "and the connection is as any other");
-      // There is nobody to ask about.
+      // There is no certificate to ask about.
       const nobody = await prepared(on);
       assert.deepEqual(await earlyOf({}, nobody), [
         resumes,

@@ -1,7 +1,7 @@
 /**
- * Looking at an attacker's chain changes nothing for anybody: whatever one connection or verification of an instance has seen, the
- * strict ones refuse as if they were alone. Each forgery (test/peers/forged.ts) differs from something good in one input of what is
- * verified.
+ * Looking at an attacker's chain changes nothing for other connections: whatever one connection or verification of an
+ * instance has seen, the strict ones refuse as if they were alone. Each forgery (test/peers/forged.ts) differs from
+ * something good in one input of what is verified.
  */
 import QUnit from "qunit";
 import {

@@ -1,4 +1,7 @@
-/** What is a host name and what is none: the same in every runtime, whose URL parsers take part in it, and wherever a name is given. */
+/**
+ * What is a host name and what is not: the same in every runtime, whose URL parsers take part in it, and wherever a
+ * name is given.
+ */
 import QUnit from "qunit";
 import { type OpenSsl, startTls, TlsContext, TlsError, verifyChain } from "wassl";
 import { random } from "../fakes/random.ts";
@@ -14,7 +17,10 @@ async function clientContext(): Promise<TlsContext> {
   return await context;
 }
 
-/** SNI as it goes over the wire (RFC 6066 §3); "" = none is sent; undefined = the name is refused, and the transport untouched. */
+/**
+ * SNI as it goes over the wire (RFC 6066 §3); "" = no name is sent; undefined = the name is refused, and the transport
+ * untouched.
+ */
 async function sent(options: { hostname: string; serverName?: string }): Promise<string | undefined> {
   let tell = (_: Uint8Array) => {};
   const first = new Promise<Uint8Array>((resolve) => {

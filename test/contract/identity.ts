@@ -1,4 +1,4 @@
-/** Who a server and a client show themselves to be, and what either insists on: the options of both sides. */
+/** How a server and a client identify themselves, and what either insists on: the options of both sides. */
 import QUnit from "qunit";
 import {
   acceptTls,

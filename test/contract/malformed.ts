@@ -50,8 +50,8 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
             const { own, other } = await damagedAt(at);
             const where = `byte ${at} of ${length}, seed ${env.seed}`;
             for (const end of [own, other]) assert.strictEqual(complaintOf(end), undefined, where);
-            // The version in a record's header is the one thing that nobody looks at and nothing covers; and a session ticket
-            // comes when a client has its handshake behind it.
+            // The version in a record's header is the one thing that is not looked at and not covered by anything. And
+            // a session ticket comes when a client has its handshake behind it.
             if (own.status === "fulfilled") {
               const harmless = last || version === "TLSv1.3" || name === "a bit is flipped";
               assert.true(harmless, `${where}: the ${victim} noticed nothing`);

@@ -76,7 +76,7 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
             "bad_certificate_status_response",
           );
         }
-        // Nobody asked for it.
+        // The client did not ask for it.
         await connected(
           { ...only, ...options, verifyOptions: {} },
           { ...only, ocspResponse: ocspResponse() },

@@ -1,4 +1,7 @@
-/** Options count as they are when a function is called, and are the caller's own: what comes later, or from elsewhere, is none. */
+/**
+ * Options count as they are when a function is called, and only the caller's own count: what comes later, or from
+ * elsewhere, is not an option.
+ */
 import QUnit from "qunit";
 import {
   acceptTls,
@@ -14,7 +17,7 @@ import { client, server } from "./both-ends.ts";
 import { afterTest, env } from "./env.ts";
 import { rejection } from "./helpers.ts";
 
-/** Who believes others than the server's authority. */
+/** A client that trusts other anchors than the server's. */
 const stranger = () =>
   ({ hostname: "localhost", caCerts: env.certs.otherCaPem, sessionStore: false }) as const;
 

@@ -163,7 +163,7 @@ QUnit.module("paths", () => {
     async (assert) => {
       const ways = { leaf: "crossed", intermediates: ["bridgeOther", "bridge"] };
       const wrong = await connect(ways, { hostname: "elsewhere.wassl.test" });
-      // The first path is bad before anybody looks at the name.
+      // The first path is bad before the name is looked at.
       assert.strictEqual(error(wrong[0]), "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY");
       const late = { verifyOptions: { time: new Date(Date.now() + 60 * 86_400_000) } };
       assert.true(/EXPIRED|ISSUER/.test(error((await connect(ways, late))[0])));
@@ -285,7 +285,7 @@ QUnit.module("names of RFC 9525", () => {
       }
     }
 
-    // A session of somebody who takes old names is none for somebody who does not.
+    // A session of a client that accepts old names is not offered by a client that does not.
     const instance = await openssl();
     const context = await TlsContext.server({
       cert: pems("cnOnly", "inter"),
@@ -316,7 +316,7 @@ QUnit.module("names of RFC 9525", () => {
   });
 
   QUnit.test("a server holds a client's common name against the limits above it, as ever", async (assert) => {
-    // Nobody compares it, but somebody may take it for a name.
+    // The name is not compared, but a program may take it for a name.
     const [, far] = await handshake(
       { cert: pems("leaf", "inter"), key: env.chains.keys.leaf! },
       { clientAuth: "require", caCerts: pem("root"), verifyOptions: { depth: 5 } },

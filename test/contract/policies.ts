@@ -1,6 +1,6 @@
 /**
- * Random pairs of contexts, and a session of the one at the other: it gets nobody in where a full handshake would not. What a
- * full handshake comes to is asked of a full handshake.
+ * Random pairs of contexts, and a session of the one at the other: it lets no client in where a full handshake would
+ * not. The wanted result is taken from a full handshake.
  */
 import QUnit from "qunit";
 import {
@@ -120,7 +120,7 @@ async function meet(context: TlsContext, options: Partial<ClientOptions>): Promi
   let early = 0;
   const controller = new AbortController();
   const starting = startTls(near, { ...client(), sessionStore: false, ...options });
-  // Options that are refused: nobody comes.
+  // Options that are refused: no client comes.
   starting.catch((error) => error.code === "invalid-argument" && controller.abort(error));
   const [mine, theirs] = await Promise.allSettled([
     starting,
@@ -172,7 +172,7 @@ async function contextOf(options: Partial<ServerContextOptions>, selected: boole
   return chooser;
 }
 
-/** What was seen in all cases together, so that none of it is tested by nothing. */
+/** What was seen in all cases together, so that every part of it was tested by something. */
 interface Seen {
   sessions: number;
   resumed: number;

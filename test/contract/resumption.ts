@@ -632,7 +632,7 @@ QUnit.module("resumption: tickets without reading", () => {
     for (const expected of [false, true]) {
       const stream = await connectTls("tls?do=mute&version=1.3&id=tickets", { sessionStore });
       assert.strictEqual(stream.info.sessionReused, expected);
-      // node:tls sends none when it resumes.
+      // node:tls sends no name when it resumes.
       for (let i = 0; i < 100 && !expected && stream.getSession() === undefined; i++) {
         await write(stream.writable, utf8("only this way\n"));
         await sleep(10);

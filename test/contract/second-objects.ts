@@ -66,7 +66,7 @@ QUnit.module("second objects", () => {
             `${name}: ${typeof wrong}`,
           );
         }
-        // What is good for it is not refused for what it is. (Nobody waits for a ClientHello here.)
+        // What is good for it is not refused for what it is. (No handshake waits at a ClientHello here.)
         const expected = name === "Ssl.answerClientHello" ? "invalid-argument" : "no error";
         assert.strictEqual(
           code(() => take(on, context, own)),

@@ -636,7 +636,7 @@ QUnit.module("sessions: bounds", () => {
       resume(instance, on, parsed.toBytes());
       both.client.ssl.exportKeyingMaterial("EXPERIMENTAL wassl", 32);
       both.client.ssl.getServerEndPoint();
-      // Sessions and events that nobody fetches go with the connection.
+      // Sessions and events that are not fetched go with the connection.
       using unread = on.connect();
       unread.client.write(utf8("hello"));
     };
@@ -697,7 +697,7 @@ QUnit.module("sessions: early data", () => {
     assert.strictEqual(client.ssl.getEarlyDataStatus(), ssl.SSL_EARLY_DATA_ACCEPTED);
     assert.strictEqual(server.ssl.getEarlyDataStatus(), ssl.SSL_EARLY_DATA_ACCEPTED);
 
-    // Who has recorded it sends it once more.
+    // An attacker that has recorded it sends it once more.
     using replay = on.start();
     replay.server.inbox = flight;
     replay.server.feed();

@@ -101,7 +101,9 @@ class Case {
     this.#assert.deepEqual(actual, expected, why ? `${why}; ${this.#where}` : this.#where);
   }
 
-  /** The first step, by whoever is first: 0, and one alert; in as many calls as the pair's size makes necessary. */
+  /**
+   * The first step, by the side that is first: 0, and one alert; in as many calls as the pair's size makes necessary.
+   */
   first(end: End): void {
     const outcome = end.shutdown();
     this.says(outcome, `0 SYSCALL, st 1, ${this.alert} bytes`, "the first step");
@@ -109,7 +111,7 @@ class Case {
     this.equal(outcome.waits, this.size < this.alert ? ["-1 WANT_WRITE, st 1"] : []);
   }
 
-  /** Somebody else's `SSL_shutdown`, which answers to our close_notify. */
+  /** The peer's `SSL_shutdown`, which answers to our close_notify. */
   answers(end: End): void {
     this.says(end.read(), "0 ZERO_RETURN, st 2, 0 bytes", "our close_notify is read");
     this.says(end.shutdown(), `1, st 3, ${this.alert} bytes`, "and answered");
@@ -1169,7 +1171,7 @@ QUnit.module("shutdown: and also", () => {
     on.says(client.read(), "0 ZERO_RETURN, st 2, 0 bytes");
     on.says(client.shutdown(), `1, st 3, ${on.alert} bytes`);
     on.says(client.read(), "0 ZERO_RETURN, st 3, 0 bytes");
-    // It is where plaintext would be: left for whoever has the transport next.
+    // It is where plaintext would be: left for the next user of the transport.
     client.feed();
     on.equal(client.pair.takeUnread().length + client.inbox.length, on.word);
   });

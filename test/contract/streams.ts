@@ -26,7 +26,7 @@ import {
 
 const MiB = 1024 * 1024;
 
-/** A peer that nobody else has talked to yet. */
+/** A peer that no other test has talked to yet. */
 async function fresh(peer: string): Promise<string> {
   await env.peer(peer);
   await env.events(peer);

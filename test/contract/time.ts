@@ -17,7 +17,7 @@ import { over } from "./both-ends.ts";
 import { env } from "./env.ts";
 import { PENDING, readAtLeast, rejection, sleep, text, utf8, within, write } from "./helpers.ts";
 
-/** What a runtime's own timers can wait for, one more than that, and what somebody writes who means "for ever". */
+/** What a runtime's own timers can wait for, one more than that, and what a caller writes to mean "for ever". */
 const long = [2 ** 31 - 1, 2 ** 31, 2 ** 32 + 1, Number.MAX_SAFE_INTEGER, Number.MAX_VALUE, Infinity];
 
 const stuck = async () => {
@@ -30,8 +30,8 @@ const stuck = async () => {
 const identity = () => ({ cert: env.certs.chains.ecdsa, key: env.certs.keys.ecdsa });
 
 /**
- * For each option: something that waits for so long. What it rejects with when that has passed is the error of whoever is
- * told. (Blocking calls: test/contract/blocking.ts.)
+ * For each option: something that waits for so long. When that has passed, it rejects with the error that the waiting
+ * call gets. (Blocking calls: test/contract/blocking.ts.)
  */
 const options: Record<string, (time: number, signal: AbortSignal) => Promise<unknown>> = {
   "startTls handshakeTimeout": (handshakeTimeout, signal) =>

@@ -1,4 +1,7 @@
-/** Writes that nobody waits for one by one: they go together, whole and in order, and no more of them than there is room for. */
+/**
+ * Writes that are not awaited one by one: they go together, whole and in order, and no more of them than there is room
+ * for.
+ */
 import QUnit from "qunit";
 import type { TlsError, TlsStream } from "wassl";
 import { pair } from "../fakes/pair.ts";
@@ -98,7 +101,7 @@ QUnit.module("writes: together", () => {
     const writing: Promise<void>[] = [];
     for (let at = 0; at < bytes.length; at += 64) writing.push(writer.write(bytes.subarray(at, at + 64)));
     await Promise.all(writing);
-    // The first finds nobody behind it.
+    // No chunk waits behind the first one.
     assert.strictEqual(stream.statistics.sent.records - records, 1 + 4);
     assert.true(sends() - before <= 3, `${sends() - before} sends`);
     await writer.close();
@@ -324,7 +327,7 @@ QUnit.module("writes: the end of a burst", () => {
         if (end.endsWith("abort")) {
           assert.true(error instanceof Error, what);
           assert.strictEqual(await rejection(stream.closed), reason, what);
-          // None of them hangs: done, or not.
+          // Every one settles, one way or the other.
           await Promise.allSettled(writing);
           continue;
         }

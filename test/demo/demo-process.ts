@@ -73,7 +73,7 @@ export async function startDemo(parameters: string[]): Promise<Demo> {
   };
 }
 
-/** Whether somebody listens there. A server that is just ending may need a moment. */
+/** Whether a program listens there. A server that is just ending may need a moment. */
 async function accepts(host: string, port: number): Promise<boolean> {
   for (let attempt = 0; attempt < 20; attempt++) {
     if (!(await acceptsNow(host, port))) return false;

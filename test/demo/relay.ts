@@ -1,4 +1,4 @@
-/** The relay: whom it lets in and where it goes, how it ends, and that it never holds more than a little. */
+/** The relay: which clients it lets in and where it goes, how it ends, and that it never holds more than a little. */
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";

@@ -1,6 +1,6 @@
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 
-/** A bare TCP server behind the relay: each connection goes to whoever asked for the next one. */
+/** A bare TCP server behind the relay: each connection goes to the caller that asked for the next one. */
 export class TargetServer {
   readonly #waiting: ((socket: Socket) => void)[] = [];
   readonly #sockets = new Set<Socket>();

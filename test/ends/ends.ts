@@ -211,7 +211,7 @@ function casesOf(kind: Kind): Case[] {
       label: "it is killed while it sends",
       async run({ stream, child, tap }) {
         await flood(stream, child);
-        // Until it cannot send any more, since nobody reads.
+        // Until it cannot send any more, since its peer does not read.
         while (!(await tap.seen()).theirs.includes("data"));
         killFamily(child.pid);
         if ((await drain(stream)).clean) await shutDown(stream);
@@ -355,7 +355,7 @@ function shareChance([one = [], other = []]: Set<string>[][]): void {
 
 async function main(): Promise<boolean> {
   const folder = mkdtempSync(join(tmpdir(), "wassl-peers-"));
-  // The daemons that run as somebody else have their homes there.
+  // The daemons that run as another user have their homes there.
   chmodSync(folder, 0o755);
   process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
   const tools = setUp();

@@ -25,7 +25,7 @@ import { type Daemon, setUpDaemon, type Tools } from "../setup.ts";
 export interface World {
   tools: Tools;
   certs: CertFiles;
-  /** Of this run; anybody may look into it. */
+  /** Of this run; every user may look into it. */
   folder: string;
 }
 
@@ -46,7 +46,7 @@ interface Act {
 export interface Kind {
   name: string;
   we: "connect" | "accept";
-  /** @param port where we listen, for who connects to us */
+  /** @param port where we listen, for a peer that connects to us */
   start(world: World, way: string, port: number): Promise<Running>;
   /** What is said before TLS. */
   before?(transport: Transport): Promise<void>;
@@ -56,7 +56,7 @@ export interface Kind {
   ends: Act[];
   /** Makes it send `length` bytes, of which some are still to be sent when it has seen our close_notify. */
   answer: Act & { length: number; later?(child: Started): unknown };
-  /** Makes it send more than anybody takes. */
+  /** Makes it send more than is taken. */
   flood?(stream: TlsStream, child: Started): unknown;
 }
 

@@ -227,7 +227,7 @@ async function check(world: World, protocol: string, server: Server): Promise<st
 
 const { values: options } = parseArgs({ options: { only: { type: "string", multiple: true } } });
 const folder = mkdtempSync(join(tmpdir(), "wassl-starttls-"));
-// The daemons that run as somebody else have their homes there.
+// The daemons that run as another user have their homes there.
 chmodSync(folder, 0o755);
 process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
 const tools = setUp();

@@ -1,6 +1,6 @@
 /**
- * What every transport promises about bytes that have arrived: they are read first, however late and slowly, and what came
- * behind them is told behind them. A new transport is a new entry in the table of those who call this.
+ * What every transport promises about bytes that have arrived: they are read first, however late and slowly, and what
+ * came behind them is told behind them. A new transport is a new entry in the table of the test that calls this.
  */
 import QUnit from "qunit";
 import type { Transport } from "wassl";
@@ -31,7 +31,9 @@ async function readOn(readable: ReadableStream<Uint8Array>, onChunk: (chunk: Uin
   }
 }
 
-/** Those who read at once, slowly, late, and by turns: each with a lock of his own, given back while a read waits. */
+/**
+ * Readers that read at once, slowly, late, and by turns: each with a lock of its own, given back while a read waits.
+ */
 const readers: Record<string, Reader> = {
   "reads at once": readOn,
   "reads slowly": (readable, onChunk) => readOn(readable, onChunk, 8),

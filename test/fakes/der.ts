@@ -78,9 +78,9 @@ export interface CertificateParts {
   issuer: Uint8Array;
   subject: Uint8Array;
   spki: Uint8Array;
-  /** Who signs; without one the signature is nonsense. */
+  /** The key that signs; without one the signature is nonsense. */
   signer?: Key;
-  /** A signature that somebody thought of, and what algorithm it is said to be of. */
+  /** A signature that was made up, and the algorithm that it claims. */
   signature?: Uint8Array;
   algorithm?: Uint8Array;
   serial?: Uint8Array;

@@ -17,8 +17,8 @@ export function pair({ capacity = 64 * 1024 }: PairOptions = {}): [Transport, Tr
 }
 
 /**
- * A pair without any buffer: a write settles only when the other side reads it. Whoever waits for a write to
- * settle before it reads, while its peer does the same, deadlocks here at once instead of once a year.
+ * A pair without any buffer: a write settles only when the other side reads it. Code that waits for a write to settle
+ * before it reads, while its peer does the same, deadlocks here at once instead of once a year.
  */
 export function lockstep(): [Transport, Transport] {
   return pair({ capacity: 0 });
@@ -34,7 +34,7 @@ function channel(capacity: number): TransformStream<Uint8Array, Uint8Array> {
         if (chunk.byteLength > 0) controller.enqueue(chunk.slice());
       },
     },
-    // The writable's own queue is none of the transport's business.
+    // The writable's own queue does not concern the transport.
     { highWaterMark: 1 },
     { highWaterMark: capacity, size: (chunk) => chunk.byteLength },
   );

@@ -18,7 +18,7 @@ export class Watch implements Disposable {
   constructor() {
     crypto.getRandomValues = ((array: Uint8Array<ArrayBuffer>) => {
       this.#real.call(crypto, array);
-      // Nobody else has so much memory.
+      // No other code has so much memory.
       if (array.buffer.byteLength >= 2 ** 20) {
         this.#memory = array.buffer;
         this.secret(`random numbers, draw ${++this.#drawn}`, array);
@@ -31,7 +31,7 @@ export class Watch implements Disposable {
     if (bytes.length >= WINDOW) this.#secrets.set(what, bytes.slice());
   }
 
-  /** What may stay, for everybody may know it. */
+  /** What may stay, because it is no secret. */
   known(bytes: Uint8Array): void {
     this.#known.push(bytes.slice(), bytes.slice().reverse());
   }
@@ -86,7 +86,8 @@ export class Watch implements Disposable {
    * is nowhere to be looked up.
    */
   get onStack(): number {
-    // It lies at the bottom, as large as wasm/openssl.lock says. Its first frames are those of whoever overwrites it.
+    // The stack lies at the bottom, as large as wasm/openssl.lock says. Its first frames are those of the code that
+    // overwrites it.
     return new Uint8Array(this.#memory!, 16, STACK - 1024).reduce(
       (count, byte) => count + Number(byte !== 0),
       0,

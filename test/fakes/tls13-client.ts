@@ -76,7 +76,7 @@ class Keys {
     return join(header, new Uint8Array(sealed));
   }
 
-  /** The content and, as its last byte, the type. Nobody here pads. */
+  /** The content and, as its last byte, the type. There is no padding here. */
   async open(record: Bytes): Promise<Bytes> {
     const header = record.slice(0, 5);
     return new Uint8Array(await crypto.subtle.decrypt(this.#parameters(header), this.#key, record.slice(5)));

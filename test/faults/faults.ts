@@ -1,12 +1,12 @@
 /**
- * Memory runs out, at each allocation in turn: what is done meanwhile comes to what it comes to otherwise, or to an error that
- * says so. Nothing traps, nobody is believed who should not be, nothing leaks, and the instance works on.
+ * Memory runs out, at each allocation in turn: what is done meanwhile has its usual result, or fails with an error that
+ * says so. Nothing traps, no peer is accepted that must be refused, nothing leaks, and the instance works on.
  *
  *     npm run faults -- [--only TEXT]… [--every N] [--samples N] [--scenarios N] [--seed N] [--at N]
  *
  * `--every N` takes each N-th allocation; `--samples N` so many of each scenario, chosen by the seed; `--at N` this one
- * alone; `--scenarios N` so many scenarios, chosen by the seed, beside those in which a mistake is worst. Freed memory is
- * filled. It runs openssl.wasm with the allocator of test/faults/allocator.c.
+ * alone; `--scenarios N` so many scenarios, chosen by the seed, beside those in which a mistake is worst. Freed memory
+ * is filled. It runs openssl.wasm with the allocator of test/faults/allocator.c.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -244,7 +244,7 @@ world.certs = certs;
 const began = performance.now();
 const only = values.only as string[];
 const wanted = [...scenarios()].filter(({ name }) => only.some((text) => name.includes(text)));
-/** Where somebody might be believed who should not be. */
+/** Where a peer might be accepted that must be refused. */
 const worst =
   /^refused: .*(a wrong|of another CA|revoked by|OCSP: revoked|no certificate of|a session, then)/;
 const share = Number(values.scenarios) / wanted.length || 1;

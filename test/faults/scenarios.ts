@@ -295,7 +295,7 @@ function* resumptions(): Generator<Scenario> {
   }
 }
 
-/** A session of an earlier connection, whose peer would be refused now: it gets nobody in. `clean` made it. */
+/** A session of an earlier connection, whose peer would be refused now: it lets no peer in. `clean` made it. */
 function* outlived(): Generator<Scenario> {
   const { otherCaPem, crls } = env.certs;
   const revoked = { verifyOptions: { crls: [crls.ca, crls.revokesEcdsa] } };

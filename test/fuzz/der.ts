@@ -233,7 +233,7 @@ function once(root: Der, dice: Dice, pool: readonly Der[]): void {
   const node = dice.pick(all);
   if (node.fixed) return;
   const parents = all.filter(({ kids }) => kids && kids.length > 0);
-  // Of a tree without branches none that counts.
+  // In a tree without branches no branch counts.
   const kids = parents.length > 0 ? dice.pick(parents).kids! : [node];
   const at = dice.below(kids.length);
   switch (dice.below(17)) {

@@ -1,13 +1,13 @@
 /**
- * `npm run fuzz`: inputs that are nearly right, made by those who know the formats, through the public API. Changed trees of
- * ASN.1 are signed again, changed handshakes encrypted again, so that they get behind the first check.
+ * `npm run fuzz`: inputs that are nearly right, made with knowledge of the formats, through the public API. Changed
+ * trees of ASN.1 are signed again, and changed handshakes encrypted again, so that they get behind the first check.
  *
  *     npm run fuzz -- [--minutes N] [--seed S] [--only TEXT]… [--jobs N]
  *     npm run fuzz -- --seed S --case N
  *
- * Wrong is what traps, hangs, throws anything but a TlsError, takes more than 250 ms of CPU, stays in linear memory, or is
- * believed; and an instance that judges otherwise afterwards. Each case follows from the seed and its number.
- * A case that fails is printed with what replays it, and the exit code is 1.
+ * A case is wrong if it traps, hangs, throws anything but a TlsError, takes more than 250 ms of CPU, leaves something
+ * in linear memory, or is accepted; or if the instance judges otherwise afterwards. Each case follows from the seed and
+ * its number. A case that fails is printed with the command that replays it, and the exit code is 1.
  */
 import { fork } from "node:child_process";
 import { writeSync } from "node:fs";

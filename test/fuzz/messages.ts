@@ -2,7 +2,7 @@
 import { type Der, mutate as mutateDer, parse as parseDer, write as writeDer } from "./der.ts";
 import { type Dice, join } from "./dice.ts";
 
-/** Bytes, or a vector with its length in `size` bytes; 0 = none, the fields of a struct. */
+/** Bytes, or a vector with its length in `size` bytes; 0 = no length, the fields of a struct. */
 export interface Field {
   bytes?: Uint8Array;
   kids?: Field[];
@@ -219,7 +219,7 @@ function once(root: Field, dice: Dice, sign: (tree: Der) => void): void {
   const vectors = all.filter(({ size }) => size > 0);
   const parents = all.filter(({ kids }) => kids && kids.length > 0);
   const field = dice.pick(all);
-  // Of a message without parts none that counts.
+  // In a message without parts no part counts.
   const kids = parents.length > 0 ? dice.pick(parents).kids! : [field];
   const at = dice.below(kids.length);
   switch (dice.below(12)) {

@@ -1,6 +1,7 @@
 /**
- * Certificates, revocation lists, OCSP responses, keys and PKCS #12 files, built by hand. Keys and signatures follow from the
- * seed, so that a case is the same bytes whenever it is replayed; whoever reads this has them too. Nothing here is secret.
+ * Certificates, revocation lists, OCSP responses, keys and PKCS #12 files, built by hand. Keys and signatures follow
+ * from the seed, so that a case is the same bytes whenever it is replayed. Every reader of this file has the keys too:
+ * nothing here is secret.
  */
 import {
   createCipheriv,
@@ -120,7 +121,7 @@ export function edKey(name: string): Key {
   };
 }
 
-/** Of a key that the caller made: none follows from a seed. */
+/** For a key that the caller made, which does not follow from a seed. */
 export function rsaKey(key: KeyObject, parse: (der: Uint8Array) => Der | undefined): Key {
   const exported = (what: KeyObject, type: "spki" | "pkcs8") =>
     parse(Uint8Array.from(what.export({ format: "der", type: type as "spki" }) as Buffer))!;
@@ -336,7 +337,7 @@ const IV = new Uint8Array(16).fill(6);
 export function encrypted(plain: Uint8Array, passphrase: string): { algorithm: Der; bytes: Uint8Array } {
   const key = pbkdf2Sync(passphrase, SALT, ROUNDS, 32, "sha256");
   const cipher = createCipheriv("aes-256-cbc", key, IV);
-  // What the rounds cost is for whoever chose them to bear.
+  // The caller chose the rounds, and bears their cost.
   const rounds = { ...int(ROUNDS), fixed: true };
   const derive = seq(octets(SALT), rounds, seq(oid("1.2.840.113549.2.9"), nul()));
   return {

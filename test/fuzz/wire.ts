@@ -19,7 +19,7 @@ export interface Item {
   /** The handshake message's. */
   type?: number;
   bytes: Uint8Array;
-  /** Under which keys: 0 none, 1 those of the handshake, 2 those of application data. */
+  /** Under which keys: 0 without, 1 those of the handshake, 2 those of application data. */
   epoch: 0 | 1 | 2;
   /** Of TLS 1.2, encrypted: its whole record. */
   sealed?: boolean;

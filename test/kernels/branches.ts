@@ -277,7 +277,7 @@ class Reader {
     return this.#bytes[this.at++]!;
   }
 
-  /** LEB128; of a signed number its bits, which nobody looks at. */
+  /** LEB128; of a signed number its bits, which are not used. */
   leb(): number {
     let value = 0;
     for (let scale = 1; ; scale *= 128) {

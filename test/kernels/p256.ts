@@ -114,7 +114,7 @@ export function tryPoints(kernels: Kernels, n: number, seed: number): void {
   curve.free();
 }
 
-/** A signature of ours is one to node:crypto; one of them to us; and with another bit it is none. */
+/** Our signature is right for node:crypto, and node:crypto's is right for us; with another bit neither is. */
 export function trySignature(kernels: Kernels, _n: number, seed: number): void {
   const dice = diceOf(seed);
   const { call, arena } = kernels;

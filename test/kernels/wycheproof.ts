@@ -1,6 +1,6 @@
 /**
- * Project Wycheproof's vectors: what implementations have got wrong before. Values at the edges of the arithmetic, tags and
- * signatures that are almost right, encodings that are not the only one, points that are none.
+ * Project Wycheproof's vectors: what implementations have got wrong before. Values at the edges of the arithmetic, tags
+ * and signatures that are almost right, encodings that are not the only one, points that are not on the curve.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-/** The benchmark works; how fast anything is, is nobody's test. */
+/** The benchmark works; no test judges how fast anything is. */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";

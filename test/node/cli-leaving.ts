@@ -34,7 +34,7 @@ const stages = {
   "idle after the handshake": { data: "" },
   "in the middle of a request": { data: "GET / HT" },
   "behind a request": { data: "GET / HTTP/1.0\r\n\r\n" },
-  // More than fits into the kernel's buffers on the way back, which nobody reads.
+  // More than fits into the kernel's buffers on the way back, which is not read.
   "in the middle of an answer": { data: "GET / HTTP/1.0\r\n\r\n".padEnd(4 << 20, "x\n") },
 } as const;
 

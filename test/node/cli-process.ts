@@ -192,7 +192,8 @@ QUnit.module("wassl as a program", () => {
     const server = createServer({ cert: chains.ecdsa, key: keys.ecdsa }, (socket) => {
       socket.once("data", async () => {
         socket.pause();
-        // It says something to somebody who has closed by then. The kernel would have answered for a program that is gone.
+        // It says something to a peer that has closed by then. The kernel would have answered for a program that is
+        // gone.
         await sleep(300);
         socket.write("late");
         await sleep(100);

@@ -1,4 +1,4 @@
-/** STARTTLS of `wassl serve`: to openssl s_client, to our own client, and to who does it wrong. */
+/** STARTTLS of `wassl serve`: to openssl s_client, to our own client, and to clients that do it wrong. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";

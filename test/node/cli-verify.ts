@@ -41,7 +41,7 @@ QUnit.module("wassl verify", () => {
         ...crls.flatMap((crl) => ["--crl", path(crl)]),
         ...(each.flags ?? []).flatMap((flag) => ["--flag", flag]),
         ...(each.policies ?? []).flatMap((policy) => ["--policy", policy]),
-        // A list of none, which checks too, cannot be given here.
+        // An empty list, which checks too, cannot be given here.
         ...(each.crls?.length === 0 ? ["--flag", "X509_V_FLAG_CRL_CHECK_ALL"] : []),
         ...text("verify-host", hostname),
         ...text("verify-ip", ip),

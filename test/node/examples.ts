@@ -42,7 +42,7 @@ function opensslClient(port: number, args: string[], input = "") {
 
 const openssl = (...args: string[]) => execFileSync("openssl", args, { stdio: "pipe" }).toString();
 
-/** Two ports: whoever connects to the one talks with whoever connects to the other. */
+/** Two ports: the client of the one talks with the client of the other. */
 async function joined(): Promise<{ port: number; other: number }> {
   const listen = async () => {
     const server = createServer({ allowHalfOpen: true, noDelay: true });

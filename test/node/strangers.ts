@@ -30,13 +30,13 @@ import {
 } from "../fakes/der.ts";
 import { Contexts } from "../fakes/two-ends.ts";
 
-/** Milliseconds; of 100 KiB none may take as many. */
+/** Milliseconds; nothing of 100 KiB may take as many. */
 const BOUND = 250;
 
 const many = <T>(count: number, make: (i: number) => T): T[] =>
   Array.from({ length: count }, (_, i) => make(i));
 
-/** An RSA key that nobody has made: an odd number of so many bits, and an exponent. */
+/** An RSA key that was not generated: an odd number of so many bits, and an exponent. */
 function rsa(size: number, exponent: Uint8Array): Uint8Array {
   const modulus = new Uint8Array(size / 8).map((_, i) => (i * 7919 + 13) & 0xff);
   modulus[0] = 0xff;

@@ -103,7 +103,7 @@ QUnit.module("transports: node", () => {
   QUnit.test("closing with bytes unread takes nothing of what was written from the peer", async (assert) => {
     const [client, peer] = await tcp();
     peer.pause();
-    // More than the client's own buffer holds, so that the kernel has bytes that nobody reads.
+    // More than the client's own buffer holds, so that the kernel has bytes that are not read.
     peer.write(new Uint8Array(2 ** 20));
     const transport = nodeTransport(client);
     const bytes = new Uint8Array(2 ** 20);

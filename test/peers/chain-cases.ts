@@ -177,7 +177,7 @@ export const recipes: Record<string, Recipe>[] = [
 
 interface CrlRecipe {
   issuer: string;
-  /** Who signs it; default the issuer, as should be. */
+  /** The key that signs it; by default the issuer's, as it should be. */
   signer?: string;
   revokes: string[];
   stale?: boolean;
@@ -518,7 +518,8 @@ export const cases: Record<string, ChainCase> = {
 };
 
 /**
- * Authorities that certify each other, and some that nobody trusts: each certificate is an edge, and most have a defect.
+ * Authorities that certify each other, and some that are not trusted: each certificate is an edge, and most have a
+ * defect.
  *
  *     leaf ── A ⇄ B ⇄ C ⇄ D, each of them also under `root`, under `otherRoot`, and under a twin of each of that name with another key
  */
@@ -636,7 +637,10 @@ export const cliFlags: Record<string, string> = {
   X509_V_FLAG_NO_CHECK_TIME: "-no_check_time",
 };
 
-/** Cases that nobody thought of: any of the certificates, trusted, sent along and in question, and any options. */
+/**
+ * Cases at random, beyond those that were thought of: any of the certificates, trusted, sent along and in question, and
+ * any options.
+ */
 export function randomCases(seed: number, count: number): Record<string, ChainCase> {
   const next = random(seed);
   const chance = (probability: number) => next() < probability;

@@ -68,7 +68,7 @@ export async function makeChains(
         if (keyOf === name) writeFileSync(path(`${name}.key`), newKey(key));
         const serial = (0x1000 + serials.size).toString(16).toUpperCase();
         serials.set(name, serial);
-        // Left out, OpenSSL adds one; of a root it has none to add.
+        // Left out, OpenSSL adds one; for a root there is no key identifier to add.
         const authority =
           issuer === name ? [] : [`authorityKeyIdentifier=${recipe.anonymousIssuer ? "none" : "keyid"}`];
         return [

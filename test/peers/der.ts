@@ -128,7 +128,7 @@ export interface Certificate {
   spki: Buffer;
   by: Pick<Key, "sign" | "algorithm">;
   ca?: boolean;
-  /** By default keyCertSign and cRLSign for a CA, none for others. */
+  /** By default keyCertSign and cRLSign for a CA, and no usage for others. */
   usage?: number;
   san?: string;
   serial?: bigint;

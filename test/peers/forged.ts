@@ -1,6 +1,6 @@
 /**
- * Chains that an attacker makes, by hand: for each what is looked at first (`look`), and what must be refused then (`want`), by
- * whoever trusts `roots`. They differ in one input of a signature's verification each.
+ * Chains that an attacker makes, by hand: for each what is looked at first (`look`), and what a client that trusts
+ * `roots` must refuse then (`want`). They differ in one input of a signature's verification each.
  */
 import { createHash, generateKeyPairSync, sign as signWith } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -35,7 +35,7 @@ export interface Forgery {
   look: string;
   want: string;
   roots: string;
-  /** Whom the one who looks trusts; by default `roots`. */
+  /** The anchors that the first look trusts; by default `roots`. */
   lookRoots?: string;
 }
 
@@ -54,7 +54,7 @@ export interface Forged {
     leaf: string;
     roots: string;
   };
-  /** A wildcard, and what its authority may not sign. */
+  /** A wildcard, and what its authority must not sign. */
   limited: {
     excluded: string;
     name: string;
@@ -75,7 +75,7 @@ export function makeForged(folder: string): Forged {
   const leafKey = newKey();
   const ca = (spki: Buffer, by: Pick<Key, "sign" | "algorithm"> = rootKey) =>
     certificate({ issuer: ROOT, subject: CA, spki, by, ca: true });
-  /** Of whoever has not the root's key. */
+  /** Made without the root's key. */
   const nobody = { sign: () => seq(int(7), int(7)), algorithm: ALGORITHMS.ecdsa };
   const leaf = (by: Pick<Key, "sign" | "algorithm">, outer?: Buffer) =>
     certificate({
@@ -98,7 +98,7 @@ export function makeForged(folder: string): Forged {
     const forged = leaf({ sign: ecdsa(1n, point), algorithm: ALGORITHMS.ecdsa });
     const fake = ca(explicitSpki(point, point), nobody);
     chains["another generator"] = { look: chain(forged, fake), want: chain(forged, honestEc), roots };
-    // The same, where the one who looks believes the fake.
+    // The same, where the first look trusts the fake.
     chains["another generator, believed"] = {
       look: chain(forged, fake),
       want: chain(forged, honestEc),
@@ -183,7 +183,7 @@ export function makeForged(folder: string): Forged {
     };
   }
   for (const kind of ["ec", "rsa", "ed25519"] as const) {
-    // A whole PKI of the same names, trusted by somebody else.
+    // A whole PKI of the same names, with another root.
     const otherRootKey = newKey(kind);
     const otherKey = newKey(kind);
     const otherRoot = certificate({

@@ -2,12 +2,12 @@
  * Node's own TLS, which is native OpenSSL behind another state machine than ours.
  *
  *     tls?do=BEHAVIOUR&cert=LEAF&version=1.2|1.3&alpn=h2,http/1.1
- *     tls?role=client&…         it is the TLS client of whoever connects
+ *     tls?role=client&…         it is the TLS client of the program that connects
  *     tls?ask=require&…         a client has to show a certificate; hello tells its name
  *     tls?forged=NAME&…         shows a chain of forged.ts, ".look" or ".want" behind its name, as either end
  *
- * It logs "end" for the end of what the other side sends. Ahead of "transport end" that is a close_notify, for TLS
- * is told of the transport's end only then; behind it, it may be none.
+ * It logs "end" for the end of what the other side sends. Ahead of "transport end" that is a close_notify, because TLS
+ * is told of the transport's end only then. Behind it, it may be no close_notify.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -27,7 +27,7 @@ type Behaviour = (
   log: (event: string) => void,
 ) => void | Promise<void>;
 
-/** Nobody closes anything before the behaviour says so: all are half-open. */
+/** No socket closes before the behaviour says so: all are half-open. */
 const behaviours: Record<string, Behaviour> = {
   /** Sends back what comes, and ends when the client has ended. */
   echo(tls) {
@@ -180,7 +180,7 @@ export async function startNodeTls(context: PeerContext, parameters: URLSearchPa
         : new TLSSocket(duplex, {
             isServer: true,
             secureContext,
-            // For the servername to be known, somebody has to ask for it.
+            // For the servername to be known, the test has to ask for it.
             SNICallback: (_servername, done) => done(null, secureContext),
             ...(parameters.get("ask") === "require" ? { requestCert: true, rejectUnauthorized: true } : {}),
             ...protocols,

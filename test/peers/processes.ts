@@ -23,7 +23,7 @@ import { freePort, type Started, start, waitForOutput, waitForPort } from "./pro
  *     openssl?keylog=1&…                           logs its key log too, as "keylog LINE"
  *     openssl?log=REGEXP&…                         and the lines of its output that match, as they are
  *
- * `s_server` serves one client at a time, so whoever asks for it is given one of his own.
+ * `s_server` serves one client at a time, so every test that asks for it is given one of its own.
  */
 export async function startOpenssl(context: PeerContext, parameters: URLSearchParams): Promise<Peer> {
   const { certs } = context;
@@ -61,11 +61,11 @@ export async function startOpenssl(context: PeerContext, parameters: URLSearchPa
 }
 
 /**
- *     s_client?version=1.2|1.3&arg=…&log=REGEXP     is the TLS client of whoever connects
+ *     s_client?version=1.2|1.3&arg=…&log=REGEXP     is the TLS client of the program that connects
  *     s_client?early=TEXT&…                         sends that as early data
  *     s_client?session=NAME&…                       keeps its session in a file, and resumes from there
  *
- * It sends what comes from us back to nobody; it logs alerts, and what matches `log`, as `openssl` does.
+ * It sends back nothing; it logs alerts, and what matches `log`, as `openssl` does.
  */
 export async function startOpensslClient(context: PeerContext, parameters: URLSearchParams): Promise<Peer> {
   const events: string[] = [];

@@ -29,7 +29,7 @@ export interface OcspCase {
   chain: string;
   key: string;
   roots: string;
-  /** DER in base64; absent, none is stapled. */
+  /** DER in base64; if it is absent, no response is stapled. */
   response?: string;
   /** "ok", or the client's verifyError. */
   soft: string;
@@ -369,7 +369,7 @@ export function makeRevocation(): Revocation {
     });
   }
 
-  // Whoever cannot read what a list is about must not take it for one about everything.
+  // A program that cannot read what a list is about must not take it for a list about everything.
   const unread: Record<string, Buffer[]> = {
     "a scope": [number(1), extension("2.5.29.28", true, tlv(0x02, Buffer.of(3)))],
     "two scopes": [number(1), someReasons, extension("2.5.29.28", true, seq(tlv(0x82, Buffer.of(255))))],

@@ -100,7 +100,7 @@ export function webWorker(url: URL, onMessage: (message: unknown) => void): Work
   return worker;
 }
 
-/** What nobody handled fails the test that runs at that time, or the run. */
+/** An error that is not handled fails the test that runs at that time, or the run. */
 export function uncaught(error: unknown): void {
   QUnit.onUncaughtException(error instanceof Error ? error : new Error(String(error)));
 }

@@ -100,12 +100,12 @@ export async function act(world: World, end: End, plan: Plan): Promise<void> {
     }
   });
   const closing = (verb: string) => {
-    // What is offered later is refused, and nobody is promised anything.
+    // What is offered later is refused, and no promise is made about it.
     if (!end.verbs.some((each) => each !== "abort")) end.promised = end.offered;
     end.verbs.push(verb);
   };
 
-  /** Nobody waits for ever. */
+  /** No call waits for ever. */
   const patience = () =>
     new Promise<{ done: true; value: undefined }>((resolve) => {
       setTimeout(() => resolve({ done: true, value: undefined }), 60_000);
@@ -223,7 +223,7 @@ export async function act(world: World, end: End, plan: Plan): Promise<void> {
   const writing = writer();
   const reading = reader();
   const closed = Promise.all(closers);
-  // Whoever has nothing else to do closes in the end: so everything must come to an end.
+  // An end that has nothing else to do closes, so everything must come to an end.
   await Promise.race([Promise.all([writing, closed]), patience(), stream.closed.catch(() => {})]);
   await world.step(`${role} has done all it wanted`);
   if (plan.reads === "all" || plan.reads === "byob") {

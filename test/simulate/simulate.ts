@@ -27,7 +27,7 @@ const { values } = parseArgs({
 });
 
 /**
- * An Ed25519 certificate from a key that everybody knows. Its signatures have one length, always, so that a seed means the
+ * An Ed25519 certificate from a key that is public. Its signatures always have one length, so that a seed means the
  * same schedule in every run.
  */
 function makeCertificate(): { cert: string; key: string } {
@@ -169,7 +169,7 @@ function judge(scene: Scene, network: Network, ends: { client: End; server: End 
       if (!broken && end.plaintext !== MARKER) say(`after shutdown() it got "${end.plaintext}" in plaintext`);
     }
   }
-  // With a sound network, and nobody who breaks off or stays deaf, both come to the end of it.
+  // With a sound network, and no end that breaks off or stays deaf, both ends come to the end of it.
   const { client, server } = ends;
   const sound = !scene.troubles.toClient && !scene.troubles.toServer;
   for (const { end, peer } of sides) {
@@ -199,7 +199,7 @@ function judgeHandshake(end: End, peer: End, arrived: Seen, left: Seen, say: (wh
   if (code === "transport" && (arrived.failed || left.refused)) return;
   if (code === "truncated" && arrived.ended) return;
   if (code === "timeout") return;
-  // Whoever sees the network fail first tells the other, who may not be able to make sense of it.
+  // The end that sees the network fail first tells the other, which may not be able to make sense of it.
   if ((code === "alert" || code === "protocol") && peer.handshakeError !== undefined) return;
   say(
     `the handshake failed with ${code}, and the peer ${peer.stream ? "has a stream" : `with ${peer.handshakeError}`}`,

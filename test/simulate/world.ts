@@ -1,10 +1,11 @@
 /**
- * A world without real time and without real I/O, in which everything that may happen happens in an order drawn from a seed.
+ * A world without real time and without real I/O, in which everything that may happen happens in an order drawn from a
+ * seed.
  *
- * All that is asynchronous about a connection is either a microtask, which the engine orders by itself, or one of: an actor
- * takes its next step, the network accepts, delivers, ends, or fails, a timer fires. These are the events. When all
- * microtasks are done the world picks one of the events that are possible and lets it happen; time passes only when none is.
- * So a seed is a whole schedule, and replays it.
+ * All that is asynchronous about a connection is either a microtask, which the engine orders by itself, or one of these
+ * events: an actor takes its next step; the network accepts, delivers, ends, or fails; a timer fires. When all
+ * microtasks are done the world picks one of the possible events and lets it happen. Time passes only when no event is
+ * possible. So a seed is a whole schedule, and replays it.
  */
 import { random } from "../fakes/random.ts";
 

@@ -266,8 +266,9 @@ export const revocationLists: Target = {
 };
 
 /**
- * Somebody has certificates of CAs that are like honest ones: of the same name, or key, or nearly. Whoever trusts them believes what
- * they issue; whoever trusts the honest one must not, whatever was judged before.
+ * An attacker has certificates of CAs that are like honest ones: of the same name, or key, or nearly. A client that
+ * trusts the attacker's CAs accepts what they issue. A client that trusts the honest CA must not, whatever was judged
+ * before.
  */
 export const impostors: Target = {
   name: "impostors",
@@ -284,7 +285,7 @@ export const impostors: Target = {
           : { ...chain.keys.stranger, id: pki.keyId(chain.keys.intermediate) };
       const cn = `${seed} ${["ec", "ed", "rsa"][chains.indexOf(chain)]}`;
       const issuer = { cn: `${cn} intermediate`, key };
-      // Signed by nobody who is believed, by itself, or with what the honest one has for a signature.
+      // Signed by a CA that is not trusted, by itself, or with what the honest one has for a signature.
       const signer = dice.chance(0.5) ? { cn: `${cn} root`, key: chain.keys.stranger } : issuer;
       const impostor = pki.certificate({ ...issuer, issuer: signer, serial: dice.pick([2, 3]), ca: true });
       if (dice.chance(0.3)) impostor.kids![2] = clone(chain.intermediate.kids![2]!);

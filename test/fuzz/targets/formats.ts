@@ -133,7 +133,7 @@ export const sessions: Target = {
   },
 };
 
-/** What stands in a ticket, changed by somebody who has the server's ticket keys, and by somebody who has not. */
+/** What stands in a ticket, changed by an attacker that has the server's ticket keys, and by one that has not. */
 export const tickets: Target = {
   name: "tickets",
   share: 4,
@@ -180,7 +180,7 @@ export const tickets: Target = {
 
 // ---- keys and PKCS #12 -------------------------------------------------------------------------------------------
 
-/** A context with an identity that was read from somewhere; if it was taken, somebody connects to it. */
+/** A context with an identity that was read from elsewhere; if it was taken, a client connects to it. */
 function serve(
   instance: openssl.OpenSsl,
   client: openssl.SslContext,

@@ -178,7 +178,7 @@ function change(items: Item[], at: number, dice: Dice, tls13: boolean, chain: Ch
   }
 }
 
-/** Something that nobody expects here. */
+/** Something that is not expected here. */
 function foreign(dice: Dice, epoch: Item["epoch"]): Item {
   const handshake = (type: number, bytes: Uint8Array): Item => ({ content: HANDSHAKE, type, bytes, epoch });
   return dice.pick<() => Item>([
@@ -630,7 +630,7 @@ export const ocsp: Target = {
       const bytes = write(tree);
       note("the response", bytes);
       const accepted = accepts(bytes);
-      // As it was again, for whoever comes next.
+      // As it was again, for the next case.
       server.setOcspResponse(write(good));
       if (!accepted || again) return;
       // What is not covered by the signature may change; what it covers may be written otherwise, as BER.

@@ -23,7 +23,7 @@ import { contextOf, identify } from "./handshakes.ts";
 
 const MARK = new Error("thrown by an argument");
 
-/** Values that somebody may give by mistake. */
+/** Values that a caller may give by mistake. */
 function oddValue(dice: Dice, made: readonly object[]): unknown {
   return dice.pick<() => unknown>([
     () => undefined,
@@ -347,7 +347,7 @@ async function queue(channel: SharedArrayBuffer, size: number, dice: Dice): Prom
   const carried = carry(channel, transport);
   const got: Uint8Array[] = [];
   const buffer = new Uint8Array(2_000);
-  // This thread carries too, so nobody may wait: it looks, and lets the other side do something.
+  // This thread carries too, so nothing here may wait: it looks, and lets the other side do something.
   const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
   let over = false;
   for (let turns = 0; turns < 3_000 && !over; turns++) {

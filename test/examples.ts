@@ -25,8 +25,16 @@ export function given(name: string, content: string | Uint8Array): string {
   return file;
 }
 
-/** Bundles an example. In a page the package is bundled too, as an application's bundler would do it. */
-async function bundle(
+const bundles = new Map<string, Promise<string>>();
+
+/** Bundles an example, once. In a page the package is bundled too, as an application's bundler would do it. */
+function bundle(example: string, platform: "node" | "browser", external?: string[]): Promise<string> {
+  const bundled = bundles.get(example) ?? bundleNow(example, platform, external);
+  bundles.set(example, bundled);
+  return bundled;
+}
+
+async function bundleNow(
   example: string,
   platform: "node" | "browser",
   external: string[] = [],

@@ -7,9 +7,9 @@
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 
-const block = /^<!-- example: (\S+?)(?:#(\S+))? -->\n(?:```ts\n[\s\S]*?^```$)?/gm;
+const block = /^<!-- example: (\S+?)(?:#(\S+))? -->$(?:\n```ts\n[\s\S]*?^```$)?/gm;
 
 /** `markdown` with its blocks as the examples are now. */
 export function withExamples(markdown: string, examples: string): string {
@@ -45,7 +45,7 @@ export function guidesIn(repository: string): string[] {
     .map((file) => join(folder, file));
 }
 
-if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
+if (process.argv[2] === "--write") {
   const repository = fileURLToPath(new URL("..", import.meta.url));
   for (const guide of guidesIn(repository)) {
     const markdown = readFileSync(guide, "utf8");

@@ -2,6 +2,7 @@
 import { startFault } from "./fault.ts";
 import { startNodeTls } from "./node-tls.ts";
 import type { Peer, PeerContext, StartPeer } from "./peer.ts";
+import { startPostgres } from "./postgres.ts";
 import { startGnutls, startNginx, startOpenssl, startOpensslClient, startRedis } from "./processes.ts";
 import { startRaw, startTcp } from "./raw.ts";
 
@@ -11,6 +12,7 @@ const kinds: Record<string, StartPeer> = {
   gnutls: startGnutls,
   nginx: startNginx,
   redis: startRedis,
+  postgres: startPostgres,
   tls: startNodeTls,
   raw: startRaw,
   tcp: startTcp,

@@ -3,22 +3,17 @@
  * headless Chromium, against independent TLS servers and fakes.
  *
  *     tsx test/run.ts [--runtime node|deno|chromium|demo]… [--grep TEXT] [--seed N] [--verbose]
+ *     tsx test/run.ts --quick [--grep TEXT] [--seed N] [--verbose]
+ *
+ * The second one is `npm run test:quick`: `src` as it is, without types and not packed, in Node.js; test/contract alone, or of all
+ * suites what has that text in its name. With `--grep`, both take the certificates of an earlier run, if there are any.
  *
  * The last line is `N passed, N failed`; the exit code says the same. Nothing waits without a bound, and
  * whatever was started is stopped.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { setPriority, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -27,11 +22,10 @@ import { parseArgs } from "node:util";
 import { type BuildOptions, build, type Plugin } from "esbuild";
 import type { WebSocket } from "ws";
 import { startChromium } from "./chromium.ts";
-import { installPackage } from "./pack.ts";
-import { makeCerts } from "./peers/certs.ts";
-import { makeChains } from "./peers/chains.ts";
-import { makeForged } from "./peers/forged.ts";
+import { installPackage, installSource } from "./pack.ts";
+import { publicOf } from "./peers/certs.ts";
 import { Peers } from "./peers/index.ts";
+import { keptOrMade, make } from "./peers/made.ts";
 import { killAtEnd } from "./processes.ts";
 import { type Report, Results } from "./report.ts";
 import type { Message } from "./runtimes/common.ts";
@@ -53,52 +47,48 @@ const demoTimeout = 300_000;
 const { values: options } = parseArgs({
   options: {
     runtime: { type: "string", multiple: true, default: [...runtimes, "demo"] },
+    quick: { type: "boolean", default: false },
     grep: { type: "string", default: "" },
-    seed: { type: "string", default: String(Math.floor(Math.random() * 2 ** 31)) },
+    seed: { type: "string" },
     verbose: { type: "boolean", default: false },
   },
 });
+if (options.quick) options.runtime = ["node"];
 
 const results = new Results(options.verbose);
 const folder = mkdtempSync(join(tmpdir(), "wassl-test-"));
 process.once("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
 async function main(): Promise<void> {
   const tools = setUp();
-  // Not part of what is packed.
-  if (options.runtime.includes("node")) {
-    for (const module of ["kernels", "faults", "named"])
-      execFileSync("bash", ["build.sh", module], { cwd: repository, stdio: "inherit" });
-  }
-  const seed = Number(options.seed);
-  console.log(`seed ${seed}`);
+  // Not part of what is packed. Of a few tests each asks for what it needs.
+  if (options.runtime.includes("node") && !options.quick && !options.grep)
+    execFileSync("bash", ["build.sh", "kernels", "faults", "named"], { cwd: repository, stdio: "inherit" });
   // These two need nothing of what follows, and start meanwhile.
   const demo = options.runtime.includes("demo") && !options.grep ? runDemo() : Promise.resolve();
-  const installed = installPackage(folder);
+  const installed = options.quick ? installSource(folder) : installPackage(folder);
   installed.catch(() => {});
-  const certs = makeCerts(tools.openssl, join(folder, "certs"));
+  const given = options.seed === undefined ? undefined : Number(options.seed);
+  const made =
+    options.quick || options.grep
+      ? await keptOrMade(tools.openssl, given)
+      : make(tools.openssl, folder, given ?? Math.floor(Math.random() * 2 ** 31));
+  const { certs, seed } = made;
+  console.log(`seed ${seed}`);
   const peers = new Peers({ tools, certs, folder });
-  const given = {
-    givenRoot: certs.caPem,
-    givenInter: certs.intermediatePem,
-    expired: readFileSync(certs.file("expired", "cert"), "utf8"),
-    notYetValid: readFileSync(certs.file("notYetValid", "cert"), "utf8"),
-  };
-  const {
-    file: _file,
-    ocspFile: _ocspFile,
-    caFile: _caFile,
-    intermediateFile: _intermediateFile,
-    ...publicCerts
-  } = certs;
   const wanted = runtimes.filter((name) => options.runtime.includes(name));
-  const chains = makeChains(tools.openssl, join(folder, "chains"), given, seed);
-  const forged = makeForged(folder);
-  const config = chains.then((chains) => ({ seed, certs: publicCerts, chains, forged, runtimes: wanted }));
+  const config = made.chains.then((chains) => ({
+    ...{ seed, made: made.made, certs: publicOf(certs), chains, forged: made.forged },
+    runtimes: wanted,
+  }));
   // Every use of it reports the failure.
   config.catch(() => {});
   await installed;
   const web = join(folder, "web");
-  const programs = wanted.flatMap((name) => suitesOf[name].map((suite) => ({ name, suite })));
+  const programs = wanted.flatMap((name) =>
+    suitesOf[name]
+      .filter((suite) => suite === "contract" || !options.quick || options.grep)
+      .map((suite) => ({ name, suite })),
+  );
   await Promise.all(
     programs.map(({ name, suite }) => bundle(name, suite, name === "chromium" ? web : folder)),
   );
@@ -176,7 +166,8 @@ async function bundle(name: RuntimeName, suite: Suite, outdir: string): Promise<
     sourcemap: "inline",
     platform: name === "node" ? "node" : name === "deno" ? "neutral" : "browser",
     mainFields: ["module", "main"],
-    define: { GREP: JSON.stringify(options.grep) },
+    // In Node.js a program is made once for many texts: see test/mutants.
+    define: { GREP: name === "node" ? "process.env.WASSL_GREP" : JSON.stringify(options.grep) },
     // Workers import it where they find themselves in Node.js.
     external: ["node:worker_threads"],
     // npm ws is CommonJS and requires Node's modules.
@@ -264,6 +255,7 @@ async function runChild(
       ...process.env,
       // For the suites that look at the sources too.
       WASSL_REPOSITORY: repository,
+      WASSL_GREP: options.grep,
       WASSL_CHROMIUM: chromiumPath,
       DENO_DIR: join(folder, "deno-cache"),
       DENO_NO_UPDATE_CHECK: "1",

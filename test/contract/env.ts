@@ -8,6 +8,8 @@ import type { Forged } from "../peers/forged.ts";
 export interface Config {
   /** Printed by the runner; `--seed` repeats a run. */
   seed: number;
+  /** When these were made, in milliseconds since 1970: not always in this run. */
+  made: number;
   certs: Certs;
   chains: Chains;
   forged: Forged;

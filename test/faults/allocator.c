@@ -1,5 +1,5 @@
 /*
- * An allocator that fails when it is told to, for test/faults; linked with the flags in build.sh (FAULT_WRAP_FLAGS). Each
+ * An allocator that fails when it is told to, for test/faults; linked with FAULT_WRAP_FLAGS in wasm/openssl.lock. Each
  * way to be given memory is one allocation (realloc, in wasm/instead/libc.c, is a malloc); emscripten's own functions do the work.
  */
 #include <emscripten.h>

@@ -3,12 +3,14 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import QUnit from "qunit";
+import { built } from "../built.ts";
 import { found, listed } from "../kernels/branches.ts";
 
 const repository = process.env.WASSL_REPOSITORY ?? "";
 const renew = "look at it, and then: npm run kernels -- --branches";
 
-QUnit.module("kernels: constant time", () => {
+QUnit.module("kernels: constant time", (hooks) => {
+  hooks.before(built("named"));
   QUnit.test("the branches and selects of the linked module are those that were looked at", (assert) => {
     const rows = listed(repository);
     assert.true(rows.length > 60, `${rows.length} functions`);

@@ -3,12 +3,14 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import QUnit from "qunit";
+import { built } from "../built.ts";
 import { env } from "../contract/env.ts";
 
 /** It takes 10 s of processor time at most; the rest is for whatever else runs meanwhile. */
 const TIMEOUT = 230_000;
 
-QUnit.module("memory runs out", () => {
+QUnit.module("memory runs out", (hooks) => {
+  hooks.before(built("faults"));
   QUnit.test("nobody is believed, nothing traps or leaks, and afterwards all is well", async (assert) => {
     assert.timeout(TIMEOUT + 10_000);
     const cwd = process.env.WASSL_REPOSITORY ?? "";

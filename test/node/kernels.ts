@@ -3,6 +3,7 @@ import { createCipheriv, createDecipheriv } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import QUnit from "qunit";
+import { built } from "../built.ts";
 import { env } from "../contract/env.ts";
 import { randomBytes } from "../fakes/random.ts";
 import { tryLong, withContext } from "../kernels/edges.ts";
@@ -13,7 +14,8 @@ import { tryWycheproof, wycheproofFiles } from "../kernels/wycheproof.ts";
 
 const folder = folderOf(process.env.WASSL_REPOSITORY ?? "");
 
-QUnit.module("kernels", () => {
+QUnit.module("kernels", (hooks) => {
+  hooks.before(built("kernels"));
   for (const file of vectorFiles) {
     QUnit.test(`the vectors in OpenSSL's ${file}`, (assert) => {
       const { tried, wrong } = tryVectors(new Kernels(folder), folder, file);

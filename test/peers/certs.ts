@@ -162,7 +162,7 @@ prompt = no
   const pkcs8 = (name: LeafName) =>
     run("pkcs8", "-topk8", "-nocrypt", "-in", `${name}.key`, "-outform", "DER").toString("base64");
 
-  /** `-nmin 1`: it is good for a minute. */
+  /** In minutes: about as long as the certificates, or for a day. */
   const ocsp = (
     name: OcspName,
     signer = "intermediate",
@@ -182,7 +182,7 @@ prompt = no
         "-rkey",
         `${signer}.key`,
       ],
-      ...["-nmin", name === "brief" ? "1" : "10000", "-respout", `${name}.der`],
+      ...["-nmin", name === "brief" ? "1440" : "40000", "-respout", `${name}.der`],
       ...[...extra, "-issuer", "intermediate.pem", "-cert", `${leaf}.pem`],
     );
     return readFileSync(path(`${name}.der`)).toString("base64");
@@ -201,8 +201,7 @@ prompt = no
       ...["-cert", `${issuer}.pem`, "-keyfile", `${issuer}.key`],
     ).toString();
 
-  const endings = { chain: ".chain.pem", cert: ".pem", key: ".key" };
-  return {
+  const certs: Certs = {
     caPem: read("ca.pem"),
     caDer: readFileSync(path("ca.der")).toString("base64"),
     otherCaPem: read("otherCa.pem"),
@@ -240,9 +239,24 @@ prompt = no
       revokesEcdsa: crl("intermediate", "revoked"),
     },
     clientP12: readFileSync(path("client.p12")).toString("base64"),
+  };
+  return certFiles(certs, folder);
+}
+
+/** With the paths of what was made in that folder. */
+export function certFiles(certs: Certs, folder: string): CertFiles {
+  const endings = { chain: ".chain.pem", cert: ".pem", key: ".key" };
+  const path = (name: string) => join(folder, name);
+  return {
+    ...certs,
     file: (leaf, what) => path(leaf + endings[what]),
     ocspFile: (name) => path(`${name}.der`),
     caFile: path("ca.pem"),
     intermediateFile: path("intermediate.pem"),
   };
+}
+
+/** Without them. */
+export function publicOf({ file, ocspFile, caFile, intermediateFile, ...certs }: CertFiles): Certs {
+  return certs;
 }

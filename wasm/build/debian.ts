@@ -1,22 +1,17 @@
 /** Debian's archive as this machine's apt reaches it, and wasm/openssl.lock, for programs that are not build.sh. */
-import { execFileSync, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { pinsOf } from "./lock.mjs";
 
 const wasm = join(dirname(fileURLToPath(import.meta.url)), "..");
 const scratch = mkdtempSync(join(tmpdir(), "wassl-debian-"));
 process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
 
-/** The assignments in wasm/openssl.lock. */
-export function lock(): Record<string, string> {
-  const script = `. "$1"; for name in $(compgen -A variable); do printf "%s=%s\\n" "$name" "\${!name}"; done`;
-  const all = execFileSync("bash", ["-c", script, "lock", join(wasm, "openssl.lock")], { encoding: "utf8" });
-  return Object.fromEntries(
-    all.split("\n").flatMap((line) => [line.split(/=(.*)/s).slice(0, 2) as [string, string]]),
-  );
-}
+/** What wasm/openssl.lock pins. */
+export const lock = () => pinsOf(join(wasm, "openssl.lock"));
 
 let asked: boolean | undefined;
 

@@ -3,13 +3,13 @@
  * patches, what emscripten links beside it, Mozilla's trust anchors, and npm's packages, each as it is pinned here. From the
  * same sources come the same bytes; a time is in it only if SOURCE_DATE_EPOCH is set in the environment.
  */
-import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Spec, Validation } from "@cyclonedx/cyclonedx-library";
 import { mozillaRootsSource } from "../../src/roots/index.ts";
+import { pinsOf } from "./lock.mjs";
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 
@@ -52,18 +52,6 @@ interface Sbom {
   dependencies: { ref: string; dependsOn: string[] }[];
 }
 
-/** The variables of wasm/openssl.lock that are words. */
-function pins(): Record<string, string> {
-  // Bash reads it, as it does for build.sh: values name each other.
-  const script = `set -a; . ./openssl.lock; for name in $(compgen -v); do [[ $name =~ ${/^[A-Z_]+_(VERSION|SHA256|URL|SUITE)$/.source} ]] && printf '%s=%s\\n' "$name" "\${!name}"; done; true`;
-  const text = execFileSync("bash", ["-c", script], {
-    cwd: join(repository, "wasm"),
-    encoding: "utf8",
-    env: { PATH: process.env.PATH },
-  });
-  return Object.fromEntries(text.split("\n").flatMap((line) => (line ? [line.split(/=(.*)/s, 2)] : [])));
-}
-
 interface Locked {
   version: string;
   integrity?: string;
@@ -82,7 +70,7 @@ const license = (id: string): NonNullable<Component["licenses"]> =>
   /[ ()]/.test(id) ? [{ expression: id }] : [{ license: { id } }];
 
 function makeSbom(): Sbom {
-  const pinned = pins();
+  const pinned = pinsOf(join(repository, "wasm", "openssl.lock"));
   const pin = (name: string): string => {
     const value = pinned[name];
     if (!value) throw new Error(`wasm/openssl.lock does not say ${name}`);

@@ -10,15 +10,21 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 
-const [from, to, named] = process.argv.slice(2);
-const bytes = readFileSync(from);
-const [CUSTOM, MEMORY, EXPORT, DATA_COUNT, DATA] = [0, 5, 7, 12, 11];
+/** @typedef {{ id: number, content: Buffer }} Section */
+
+const [from = "", to = "", named = ""] = process.argv.slice(2);
+const bytes = Buffer.from(readFileSync(from));
+const [CUSTOM, MEMORY, GLOBAL, EXPORT, DATA, DATA_COUNT] = /** @type {const} */ ([0, 5, 6, 7, 11, 12]);
 /** Exports that did what they are for. */
 const done = ["_initialize", "wassl_prepare"];
 /** Zeros between two stretches that cost less than beginning another one. */
 const GAP = 8;
 const PAGE = 65536;
 
+/**
+ * @param {string} name
+ * @returns {() => never}
+ */
 function never(name) {
   return () => {
     throw new Error(
@@ -27,11 +33,14 @@ function never(name) {
   };
 }
 
-const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
+const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
   host: { random_get: never("random_get"), clock_get: never("clock_get") },
 });
-exports._initialize();
-if (exports.wassl_prepare() !== 1) throw new Error("OpenSSL could not be started");
+const exports = /** @type {Record<string, () => number> & { memory: WebAssembly.Memory }} */ (
+  instance.exports
+);
+exports._initialize?.();
+if (exports.wassl_prepare?.() !== 1) throw new Error("OpenSSL could not be started");
 
 const sections = read(bytes);
 const memory = new Uint8Array(exports.memory.buffer);
@@ -45,7 +54,12 @@ const kept = rest.map(({ id, content }) => {
   if (id === DATA) return section(id, data());
   return section(id, content);
 });
-const isNames = ({ id, content }) => id === CUSTOM && content.subarray(1, 5).toString() === "name";
+/** @param {Section | undefined} section */
+const isNames = (section) => section?.id === CUSTOM && section.content.toString("latin1", 1, 5) === "name";
+/**
+ * @param {string} file
+ * @param {Buffer[]} parts
+ */
 const write = (file, parts) => writeFileSync(file, Buffer.concat([bytes.subarray(0, 8), ...parts]));
 write(named, kept);
 write(
@@ -53,10 +67,12 @@ write(
   kept.filter((_, i) => !isNames(rest[i])),
 );
 
+/** @param {Buffer} module */
 function read(module) {
+  /** @type {Section[]} */
   const found = [];
   for (let at = 8; at < module.length; ) {
-    const id = module[at];
+    const id = module.readUInt8(at);
     const [length, start] = leb(module, at + 1);
     found.push({ id, content: module.subarray(start, start + length) });
     at = start + length;
@@ -65,21 +81,26 @@ function read(module) {
 }
 
 function stackSize() {
-  const { content } = sections.find(({ id }) => id === 6);
+  const content = sections.find(({ id }) => id === GLOBAL)?.content;
   // One of: i32, mutable, i32.const.
-  if (content[0] !== 1 || content[1] !== 0x7f || content[2] !== 1 || content[3] !== 0x41) {
+  if (content?.[0] !== 1 || content[1] !== 0x7f || content[2] !== 1 || content[3] !== 0x41) {
     throw new Error("not only a stack pointer among the globals");
   }
   return leb(content, 4)[0];
 }
 
-/** One memory, as large as it has become. */
+/**
+ * One memory, as large as it has become.
+ *
+ * @param {Buffer} content
+ */
 function memoryType(content) {
   const [flags, at] = leb(content, 1);
   const [, rest] = leb(content, at);
   return Buffer.concat([uleb(1), uleb(flags), uleb(memory.length / PAGE), content.subarray(rest)]);
 }
 
+/** @param {Buffer} content */
 function exportsWithout(content) {
   let [count, at] = leb(content, 0);
   const entries = [];
@@ -117,29 +138,45 @@ function data() {
   return Buffer.concat([uleb(segments.length), ...segments]);
 }
 
+/**
+ * @param {number} id
+ * @param {Buffer} content
+ */
 function section(id, content) {
   return Buffer.concat([Buffer.of(id), uleb(content.length), content]);
 }
 
-/** The unsigned number at `at`, and where the next thing is. */
+/**
+ * The unsigned number at `at`, and where the next thing is.
+ *
+ * @param {Buffer} from
+ * @param {number} at
+ * @returns {[number, number]}
+ */
 function leb(from, at) {
   let value = 0;
   for (let shift = 0; ; shift += 7) {
-    const byte = from[at++];
+    const byte = from.readUInt8(at++);
     value += (byte & 0x7f) * 2 ** shift;
     if (byte < 0x80) return [value, at];
   }
 }
 
+/** @param {number} value */
 function uleb(value) {
   const out = [];
   for (; value > 0x7f; value = Math.floor(value / 128)) out.push((value % 128) | 0x80);
   return Buffer.of(...out, value);
 }
 
-/** For numbers that are not negative. */
+/**
+ * For numbers that are not negative.
+ *
+ * @param {number} value
+ */
 function sleb(value) {
   const out = [...uleb(value)];
-  if (out.at(-1) & 0x40) out.push(out.pop() | 0x80, 0);
-  return Buffer.of(...out);
+  const last = out.pop() ?? 0;
+  // The next bit would be the sign.
+  return Buffer.of(...out, ...(last & 0x40 ? [last | 0x80, 0] : [last]));
 }

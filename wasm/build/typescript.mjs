@@ -1,0 +1,81 @@
+/** dist/, as tsc makes it of src/: `node typescript.mjs CACHE` prints what it did. */
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { keep, noted, run } from "./cache.mjs";
+import { filesIn, keyFrom, sumOf } from "./inputs.mjs";
+
+/** Each change of a source makes one: the last few are enough. */
+const KEPT = 8;
+
+const inputs = ["src", "tsconfig.json", "package.json", "package-lock.json"];
+
+/**
+ * @param {string} project
+ * @param {string} cache
+ * @param {(project: string) => void} [compile] writes dist/
+ * @returns {boolean} whether anything was to be done
+ */
+export function typescript(project, cache, compile = tsc) {
+  const dist = join(project, "dist");
+  const note = join(project, "node_modules", ".wassl-typescript.sha256");
+  const keyNow = () => keyFrom(filesIn(project, inputs).map((file) => [file, sumOf(join(project, file))]));
+  const key = keyNow();
+  // Somebody may have removed what is noted.
+  if (!existsSync(join(dist, "index.js"))) rmSync(note, { force: true });
+  return noted(note, key, () => {
+    // What was compiled from a file that is gone must not be published.
+    for (const file of compiledIn(dist)) rmSync(join(dist, file));
+    const kept = join(cache, "typescript", key);
+    if (existsSync(kept)) {
+      // Said before it is read, so that no other build thinks it old.
+      utimesSync(kept, new Date(), new Date());
+      copy(kept, dist, filesIn(kept, readdirSync(kept)));
+      return;
+    }
+    mkdirSync(dist, { recursive: true });
+    compile(project);
+    if (keyNow() !== key) throw new Error("a file in src/ changed during the build; start it again");
+    keep({ cache, kind: "typescript", key, make: (folder) => copy(dist, folder, compiledIn(dist)) });
+    forget(join(cache, "typescript"));
+  });
+}
+
+/** @param {string} project */
+function tsc(project) {
+  const compiler = join(project, "node_modules", "typescript", "bin", "tsc");
+  // The program of the command line imports the package by its name, and finds what the first one wrote.
+  for (const config of ["tsconfig.json", "src/cli/tsconfig.json"])
+    run(project, undefined, process.execPath, compiler, "-p", config);
+  chmodSync(join(project, "dist", "cli", "bin.js"), 0o755);
+}
+
+/** @param {string} dist */
+function compiledIn(dist) {
+  return filesIn(dist, existsSync(dist) ? readdirSync(dist) : []).filter((file) =>
+    /\.(js|d\.ts|map)$/.test(file),
+  );
+}
+
+/**
+ * @param {string} from
+ * @param {string} to
+ * @param {string[]} files
+ */
+function copy(from, to, files) {
+  for (const file of files) cpSync(join(from, file), join(to, file));
+}
+
+/** @param {string} folder */
+function forget(folder) {
+  const age = (/** @type {string} */ name) => statSync(join(folder, name)).mtimeMs;
+  const old = readdirSync(folder)
+    .filter((name) => /^[0-9a-f]{16}$/.test(name))
+    .sort((a, b) => age(b) - age(a))
+    .slice(KEPT);
+  for (const name of old) rmSync(join(folder, name), { recursive: true, force: true });
+}
+
+const [, program = "", cache = ""] = process.argv;
+if (program === fileURLToPath(import.meta.url))
+  console.log(typescript(join(dirname(program), "..", ".."), cache) ? "done" : "up to date");

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
-import { extname, join } from "node:path";
+import { dirname, extname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import QUnit from "qunit";
@@ -195,7 +195,7 @@ QUnit.module("packaging", () => {
     assert.true((await titleOf(join(root, "out"))).startsWith("OpenSSL 3.5"));
   });
 
-  QUnit.test("what is packed: the code, its sources and the notices, no test and no key", (assert) => {
+  QUnit.test("what is packed: the code, its sources, guides and notices, no test and no key", (assert) => {
     const root = join(folder, "node_modules/wassl");
     const files = readdirSync(root, { recursive: true, encoding: "utf8" }).filter((file) =>
       statSync(join(root, file)).isFile(),
@@ -211,10 +211,19 @@ QUnit.module("packaging", () => {
     ]) {
       assert.true(files.includes(file), file);
     }
-    const strange = files.filter(
-      (file) =>
-        !/^(dist|src)\/|^(LICENSE|NOTICE|README\.md|SECURITY\.md|CHANGELOG\.md|package\.json)$/.test(file),
+    const folders = /^(dist|src|docs\/(guide|examples))\//;
+    const single =
+      /^(LICENSE|NOTICE|(README|SECURITY|CHANGELOG|docs\/\w+)\.md|docs\/pictures\/\w+\.svg|package\.json)$/;
+    assert.deepEqual(
+      files.filter((file) => !folders.test(file) && !single.test(file)),
+      [],
     );
-    assert.deepEqual(strange, []);
+    for (const file of files.filter((name) => name.startsWith("docs/"))) {
+      if (!file.endsWith(".md")) continue;
+      const links = readFileSync(join(root, file), "utf8").matchAll(/\]\(([^)#:\s]+)(?:#[^)]*)?\)/g);
+      for (const [, link = ""] of links) {
+        assert.true(existsSync(join(root, dirname(file), link)), `${file}: ${link} is packed too`);
+      }
+    }
   });
 });

@@ -1,12 +1,12 @@
 /** `wassl connect HOST:PORT` */
 import { isIP } from "node:net";
 import { type ClientOptions, startTls, TlsError, type TlsStream } from "wassl";
+import { requestStartTls, startTlsProtocols } from "wassl/starttls";
 import { connectWebSocket } from "wassl/transports/websocket";
 import type { Io, WebSocketClass } from "./io.js";
 import { type Address, address, choice, duration, type Values } from "./options.js";
 import { Interrupted, infoFields, inWords, type Outcome, type Report, UsageError } from "./report.js";
 import { SecretFile } from "./secret-file.js";
-import { protocols, startTlsIn } from "./starttls.js";
 import { closings, talk } from "./talk.js";
 import { connectTcp, format, type Link, settle } from "./tcp.js";
 import { connectionOptions, contextOptions, defined, fileOf, trustAnchors } from "./tls-options.js";
@@ -25,7 +25,7 @@ export async function connect(
   const to = address(target);
   const close = choice("close", values.close, closings) ?? "half";
   const timeout = duration("timeout", values.timeout);
-  const starttls = choice("starttls", values.starttls, protocols);
+  const starttls = choice("starttls", values.starttls, startTlsProtocols);
   const name = values.servername ?? to.host;
   const via = values.via === undefined ? undefined : relayUrl(values.via, to);
   const earlyData = await earlyDataOf(values);
@@ -64,7 +64,13 @@ export async function connect(
     report.tell("transport", { peer: link.peer });
     const { transport } = link;
     if (starttls) {
-      await startTlsIn(starttls, transport, name, control.signal);
+      const { signal } = control;
+      await requestStartTls(transport, {
+        protocol: starttls,
+        hostname: name,
+        signal,
+        timeout: Number.POSITIVE_INFINITY,
+      });
       report.tell("starttls", { protocol: starttls });
     }
     stream = await startTls(transport, options);

@@ -1,7 +1,7 @@
 /** `wassl serve [HOST:]PORT` */
 import { acceptTls, type ServerOptions, TlsContext, TlsError, type TlsStream, type Transport } from "wassl";
+import { acceptStartTls, startTlsProtocols } from "wassl/starttls";
 import { type Answer, answers } from "./answers.js";
-import { after } from "./clear.js";
 import type { Io } from "./io.js";
 import { address, choice, duration, integer, type Values } from "./options.js";
 import {
@@ -13,8 +13,6 @@ import {
   type Report,
   UsageError,
 } from "./report.js";
-import { protocols } from "./starttls.js";
-import { acceptStartTls } from "./starttls-server.js";
 import { closings, end, ending, type TalkOptions, talk } from "./talk.js";
 import { format, type Link, listenTcp, settle } from "./tcp.js";
 import { connectionOptions, contextOptions, defined, fileOf, filesOf } from "./tls-options.js";
@@ -38,7 +36,7 @@ export async function serve(
   if (values.naccept !== undefined && answer === undefined) {
     throw new UsageError("--naccept needs --www, --echo or --rev: without them there is one connection");
   }
-  const starttls = choice("starttls", values.starttls, protocols);
+  const starttls = choice("starttls", values.starttls, startTlsProtocols);
   const maxEarlyData = integer("early-data", values["early-data"], 1);
   if (maxEarlyData !== undefined && (answer === undefined || values["no-tickets"])) {
     const why = answer === undefined ? "needs --www, --echo or --rev" : "and --no-tickets do not go together";
@@ -90,7 +88,9 @@ export async function serve(
       const takesEarly = maxEarlyData === undefined ? {} : { onEarlyData };
       const begin = async (transport: Transport, signal: AbortSignal) => {
         if (starttls) {
-          transport = await acceptStartTls(starttls, transport, signal);
+          const timeout = Number.POSITIVE_INFINITY;
+          const bounds = { protocol: starttls, name: "wassl", signal, timeout };
+          ({ transport } = await acceptStartTls(transport, bounds));
           report.tell("starttls", { ...fields, protocol: starttls });
         }
         return await acceptTls(transport, { ...options, ...takesEarly, onEvent, signal });
@@ -196,4 +196,23 @@ function watch(stream: TlsStream, milliseconds: number): () => void {
   look();
   const timer = setInterval(look, milliseconds);
   return () => clearInterval(timer);
+}
+
+/** What came before, and then the rest. */
+function after(before: Uint8Array[], readable: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+  const first = before.filter(({ byteLength }) => byteLength > 0);
+  if (first.length === 0) return readable;
+  const reader = readable.getReader();
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        const { done, value } =
+          first.length > 0 ? { done: false, value: first.shift() } : await reader.read();
+        if (done) controller.close();
+        else controller.enqueue(value!);
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
 }

@@ -6,106 +6,16 @@ import { TLSSocket } from "node:tls";
 import QUnit from "qunit";
 import { afterTest, env } from "../contract/env.ts";
 import { certFile, Run } from "../fakes/cli.ts";
-
-type Bytes = string | Uint8Array;
-
-/** What a server says, and after which request (as characters, a byte each) it says more. The last one is its consent. */
-interface Script {
-  greeting?: Bytes;
-  steps: Step[];
-  /** The steps of `openssl s_client`, where they are others. */
-  openssl?: Step[];
-}
-
-type Step = [request: RegExp, answer: Bytes];
-
-const ldapRequest = exactly("0\x1d\x02\x01\x01w\x18\x80\x161.3.6.1.4.1.1466.20037");
-const ldapAnswer = (result: number) => Uint8Array.of(0x30, 12, 2, 1, 1, 0x78, 7, 10, 1, result, 4, 0, 4, 0);
-const ldapLongAnswer = Uint8Array.of(
-  0x30,
-  0x84,
-  0,
-  0,
-  0,
-  16,
-  2,
-  1,
-  1,
-  0x78,
-  0x84,
-  0,
-  0,
-  0,
-  7,
-  10,
-  1,
-  0,
-  4,
-  0,
-  4,
-  0,
-);
-
-function exactly(characters: string, end = "$"): RegExp {
-  return new RegExp(`^${characters.replace(/[.\\/]/g, "\\$&")}${end}`);
-}
-
-/** As MySQL 8 and MariaDB 11 greet. */
-function mysqlGreeting(capabilities: number): Uint8Array {
-  const payload = [10, ...new TextEncoder().encode("8.0.36\0"), 1, 0, 0, 0, ...new Array(8).fill(65), 0];
-  payload.push(capabilities & 255, capabilities >> 8, 45, 2, 0, 0xff, 0xdf, 21, ...new Array(10).fill(0));
-  payload.push(...new Array(12).fill(66), 0, ...new TextEncoder().encode("mysql_native_password\0"));
-  return Uint8Array.of(payload.length, 0, 0, 0, ...payload);
-}
-
-const xmppHeader =
-  "<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='1' from='localhost' version='1.0'>";
-const xmppFeatures = (inside: string) => `${xmppHeader}<stream:features>${inside}</stream:features>`;
-const xmppStarttls = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>";
-const xmppProceed = "<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
-
-const good: Record<string, Script> = {
-  smtp: {
-    greeting: "220-mail.wassl.test\r\n220 ESMTP\r\n",
-    steps: [
-      [/^EHLO \S+\r\n$/, "250-mail.wassl.test\r\n250-SIZE 1000\r\n250-STARTTLS\r\n250 HELP\r\n"],
-      [/^STARTTLS\r\n$/, "220 go ahead\r\n"],
-    ],
-  },
-  imap: {
-    greeting: "* OK [CAPABILITY IMAP4rev1 STARTTLS] ready\r\n",
-    steps: [[/^a1 STARTTLS\r\n$/, "* OK by the way\r\na1 OK begin\r\n"]],
-    openssl: [
-      [/^\. CAPABILITY\r\n$/, "* CAPABILITY IMAP4rev1 STARTTLS\r\n. OK\r\n"],
-      [/^\. STARTTLS\r\n$/, ". OK begin\r\n"],
-    ],
-  },
-  pop3: { greeting: "+OK ready\r\n", steps: [[/^STLS\r\n$/, "+OK begin\r\n"]] },
-  ftp: {
-    greeting: "220-Welcome\r\n all kinds of things, 220 of them\r\n220 ready\r\n",
-    steps: [[/^AUTH TLS\r\n$/, "234 begin\r\n"]],
-  },
-  postgres: { steps: [[exactly("\0\0\0\x08\x04\xd2\x16\x2f"), "S"]] },
-  // It says no more than its greeting: TLS begins right behind the request.
-  mysql: {
-    greeting: mysqlGreeting(0xffff),
-    steps: [[exactly(` \0\0\x01\0\x8a\0\0\0\0\0\x01-${"\0".repeat(23)}`, ""), ""]],
-    // Its own capabilities, among them 0x800, and another character set.
-    openssl: [[exactly(` \0\0\x01\x85\xae\x7f\0\0\0\0\x01!${"\0".repeat(23)}`, ""), ""]],
-  },
-  xmpp: {
-    steps: [
-      [/^<\?xml [\s\S]*<stream:stream [^>]*to='localhost'[^>]*>$/, xmppFeatures(xmppStarttls)],
-      [/^<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'\/>$/, xmppProceed],
-    ],
-    // It leaves out the declaration, as it may.
-    openssl: [
-      [/^<stream:stream [^>]*to='localhost'[^>]*>$/, xmppFeatures(xmppStarttls)],
-      [/^<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'\/>$/, xmppProceed],
-    ],
-  },
-  ldap: { steps: [[ldapRequest, ldapAnswer(0)]] },
-};
+import {
+  type Bytes,
+  ldapAnswer,
+  ldapLongAnswer,
+  ldapRequest,
+  mysqlGreeting,
+  type Script,
+  scripts,
+  xmppFeatures,
+} from "../fakes/starttls.ts";
 
 /** It plays the script, and is an echo in TLS then. `consent` is what it does with the last answer. */
 async function serverWith(
@@ -156,7 +66,7 @@ function start(protocol: string, port: number, ...more: string[]): Run {
 }
 
 QUnit.module("wassl connect --starttls", () => {
-  for (const [protocol, script] of Object.entries(good)) {
+  for (const [protocol, script] of Object.entries(scripts)) {
     QUnit.test(`${protocol}: TLS after it`, async (assert) => {
       const run = start(protocol, await serverWith(script));
       assert.strictEqual(await run.ended, 0, run.text);
@@ -220,13 +130,13 @@ QUnit.module("wassl connect --starttls", () => {
   }
 
   QUnit.test("a server that declines", async (assert) => {
-    const { smtp, xmpp } = good;
+    const { smtp, xmpp } = scripts;
     const cases: [string, Script, RegExp][] = [
       ["smtp", { greeting: "554 go away\r\n", steps: [[/^$/, ""]] }, /554 go away/],
       [
         "smtp",
         {
-          ...smtp!,
+          ...smtp,
           steps: [
             [/EHLO/, "250-me\r\n250 HELP\r\n"],
             [/^$/, ""],
@@ -234,7 +144,7 @@ QUnit.module("wassl connect --starttls", () => {
         },
         /not among/,
       ],
-      ["smtp", { ...smtp!, steps: [smtp!.steps[0]!, [/STARTTLS/, "454 not now\r\n"]] }, /454 not now/],
+      ["smtp", { ...smtp, steps: [smtp.steps[0]!, [/STARTTLS/, "454 not now\r\n"]] }, /454 not now/],
       ["imap", { greeting: "* PREAUTH welcome\r\n", steps: [[/^$/, ""]] }, /PREAUTH/],
       ["imap", { greeting: "* OK\r\n", steps: [[/STARTTLS/, "a1 BAD what?\r\n"]] }, /BAD what/],
       ["pop3", { greeting: "+OK\r\n", steps: [[/STLS/, "-ERR what?\r\n"]] }, /-ERR what/],
@@ -259,7 +169,7 @@ QUnit.module("wassl connect --starttls", () => {
       ],
       [
         "xmpp",
-        { steps: [xmpp!.steps[0]!, [/starttls/, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"]] },
+        { steps: [xmpp.steps[0]!, [/starttls/, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"]] },
         /failure/,
       ],
       ["ldap", { steps: [[/1466/, ldapAnswer(2)]] }, /result 2/],

@@ -32,6 +32,20 @@ import { MemorySessionStore, type SessionStore } from "wassl";
 import { IndexedDbSessionStore } from "wassl/sessions/indexeddb";
 import { type DenoKvLike, DenoKvSessionStore } from "wassl/sessions/deno-kv";
 import { RedisSessionStore } from "wassl/sessions/redis";
+import { acceptStartTls, requestStartTls, StartTlsError, type StartTlsProtocol } from "wassl/starttls";
+
+export const mail = async (given: Transport, protocol: StartTlsProtocol): Promise<TlsStream | string> => {
+  try {
+    const { transport, greeting, capabilities } = await requestStartTls(given, { protocol, hostname: "a.example" });
+    const all: [Uint8Array, readonly string[]] = [greeting, capabilities];
+    return await startTls(transport, { hostname: all[1][0] ?? "a.example" });
+  } catch (error) {
+    if (error instanceof StartTlsError) return \`\${error.kind} \${error.reply}\`;
+    throw error;
+  }
+};
+export const mailServer = async (given: Transport): Promise<Transport> =>
+  (await acceptStartTls(given, { protocol: "smtp", name: "mx.example", timeout: 1000 })).transport;
 
 export const stores = (kv: DenoKvLike, transport: Transport): SessionStore[] => [
   new MemorySessionStore({ max: 10 }),

@@ -180,6 +180,8 @@ everything() {
     wasm
     stage TypeScript
     staged "$(node wasm/build/typescript.mjs "$cache")"
+    stage dist/binding/openssl-base64.js
+    staged "$(node wasm/build/inline.mjs)"
 }
 
 checkout_lock=checkout-$(printf '%s' "$project" | sha256sum | cut -c1-16)

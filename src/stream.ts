@@ -1,9 +1,11 @@
+import { type ByteController, byteStream } from "./connection/byte-stream.js";
 import type { Statistics } from "./connection/events.js";
 import { type ChannelBinding, channelBinding } from "./connection/exporters.js";
 import { Gathering } from "./connection/gather.js";
 import { type Pump, WRITE_MOST } from "./connection/pump.js";
 import type { Verdict } from "./connection/verdict.js";
 import type { TransportWire } from "./connection/wire.js";
+import { asyncDispose } from "./disposal.js";
 import { type CloseInfo, TlsError } from "./errors.js";
 import type { Resumption } from "./handshake/resumption.js";
 import { isBytes } from "./openssl/library.js";
@@ -66,7 +68,8 @@ const CHUNK_COST = 64;
  * An open TLS connection. Its streams carry application data, and it is a transport itself, so that TLS can run within
  * TLS.
  *
- * - `readable` is a byte stream: nothing is fetched until somebody reads, and a BYOB reader's buffer is filled directly.
+ * - `readable` is a byte stream: nothing is fetched until somebody reads, and a BYOB reader's buffer is filled directly. (WebKit,
+ *   and so Safari, has no byte streams: there is no BYOB reader then.)
  *   It ends with the peer's close_notify. A transport that ends without makes it error with `TlsTruncationError`, after
  *   all that arrived intact was read.
  * - `writable` takes `Uint8Array`s, and queues 64 KiB of them. A write settles when the transport has accepted its records.
@@ -92,7 +95,7 @@ export class TlsStream implements Transport, AsyncDisposable {
   readonly #parts: StreamParts;
   readonly #verdict: Verdict;
   #settle!: { resolve(info: CloseInfo): void; reject(reason: unknown): void };
-  #readController!: ReadableByteStreamController;
+  #readController!: ByteController;
   #writeController!: WritableStreamDefaultController;
   /** Calls back when a reader asks for data, or gives up. */
   #pulled: () => void = () => {};
@@ -121,8 +124,7 @@ export class TlsStream implements Transport, AsyncDisposable {
       this.#settle = { resolve, reject };
     });
     this.closed.catch(() => {});
-    this.readable = new ReadableStream({
-      type: "bytes",
+    this.readable = byteStream({
       start: (controller) => {
         this.#readController = controller;
       },
@@ -353,11 +355,11 @@ export class TlsStream implements Transport, AsyncDisposable {
     this.#giveUp(reason ?? new DOMException("the TLS connection was aborted", "AbortError"), "aborted");
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
+  [asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  async #pull(controller: ReadableByteStreamController): Promise<void> {
+  async #pull(controller: ByteController): Promise<void> {
     const { pump, verdict } = this.#parts;
     while (!this.#readOver) {
       // Asked for anew each time round: the reader may have gone in the meantime, with its buffer.

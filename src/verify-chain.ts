@@ -62,15 +62,19 @@ export async function verifyChain(given: VerifyChainOptions): Promise<VerifyResu
   requireBooleans(options, ["unsafelyAllowLegacyNames"]);
   if (options.roots === undefined) throw new TlsError("invalid-argument", "there are no roots");
   const openssl = options.openssl ?? (await OpenSsl.shared());
-  using store = openssl.newX509Store();
-  addCaCerts(store, options.roots);
-  applyVerifyOptions(store, options, {
-    purpose: options.purpose ?? "sslserver",
-    securityLevel: options.securityLevel ?? 2,
-    rfc9525: Object.values(identity).some(Boolean) && !options.unsafelyAllowLegacyNames,
-    ...identity,
-  });
-  return store.verify([dataOf(options.leaf), ...listOf(options.intermediates ?? []).map(dataOf)]);
+  const store = openssl.newX509Store();
+  try {
+    addCaCerts(store, options.roots);
+    applyVerifyOptions(store, options, {
+      purpose: options.purpose ?? "sslserver",
+      securityLevel: options.securityLevel ?? 2,
+      rfc9525: Object.values(identity).some(Boolean) && !options.unsafelyAllowLegacyNames,
+      ...identity,
+    });
+    return store.verify([dataOf(options.leaf), ...listOf(options.intermediates ?? []).map(dataOf)]);
+  } finally {
+    store.free();
+  }
 }
 
 /** An identity that was meant to be checked, and is undefined by mistake, must not pass for one that is not asked for. */

@@ -25,7 +25,7 @@ export async function installPackage(folder: string, repository = ours): Promise
 
 /**
  * The same of the sources at `source`, whose types nobody looks at: it takes a tenth of a second. The module is the one that
- * was built last.
+ * was built last, in both its forms.
  */
 export async function installSource(folder: string, source = join(ours, "src")): Promise<void> {
   const dist = join(folder, "node_modules", "wassl", "dist");
@@ -45,7 +45,8 @@ export async function installSource(folder: string, source = join(ours, "src")):
     logLevel: "warning",
   });
   cpSync(join(ours, "package.json"), join(dist, "..", "package.json"));
-  symlinkSync(join(ours, "dist", "binding", "openssl.wasm"), join(dist, "binding", "openssl.wasm"));
+  for (const made of ["openssl.wasm", "openssl-base64.js"])
+    symlinkSync(join(ours, "dist", "binding", made), join(dist, "binding", made));
   finish(folder);
 }
 

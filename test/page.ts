@@ -1,7 +1,7 @@
 /** The first script of the page that runs the suites: its connection to the runner, there before anything else can fail. */
 import type { Message } from "./runtimes/common.ts";
 
-const socket = new WebSocket(`${location.origin.replace("http", "ws")}/ws/runner`);
+const socket = new WebSocket(`${location.origin.replace("http", "ws")}/ws/runner${location.search}`);
 const opened = new Promise((resolve) => {
   socket.onopen = resolve;
 });

@@ -1,8 +1,8 @@
 /**
  * `npm test`: packs the project, and runs one contract suite against the packed tarball in Node.js, Deno and
- * headless Chromium, against independent TLS servers and fakes.
+ * headless Chromium, against independent TLS servers and fakes. On demand also in WebKit and in Firefox.
  *
- *     tsx test/run.ts [--runtime node|deno|chromium|demo]… [--grep TEXT] [--seed N] [--verbose]
+ *     tsx test/run.ts [--runtime node|deno|chromium|webkit|firefox|demo]… [--grep TEXT] [--seed N] [--verbose]
  *     tsx test/run.ts --quick [--grep TEXT] [--seed N] [--verbose]
  *
  * The second one is `npm run test:quick`: `src` as it is, without types and not packed, in Node.js; test/contract alone, or of all
@@ -21,7 +21,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { type BuildOptions, build, type Plugin } from "esbuild";
 import type { WebSocket } from "ws";
-import { startChromium } from "./chromium.ts";
+import { type Browser, startChromium, startFirefox, startWebKit } from "./browsers.ts";
 import { installPackage, installSource } from "./pack.ts";
 import { publicOf } from "./peers/certs.ts";
 import { Peers } from "./peers/index.ts";
@@ -30,14 +30,21 @@ import { killAtEnd } from "./processes.ts";
 import { type Report, Results } from "./report.ts";
 import type { Message } from "./runtimes/common.ts";
 import { startServer } from "./server.ts";
-import { setUp } from "./setup.ts";
+import { setUp, type Tools } from "./setup.ts";
 
-const runtimes = ["node", "deno", "chromium"] as const;
+const browsers = ["chromium", "webkit", "firefox"] as const;
+type BrowserName = (typeof browsers)[number];
+const runtimes = ["node", "deno", ...browsers] as const;
 type RuntimeName = (typeof runtimes)[number];
-/** The folders of suites that are for this runtime; each runs by itself. */
-const suitesOf = { node: ["contract", "node"], deno: ["contract"], chromium: ["contract"] } as const;
+const byDefault = ["node", "deno", "chromium", "demo"];
 type Suite = "contract" | "node";
-const programName = (name: RuntimeName, suite: Suite) => (suite === "contract" ? name : `${name}-${suite}`);
+/** The folders of suites that are for this runtime; each runs by itself. */
+const suitesOf = (name: RuntimeName): Suite[] => (name === "node" ? ["contract", "node"] : ["contract"]);
+/** One page for all browsers. */
+type Target = "node" | "deno" | "page";
+const isBrowser = (name: RuntimeName): name is BrowserName => browsers.includes(name as BrowserName);
+const targetOf = (name: RuntimeName): Target => (isBrowser(name) ? "page" : (name as Target));
+const programName = (name: Target, suite: Suite) => (suite === "contract" ? name : `${name}-${suite}`);
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), "..");
 const runtimeTimeout = 600_000;
@@ -46,7 +53,7 @@ const demoTimeout = 300_000;
 
 const { values: options } = parseArgs({
   options: {
-    runtime: { type: "string", multiple: true, default: [...runtimes, "demo"] },
+    runtime: { type: "string", multiple: true, default: byDefault },
     quick: { type: "boolean", default: false },
     grep: { type: "string", default: "" },
     seed: { type: "string" },
@@ -85,26 +92,26 @@ async function main(): Promise<void> {
   await installed;
   const web = join(folder, "web");
   const programs = wanted.flatMap((name) =>
-    suitesOf[name]
+    suitesOf(name)
       .filter((suite) => suite === "contract" || !options.quick || options.grep)
       .map((suite) => ({ name, suite })),
   );
+  const targets = new Map(programs.map((each) => [programName(targetOf(each.name), each.suite), each]));
   await Promise.all(
-    programs.map(({ name, suite }) => bundle(name, suite, name === "chromium" ? web : folder)),
+    [...targets.values()].map(({ name, suite }) =>
+      bundle(targetOf(name), suite, isBrowser(name) ? web : folder),
+    ),
   );
   // Where `new URL("./openssl.wasm", import.meta.url)` looks for it, in the page.
   const wasm = join(folder, "node_modules", "wassl", "dist", "binding", "openssl.wasm");
   mkdirSync(web, { recursive: true });
   if (existsSync(wasm)) cpSync(wasm, join(web, "openssl.wasm"));
-  let onPage = (_page: WebSocket) => {};
-  const page = new Promise<WebSocket>((resolve) => {
-    onPage = resolve;
-  });
+  const onPage = new Map<string, (page: WebSocket) => void>();
   const server = await startServer({
     config,
     peers,
     files: web,
-    onPage: (page) => onPage(page),
+    onPage: (browser, page) => onPage.get(browser)?.(page),
   });
 
   const run = async (name: RuntimeName, suite: Suite) => {
@@ -115,8 +122,10 @@ async function main(): Promise<void> {
       results.report(...result);
     };
     try {
-      if (name === "chromium") await runChromium(tools.chromium, server.origin, page, report);
-      else await runChild(name, command(name, suite, tools.deno, server.origin), tools.chromium, report);
+      if (isBrowser(name)) {
+        const page = new Promise<WebSocket>((resolve) => onPage.set(name, resolve));
+        await runBrowser(name, await startBrowser(name, tools, server.origin), page, report);
+      } else await runChild(name, command(name, suite, tools.deno, server.origin), tools.chromium, report);
     } catch (error) {
       report(name, "the runtime itself", error);
     }
@@ -130,7 +139,7 @@ async function main(): Promise<void> {
 }
 
 /** All of test/contract or test/node in one file, and each worker in one. */
-async function bundle(name: RuntimeName, suite: Suite, outdir: string): Promise<void> {
+async function bundle(name: Target, suite: Suite, outdir: string): Promise<void> {
   const path = join(repository, "test", suite);
   const suites = readdirSync(path)
     .filter((file) => file.endsWith(".ts"))
@@ -153,7 +162,7 @@ async function bundle(name: RuntimeName, suite: Suite, outdir: string): Promise<
       build.onResolve({ filter: /^wassl($|\/)/ }, ({ path, kind, pluginData }) =>
         pluginData === "packed"
           ? undefined
-          : name === "chromium"
+          : name === "page"
             ? build.resolve(path, { kind, resolveDir: folder, pluginData: "packed" })
             : { path, external: true },
       );
@@ -188,18 +197,21 @@ async function bundle(name: RuntimeName, suite: Suite, outdir: string): Promise<
   }));
   await build({
     stdin: { contents: entry, resolveDir: repository, sourcefile: `${name}.ts` },
-    outfile: join(outdir, `${programName(name, suite)}.js`),
+    outfile: join(outdir, `${programName(name, suite)}${name === "page" ? "-suite" : ""}.js`),
     ...common,
   });
   if (suite !== "contract") return;
   await build({ entryPoints: entries, outdir, ...common });
-  if (name !== "chromium") return;
+  if (name !== "page") return;
   await build({ entryPoints: [join(repository, "test", "page.ts")], outdir, ...common, format: "iife" });
   const html = (scripts: string) =>
     `<!doctype html><link rel="icon" href="data:,"><title>wassl</title>${scripts}`;
   const module = (name: string) => `<script type="module" src="/${name}"></script>`;
-  writeFileSync(join(outdir, "index.html"), html(`<script src="/page.js"></script>${module("chromium.js")}`));
-  writeFileSync(join(outdir, "not-isolated.html"), html(module("chromium-not-isolated.js")));
+  writeFileSync(
+    join(outdir, "index.html"),
+    html(`<script src="/page.js"></script>${module("page-suite.js")}`),
+  );
+  writeFileSync(join(outdir, "not-isolated.html"), html(module("page-not-isolated.js")));
 }
 
 /** The package reads its own openssl.wasm, the suite needs the network, and QUnit looks for its settings. */
@@ -221,7 +233,7 @@ function command(name: "node" | "deno", suite: Suite, deno: string, origin: stri
 }
 
 /** Turns the messages of a runtime into results. */
-function listener(runtime: RuntimeName, report: Report) {
+function listener(runtime: string, report: Report) {
   let current: string | undefined;
   let ended = false;
   return {
@@ -285,20 +297,31 @@ async function runChild(
   if (code !== 0) report(name, "the exit code", new Error(`${name} exited with ${code}`));
 }
 
+/** A test may open another page. */
+async function startBrowser(name: BrowserName, tools: Tools, origin: string): Promise<Browser> {
+  const url = `${origin}/?browser=${name}`;
+  const profile = join(folder, name);
+  if (name === "firefox") return startFirefox(tools.firefox(), profile, url);
+  if (name === "webkit") {
+    const { browser, xvfb } = tools.webkit();
+    return startWebKit(browser, xvfb, profile, url);
+  }
+  // Logs say what pages write to their consoles.
+  const flags = ["--js-flags=--expose-gc", "--disable-popup-blocking", "--enable-logging=stderr"];
+  return startChromium(tools.chromium, profile, url, flags);
+}
+
 /** As long as its connection to us lasts, the page is there; nothing else would say that it crashed. */
-async function runChromium(
-  executable: string,
-  origin: string,
+async function runBrowser(
+  name: BrowserName,
+  child: Browser,
   page: Promise<WebSocket>,
   report: Report,
 ): Promise<void> {
-  const { receive, finish } = listener("chromium", report);
-  // Logs say what pages write to their consoles. A test may open another page.
-  const flags = ["--js-flags=--expose-gc", "--disable-popup-blocking", "--enable-logging=stderr"];
-  const child = startChromium(executable, join(folder, "chromium"), origin, flags);
+  const { receive, finish } = listener(name, report);
   createInterface({ input: child.stderr }).on("line", (line) => {
-    // It tells itself of every failed connection as an error; failing is what many tests are about.
-    if (line.includes(options.verbose ? ":CONSOLE" : ":INFO:CONSOLE")) console.log(`[chromium] ${line}`);
+    // Chromium tells itself of every failed connection as an error; failing is what many tests are about.
+    if (line.includes(options.verbose ? "CONSOLE" : ":INFO:CONSOLE")) console.log(`[${name}] ${line}`);
   });
   const timers: NodeJS.Timeout[] = [];
   const after = (milliseconds: number, how: string) =>
@@ -308,7 +331,7 @@ async function runChromium(
   try {
     const exited = new Promise<string>((resolve, reject) => {
       child.once("error", reject);
-      child.once("exit", (code, signal) => resolve(`Chromium exited (${code ?? signal})`));
+      child.once("exit", (code, signal) => resolve(`${name} exited (${code ?? signal})`));
     });
     const connected = await Promise.race([
       page,

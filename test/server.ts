@@ -1,6 +1,6 @@
 /**
  * The runner's own server, on 127.0.0.1: what the suites ask for (`/config.json`, `/peer?name=&runtime=`,
- * `/events?name=&runtime=`), the files of the page that runs them in Chromium, and WebSocket endpoints:
+ * `/events?name=&runtime=`), the files of the page that runs them in browsers, and WebSocket endpoints:
  *
  *     /relay?port=N                  copies to and from TCP, to ports of our peers only
  *     /ws/echo                       sends frames back
@@ -12,7 +12,7 @@
  *     /ws/terminate                  sends "hello", drops the connection
  *     /ws/refuse                     answers 403
  *     /ws/hang                       does not answer
- *     /ws/runner                     is where the page in Chromium tells how its tests are doing
+ *     /ws/runner?browser=NAME        is where the page in a browser tells how its tests are doing
  */
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
@@ -41,7 +41,7 @@ export async function startServer(options: {
   config: Promise<Config>;
   peers: Peers;
   files: string;
-  onPage(ws: WebSocket): void;
+  onPage(browser: string, ws: WebSocket): void;
 }) {
   const { config, peers, files, onPage } = options;
   const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
@@ -83,7 +83,7 @@ export async function startServer(options: {
       });
     switch (url.pathname) {
       case "/ws/runner":
-        return accept(onPage);
+        return accept((ws) => onPage(url.searchParams.get("browser") ?? "", ws));
       case "/ws/echo":
         return accept((ws) => ws.on("message", (data) => ws.send(data)));
       case "/ws/never-read":

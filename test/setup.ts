@@ -28,6 +28,9 @@ export interface Tools {
   nginx: string;
   chromium: string;
   deno: string;
+  /** Only when they are asked for: they are large. */
+  webkit(): { browser: string; xvfb: string };
+  firefox(): string;
   /** What runs redis-server. */
   redis: string[];
 }
@@ -46,6 +49,11 @@ export function setUp(): Tools {
       find("chromium-browser") ??
       find("google-chrome") ??
       install("chromium", "chromium"),
+    webkit: () => ({
+      browser: findMiniBrowser() ?? installMiniBrowser(),
+      xvfb: find("Xvfb") ?? install("xvfb", "Xvfb"),
+    }),
+    firefox: () => find("firefox-esr") ?? find("firefox") ?? install("firefox-esr", "firefox-esr"),
     redis: redisServer(),
     deno: join(createRequire(import.meta.url).resolve("deno/package.json"), "..", "bin.cjs"),
   };
@@ -63,6 +71,21 @@ function install(debianPackage: string, command: string): string {
   apt("install", "-y", "--no-install-recommends", debianPackage);
   const found = find(command);
   if (!found) throw new Error(`${debianPackage} was installed, but there is no ${command}`);
+  return found;
+}
+
+/** WebKitGTK's own browser, which its driver drives. Debian has it off the PATH. */
+function findMiniBrowser(): string | undefined {
+  const folders = existsSync("/usr/lib") ? readdirSync("/usr/lib") : [];
+  return folders
+    .flatMap((folder) => ["6.0", "4.1"].map((api) => `/usr/lib/${folder}/webkit2gtk-${api}/MiniBrowser`))
+    .find((file) => existsSync(file));
+}
+
+function installMiniBrowser(): string {
+  install("webkit2gtk-driver", "WebKitWebDriver");
+  const found = findMiniBrowser();
+  if (!found) throw new Error("webkit2gtk-driver was installed, but there is no MiniBrowser");
   return found;
 }
 

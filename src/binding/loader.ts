@@ -13,8 +13,7 @@ export type WasmSource = string | URL | Response | BufferSource | WebAssembly.Mo
  * object. Its `exports` are copies with AssemblyScript's conveniences; ours are
  * those of the instance.
  */
-export async function loadAbi(source: WasmSource | Promise<WasmSource>): Promise<Abi> {
-  const module = await compile(await source);
+export async function loadAbi(module: WebAssembly.Module): Promise<Abi> {
   const { imports, begin } = prepare();
   try {
     return begin((await begun(module, imports)).instance.exports);
@@ -50,7 +49,10 @@ function notInstantiated(cause: unknown): unknown {
   if (cause instanceof TlsError) return cause;
   if (cause instanceof RangeError)
     return new TlsError("out-of-memory", "no memory for openssl.wasm", { cause });
-  return new TlsError("wasm-corrupt", `openssl.wasm cannot be instantiated: ${messageOf(cause)}`, { cause });
+  return (
+    refusedByPolicy(cause) ??
+    new TlsError("wasm-corrupt", `openssl.wasm cannot be instantiated: ${messageOf(cause)}`, { cause })
+  );
 }
 
 /** What an instance is given, and what is done with what it gives. */
@@ -79,7 +81,10 @@ function prepare(): { imports: WebAssembly.Imports; begin(exports: WebAssembly.E
   };
 }
 
-async function compile(source: WasmSource): Promise<WebAssembly.Module> {
+export async function compile(
+  from: WasmSource | Promise<WasmSource> | (() => WasmSource | Promise<WasmSource>),
+): Promise<WebAssembly.Module> {
+  const source = await (typeof from === "function" ? from() : from);
   if (source instanceof WebAssembly.Module) return source;
   try {
     if (typeof source === "string" || source instanceof URL) return await compileResponse(await load(source));
@@ -96,35 +101,45 @@ async function compile(source: WasmSource): Promise<WebAssembly.Module> {
 
 function notCompiled(cause: unknown): unknown {
   if (cause instanceof TlsError) return cause;
-  const message = messageOf(cause);
-  // The engines word it differently, but each names the policy or its keyword.
-  if (/content security policy|unsafe-eval|\bCSP\b/i.test(message)) {
-    return new TlsError(
-      "wasm-csp",
-      `the Content-Security-Policy of this page forbids WebAssembly: add 'wasm-unsafe-eval' to script-src (${message})`,
-      { cause },
-    );
-  }
+  const refused = refusedByPolicy(cause);
+  if (refused) return refused;
   if (cause instanceof WebAssembly.CompileError || cause instanceof TypeError) {
-    return new TlsError("wasm-corrupt", `openssl.wasm is damaged: ${message}`, { cause });
+    return new TlsError("wasm-corrupt", `openssl.wasm is damaged: ${messageOf(cause)}`, { cause });
   }
   return cause;
+}
+
+/** Most engines do not compile then; WebKit compiles, and does not instantiate. */
+function refusedByPolicy(cause: unknown): TlsError | undefined {
+  const message = messageOf(cause);
+  // The engines word it differently, but each names the policy or its keyword.
+  if (!/content security policy|unsafe-eval|\bCSP\b/i.test(message)) return undefined;
+  return new TlsError(
+    "wasm-csp",
+    `the Content-Security-Policy of this page forbids WebAssembly: add 'wasm-unsafe-eval' to script-src (${message})`,
+    { cause },
+  );
 }
 
 async function load(url: string | URL): Promise<Response> {
   try {
     return await fetch(url);
   } catch (cause) {
-    throw new TlsError("wasm-not-found", `openssl.wasm cannot be fetched from ${url}: ${messageOf(cause)}`, {
-      cause,
-    });
+    throw new TlsError(
+      "wasm-not-found",
+      `openssl.wasm cannot be fetched from ${url}: ${messageOf(cause)}; ${remedy(url)}`,
+      { cause },
+    );
   }
 }
 
 async function compileResponse(response: Response): Promise<WebAssembly.Module> {
   const where = response.url || "the given response";
   if (!response.ok) {
-    throw new TlsError("wasm-not-found", `openssl.wasm is not at ${where}: HTTP status ${response.status}`);
+    throw new TlsError(
+      "wasm-not-found",
+      `openssl.wasm is not at ${where}: HTTP status ${response.status}; ${remedy(where)}`,
+    );
   }
   const type = response.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
   if (type === "application/wasm") return await WebAssembly.compileStreaming(response);
@@ -134,10 +149,17 @@ async function compileResponse(response: Response): Promise<WebAssembly.Module> 
   if (magic.join() !== "0,97,115,109") {
     throw new TlsError(
       "wasm-mime",
-      `${where} is no WebAssembly but ${type ?? "of unknown type"}: does the server answer with a page for missing files?`,
+      `${where} is no WebAssembly but ${type ?? "of unknown type"}, as servers answer that have a page for missing files; ${remedy(where)}`,
     );
   }
   return await WebAssembly.compile(bytes);
+}
+
+/** The one line that is missing. */
+function remedy(url: string | URL): string {
+  return String(url).includes("/node_modules/")
+    ? 'with Vite, add optimizeDeps: { exclude: ["wassl"] } to its configuration'
+    : 'put dist/binding/openssl.wasm of this package there, or import "wassl/inline", which brings it along';
 }
 
 /**

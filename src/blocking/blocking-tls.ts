@@ -17,6 +17,7 @@ import type { TlsEvent, Untimed } from "../connection/events.js";
 import { type ChannelBinding, channelBinding } from "../connection/exporters.js";
 import { RecordEdges } from "../connection/record-edges.js";
 import { crashProof, Verdict } from "../connection/verdict.js";
+import { dispose } from "../disposal.js";
 import { type CloseInfo, TlsError } from "../errors.js";
 import { Resumption, type ResumptionOptions } from "../handshake/resumption.js";
 import type { BioPair } from "../openssl/bio-pair.js";
@@ -168,43 +169,48 @@ export class BlockingTls implements Disposable {
     if (handshakeTimeout !== undefined && !(handshakeTimeout > 0)) {
       throw new TlsError("invalid-argument", "handshakeTimeout must be more than 0 ms");
     }
-    using context = TlsContext.create(openssl, role, readOptions(given));
-    if (context.verification.verify || context.selectContext || context.keys.size > 0) {
-      throw new TlsError(
-        "invalid-argument",
-        "verify, selectContext and CryptoKeys need an event loop; nothing here has one",
-      );
-    }
-    const parts = newConnection(context, options, peer);
-    let resumption: Resumption | undefined;
+    const context = TlsContext.create(openssl, role, readOptions(given));
     try {
-      if (role === "client") {
-        const { session } = options;
-        resumption = new Resumption({
-          openssl,
-          ssl: parts.ssl,
-          key: () => "",
-          mark: context.sessionMark,
-          verifies: context.verifies,
-          alpnProtocols: context.alpnProtocols,
-          // Stores may answer by promise, and nobody could wait for that here.
-          options: { sessionStore: false, ...(session && { session }) },
-          onError() {},
-        });
+      if (context.verification.verify || context.selectContext || context.keys.size > 0) {
+        throw new TlsError(
+          "invalid-argument",
+          "verify, selectContext and CryptoKeys need an event loop; nothing here has one",
+        );
       }
-      transport.lock();
-    } catch (error) {
-      parts.ssl.free();
-      parts.pair.free();
-      throw error;
+      const parts = newConnection(context, options, peer);
+      let resumption: Resumption | undefined;
+      try {
+        if (role === "client") {
+          const { session } = options;
+          resumption = new Resumption({
+            openssl,
+            ssl: parts.ssl,
+            key: () => "",
+            mark: context.sessionMark,
+            verifies: context.verifies,
+            alpnProtocols: context.alpnProtocols,
+            // Stores may answer by promise, and nobody could wait for that here.
+            options: { sessionStore: false, ...(session && { session }) },
+            onError() {},
+          });
+        }
+        transport.lock();
+      } catch (error) {
+        parts.ssl.free();
+        parts.pair.free();
+        throw error;
+      }
+      const name = role === "client" ? `"${peer?.hostname}"` : "the client";
+      return new BlockingTls(
+        transport,
+        options,
+        { name, verified: context.verifies, defaultCiphers: context.defaultCiphers },
+        { ...parts, resumption },
+      );
+    } finally {
+      // The connection has its own hold on it.
+      context.free();
     }
-    const name = role === "client" ? `"${peer?.hostname}"` : "the client";
-    return new BlockingTls(
-      transport,
-      options,
-      { name, verified: context.verifies, defaultCiphers: context.defaultCiphers },
-      { ...parts, resumption },
-    );
   }
 
   /** As `TlsStream.getSession`. A ticket of TLS 1.3 is seen when something is read. */
@@ -362,7 +368,7 @@ export class BlockingTls implements Disposable {
     this.#giveUp(reason ?? new DOMException("the TLS connection was aborted", "AbortError"), "aborted");
   }
 
-  [Symbol.dispose](): void {
+  [dispose](): void {
     this.close();
   }
 

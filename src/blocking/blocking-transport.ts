@@ -1,4 +1,5 @@
 import { transportError } from "../connection/failure.js";
+import { dispose } from "../disposal.js";
 import { TlsError } from "../errors.js";
 import { requireBytes } from "../openssl/library.js";
 import { type Channel, Course, Note, Shared, Wish, Word } from "./channel.js";
@@ -95,7 +96,7 @@ export class BlockingTransport implements Disposable {
     this.#wishFor(Wish.abort);
   }
 
-  [Symbol.dispose](): void {
+  [dispose](): void {
     this.close();
   }
 

@@ -1,5 +1,6 @@
 import type { Abi } from "../binding/abi.js";
 import { Memory } from "../binding/memory.js";
+import { dispose } from "../disposal.js";
 import { type OpenSslError, TlsError } from "../errors.js";
 import { ERR_LIB_PROV, ERR_R_MALLOC_FAILURE, PROV_R_INVALID_ITERATION_COUNT } from "./constants.js";
 import type { TrustAnchors } from "./trust-anchors.js";
@@ -131,7 +132,7 @@ export abstract class Owned implements Disposable {
     this.release(ptr);
   }
 
-  [Symbol.dispose](): void {
+  [dispose](): void {
     this.free();
   }
 

@@ -1,5 +1,5 @@
 import { defaultSource } from "#wasm";
-import { loadAbi, loadAbiSync, type WasmSource } from "../binding/loader.js";
+import { compile, loadAbi, loadAbiSync, type WasmSource } from "../binding/loader.js";
 import { type OpenSslError, TlsError } from "../errors.js";
 import { BioPair } from "./bio-pair.js";
 import { type Role, SslContext } from "./context.js";
@@ -11,10 +11,11 @@ import { X509 } from "./x509.js";
 
 export interface LoadOptions {
   /**
-   * Where openssl.wasm comes from: a URL (it is fetched), a `Response`, its bytes, or a compiled module. By default the
-   * file beside this package's code.
+   * Where openssl.wasm comes from: a URL (it is fetched), a `Response`, its bytes, a compiled module, or a function that is
+   * asked for one of them when it is needed. By default what {@link OpenSsl.configure} was told, or else the file beside this
+   * package's code.
    */
-  source?: WasmSource | Promise<WasmSource>;
+  source?: WasmSource | Promise<WasmSource> | (() => WasmSource | Promise<WasmSource>);
 }
 
 /** One instance of OpenSSL with a linear memory of its own. Many connections share one. */
@@ -25,9 +26,71 @@ export class OpenSsl {
     this.#library = library;
   }
 
-  /** Compiles and starts a new instance. */
+  static #source: NonNullable<LoadOptions["source"]> = defaultSource;
+  static #module: Promise<WebAssembly.Module> | undefined;
+
+  /**
+   * Says where openssl.wasm is, for all that is loaded from now on without a `source` of its own, such as the instance that
+   * {@link startTls} uses. What was loaded before stays.
+   *
+   * ```ts
+   * import { OpenSsl } from "wassl";
+   *
+   * OpenSsl.configure({ source: new URL("/assets/openssl.wasm", location.href) });
+   * ```
+   */
+  static configure(options: LoadOptions): void {
+    OpenSsl.#source = options.source ?? defaultSource;
+    OpenSsl.#module = undefined;
+  }
+
+  /**
+   * The compiled module. Without a `source` it is compiled once, here or by the first that needs it, and again if that failed.
+   * Workers take it from a message, so that they need not compile it again:
+   *
+   * ```ts
+   * import { OpenSsl } from "wassl";
+   *
+   * const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+   * worker.postMessage(await OpenSsl.compile());
+   * // In the worker: onmessage = ({ data }) => OpenSsl.configure({ source: data });
+   * ```
+   *
+   * @throws TlsError of a code that begins with "wasm-"
+   */
+  static compile(options: LoadOptions = {}): Promise<WebAssembly.Module> {
+    if (options.source !== undefined) return compile(options.source);
+    if (OpenSsl.#module) return OpenSsl.#module;
+    const module = compile(OpenSsl.#source);
+    OpenSsl.#module = module;
+    module.catch(() => {
+      if (OpenSsl.#module === module) OpenSsl.#module = undefined;
+    });
+    return module;
+  }
+
+  /** Starts a new instance. */
   static async load(options: LoadOptions = {}): Promise<OpenSsl> {
-    return new OpenSsl(new Library(await loadAbi(options.source ?? defaultSource())));
+    return new OpenSsl(new Library(await loadAbi(await OpenSsl.compile(options))));
+  }
+
+  /**
+   * Begins to fetch, compile and start the instance that {@link startTls} uses, so that it is ready, or nearly, when the first
+   * transport is. Nobody needs to wait for the promise: what fails here, fails for the first connection too, if it fails again.
+   *
+   * ```ts
+   * import { OpenSsl, startTls } from "wassl";
+   * import { connectWebSocket } from "wassl/transports/websocket";
+   *
+   * OpenSsl.preload();
+   * const transport = await connectWebSocket("wss://relay.example/?to=db.example:5432");
+   * const tls = await startTls(transport, { hostname: "db.example" });
+   * ```
+   */
+  static preload(): Promise<void> {
+    const ready = OpenSsl.shared().then(() => {});
+    ready.catch(() => {});
+    return ready;
   }
 
   /** The same for code that cannot await, from the bytes of openssl.wasm or a compiled module. */
@@ -44,7 +107,11 @@ export class OpenSsl {
    * since ("wasm-crashed").
    */
   static shared(): Promise<OpenSsl> {
-    if (OpenSsl.#loaded && !OpenSsl.#loaded.#lives) OpenSsl.#shared = OpenSsl.#loaded = undefined;
+    // A new promise each time: in Cloudflare Workers one that another request made must not be waited for.
+    if (OpenSsl.#loaded) {
+      if (OpenSsl.#loaded.#lives) return Promise.resolve(OpenSsl.#loaded);
+      OpenSsl.#shared = OpenSsl.#loaded = undefined;
+    }
     OpenSsl.#shared ??= OpenSsl.load().then(
       (openssl) => {
         OpenSsl.#loaded = openssl;

@@ -1,3 +1,4 @@
+import { dispose } from "../disposal.js";
 import { TlsError } from "../errors.js";
 import type { BioPair } from "../openssl/bio-pair.js";
 import { SSL_SESS_CACHE_CLIENT, SSL_SESS_CACHE_NO_INTERNAL } from "../openssl/constants.js";
@@ -180,7 +181,7 @@ export class TlsContext implements Disposable {
     this.sslContext.free();
   }
 
-  [Symbol.dispose](): void {
+  [dispose](): void {
     this.free();
   }
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { asyncDispose } from "../disposal.js";
 import { TlsError } from "../errors.js";
 import { within } from "../timers.js";
 import type { Transport } from "../transport.js";
@@ -66,7 +67,7 @@ export class RedisSessionStore implements SessionStore, AsyncDisposable {
     await (await connection?.catch(() => undefined))?.close();
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
+  [asyncDispose](): Promise<void> {
     return this.close();
   }
 

@@ -10,7 +10,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { WebSocketServer } from "ws";
-import { startChromium } from "../chromium.ts";
+import { startChromium } from "../browsers.ts";
 import { relay } from "../relay.ts";
 import type { Request } from "./end.ts";
 import type { Job } from "./page.ts";

@@ -14,7 +14,7 @@ import { concat, readAll, text, utf8 } from "./helpers.ts";
 let loaded: Promise<ssl.OpenSsl> | undefined;
 
 function openssl(): Promise<ssl.OpenSsl> {
-  loaded ??= ssl.OpenSsl.load(env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {});
+  loaded ??= ssl.OpenSsl.load();
   return loaded;
 }
 

@@ -15,7 +15,7 @@ import { random } from "../fakes/random.ts";
 import { env, share } from "./env.ts";
 import { concat, sleep, utf8 } from "./helpers.ts";
 
-const load = () => OpenSsl.load(env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {});
+const load = () => OpenSsl.load();
 type Pair = ReturnType<OpenSsl["newDatagramPair"]>;
 
 /** What is in a server's certificate, and nowhere else. */

@@ -23,7 +23,9 @@ export interface WorkerLike {
 }
 
 export interface Env extends Config {
-  runtime: "node" | "deno" | "chromium";
+  runtime: string;
+  /** It runs in a page of a browser. */
+  page: boolean;
   /** The origin of the runner's server, "http://127.0.0.1:port", which also has `/openssl.wasm`. */
   origin: string;
   /** A class for `connectWebSocket`'s option of that name. */

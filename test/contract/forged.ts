@@ -21,7 +21,7 @@ import { afterTest, env } from "./env.ts";
 import { sleep, tlsError } from "./helpers.ts";
 import { derOf } from "./verify-chain.ts";
 
-const load = () => OpenSsl.load(env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {});
+const load = () => OpenSsl.load();
 const blocks = (pem: string) => pem.match(/-----BEGIN[\s\S]*?-----END.*?-----\n/g)!;
 const lookRoots = ({ lookRoots, roots }: Forgery) => lookRoots ?? roots;
 

@@ -16,7 +16,7 @@ function openssl(): Promise<ssl.OpenSsl> {
 }
 
 function load(): Promise<ssl.OpenSsl> {
-  return ssl.OpenSsl.load(env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {});
+  return ssl.OpenSsl.load();
 }
 
 interface End {

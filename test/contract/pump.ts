@@ -314,9 +314,7 @@ QUnit.module("pump: invariants", () => {
   });
 
   QUnit.test("linear memory grows in the middle of a write that is tried again", async (assert) => {
-    const openssl = await OpenSsl.load(
-      env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {},
-    );
+    const openssl = await OpenSsl.load();
     const [near, far] = pair();
     const clog = cloggable(near, false);
     const [client, server] = await connected([clog.transport, far], { openssl, bioPairSize: 2000 });
@@ -731,9 +729,7 @@ QUnit.module("pump: invariants", () => {
   });
 
   QUnit.test("connections leave nothing behind in linear memory", async (assert) => {
-    const openssl = await OpenSsl.load(
-      env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {},
-    );
+    const openssl = await OpenSsl.load();
     const ways: ((client: TlsStream, server: TlsStream) => Promise<unknown>)[] = [
       (client, server) => Promise.all([client.shutdown(), server.shutdown()]),
       (client, server) => Promise.all([client.close(), server.close()]),

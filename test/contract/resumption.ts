@@ -116,9 +116,7 @@ for (const version of versions) {
       const context = await serverContext(only);
       const partition = { sessionPartition: `default ${version}` };
       assert.false(await resumes(context, partition));
-      const openssl = await OpenSsl.load(
-        env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {},
-      );
+      const openssl = await OpenSsl.load();
       assert.true(await resumes(context, { ...partition, openssl }));
       assert.false(await resumes(context, { sessionPartition: `other ${version}` }));
     });
@@ -316,9 +314,7 @@ for (const version of versions) {
     });
 
     QUnit.test("ticket keys: between instances, rotated, and by default one's own", async (assert) => {
-      const elsewhere = await OpenSsl.load(
-        env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {},
-      );
+      const elsewhere = await OpenSsl.load();
       const options = (...keys: number[]) => ({ ...only, ticketKeys: keys.map(ticketKey) });
       const sessionStore = new MemorySessionStore();
       assert.false(await resumes(await serverContext(options(1)), { sessionStore }));

@@ -5,7 +5,7 @@ import { pair } from "../fakes/pair.ts";
 import { handshake } from "./both-ends.ts";
 import { afterTest, env, share } from "./env.ts";
 
-const load = () => OpenSsl.load(env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {});
+const load = () => OpenSsl.load();
 const bytes = (base64: string) => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 
 QUnit.module("revocation: OCSP", () => {

@@ -19,7 +19,7 @@ import { env, share } from "./env.ts";
 import { rejection, tlsError } from "./helpers.ts";
 import { derOf, nameOf, optionsOf, pem, verdict } from "./verify-chain.ts";
 
-const load = () => OpenSsl.load(env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {});
+const load = () => OpenSsl.load();
 let loaded: Promise<OpenSsl> | undefined;
 const openssl = () => (loaded ??= load());
 

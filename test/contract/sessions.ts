@@ -16,7 +16,7 @@ const VERSIONS = [
 let loaded: Promise<ssl.OpenSsl> | undefined;
 
 function load(): Promise<ssl.OpenSsl> {
-  return ssl.OpenSsl.load(env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {});
+  return ssl.OpenSsl.load();
 }
 
 function openssl(): Promise<ssl.OpenSsl> {

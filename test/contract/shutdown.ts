@@ -38,7 +38,7 @@ const MAC_FAILED = "decryption failed or bad record mac";
 let loaded: Promise<ssl.OpenSsl> | undefined;
 
 function openssl(): Promise<ssl.OpenSsl> {
-  loaded ??= ssl.OpenSsl.load(env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {});
+  loaded ??= ssl.OpenSsl.load();
   return loaded;
 }
 

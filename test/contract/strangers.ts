@@ -18,10 +18,9 @@ import {
   utf8String,
 } from "../fakes/der.ts";
 import { pair } from "../fakes/pair.ts";
-import { env } from "./env.ts";
 import { tlsError } from "./helpers.ts";
 
-const load = () => OpenSsl.load(env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {});
+const load = () => OpenSsl.load();
 
 /** Connects to a server that shows this chain: its info, or why not. */
 async function connect(openssl: OpenSsl, cert: string, key: string, options: Partial<ClientOptions>) {

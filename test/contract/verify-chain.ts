@@ -18,7 +18,7 @@ let loaded: Promise<OpenSsl> | undefined;
 
 /** One instance for all tests of this file. */
 export function openssl(): Promise<OpenSsl> {
-  loaded ??= OpenSsl.load(env.runtime === "chromium" ? { source: `${env.origin}/openssl.wasm` } : {});
+  loaded ??= OpenSsl.load();
   return loaded;
 }
 

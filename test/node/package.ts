@@ -6,7 +6,10 @@ import QUnit from "qunit";
 
 const folder = dirname(createRequire(import.meta.url).resolve("wassl/package.json"));
 const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
-  exports: Record<string, string>;
+  exports: Record<string, string | Record<string, string>>;
+  typesVersions: Record<string, Record<string, string[]>>;
+  main: string;
+  types: string;
   imports: Record<string, Record<string, string>>;
   dependencies: Record<string, string>;
 };
@@ -16,8 +19,10 @@ const files = readdirSync(folder, { recursive: true, withFileTypes: true })
 
 QUnit.module("package", () => {
   QUnit.test("every export exists, has types, and can be imported", async (assert) => {
-    for (const [name, file] of Object.entries(manifest.exports)) {
-      assert.true(existsSync(join(folder, file)), `${name}: ${file}`);
+    for (const [name, target] of Object.entries(manifest.exports)) {
+      for (const file of Object.values(typeof target === "string" ? [target] : target))
+        assert.true(existsSync(join(folder, file)), `${name}: ${file}`);
+      const file = String(target);
       if (!file.endsWith(".js")) continue;
       assert.true(existsSync(join(folder, file.replace(/\.js$/, ".d.ts"))), `${name} has types`);
       const module = (await import(`wassl${name.slice(1)}`)) as object;
@@ -25,6 +30,16 @@ QUnit.module("package", () => {
     }
     for (const file of Object.values(manifest.imports["#wasm"] ?? {}))
       assert.true(existsSync(join(folder, file)), file);
+  });
+
+  QUnit.test("resolvers that know no exports find each of them all the same", (assert) => {
+    assert.strictEqual(manifest.main, manifest.exports["."]);
+    assert.strictEqual(manifest.types, manifest.main.replace(/\.js$/, ".d.ts"));
+    for (const [name, file] of Object.entries(manifest.exports)) {
+      if (name === "." || typeof file !== "string" || !file.endsWith(".js")) continue;
+      const types = manifest.typesVersions["*"]?.[name.slice(2)];
+      assert.deepEqual(types, [file.replace(/\.js$/, ".d.ts")], name);
+    }
   });
 
   QUnit.test("the loader is the only dependency", (assert) => {

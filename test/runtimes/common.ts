@@ -33,7 +33,7 @@ export type Message =
   | { type: "end" };
 
 export interface Runtime {
-  name: Env["runtime"];
+  name: string;
   origin: string;
   WebSocket: Env["WebSocket"];
   connect(peer: { host: string; port: number }): Promise<Transport>;
@@ -56,6 +56,7 @@ export async function run(runtime: Runtime): Promise<void> {
   setEnv({
     ...((await get("/config.json")) as Config),
     runtime: runtime.name,
+    page: typeof document !== "undefined",
     origin: runtime.origin,
     WebSocket: runtime.WebSocket,
     startWorker: runtime.startWorker,

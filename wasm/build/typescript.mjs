@@ -47,13 +47,16 @@ function tsc(project) {
   // The program of the command line imports the package by its name, and finds what the first one wrote.
   for (const config of ["tsconfig.json", "src/cli/tsconfig.json"])
     run(project, undefined, process.execPath, compiler, "-p", config);
+  // tsc copies no declarations. This one is public.
+  const declared = join("binding", "openssl.d.wasm.ts");
+  cpSync(join(project, "src", declared), join(project, "dist", declared));
   chmodSync(join(project, "dist", "cli", "bin.js"), 0o755);
 }
 
 /** @param {string} dist */
 function compiledIn(dist) {
   return filesIn(dist, existsSync(dist) ? readdirSync(dist) : []).filter((file) =>
-    /\.(js|d\.ts|map)$/.test(file),
+    /^(?!binding\/openssl-base64\.js).*\.(js|d\.ts|d\.wasm\.ts|map)$/.test(file),
   );
 }
 

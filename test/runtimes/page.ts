@@ -10,12 +10,11 @@ const { emit } = runner;
 export async function main(): Promise<void> {
   try {
     await run({
-      name: "chromium",
+      name: new URL(location.href).searchParams.get("browser") ?? "",
       origin: location.origin,
       WebSocket,
       emit,
-      startWorker: (name, onMessage) =>
-        webWorker(new URL(`./chromium-${name}.js`, import.meta.url), onMessage),
+      startWorker: (name, onMessage) => webWorker(new URL(`./page-${name}.js`, import.meta.url), onMessage),
       async connect({ port }) {
         const abort = new AbortController();
         afterTest(() => abort.abort());

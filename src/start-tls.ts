@@ -1,5 +1,6 @@
 import { freeWhenDropped, hasEnded } from "./connection/dropped.js";
 import type { OnEarlyData } from "./connection/early-data.js";
+import { Listeners } from "./connection/listeners.js";
 import { Pump } from "./connection/pump.js";
 import { Verdict } from "./connection/verdict.js";
 import { TransportWire } from "./connection/wire.js";
@@ -129,6 +130,8 @@ async function establish(role: "client" | "server", transport: Transport, given:
   const { closeTimeout = DEFAULT_CLOSE_TIMEOUT } = options;
   requireBound(closeTimeout, "closeTimeout");
   const { context, free } = contextFor(openssl, role, options, read);
+  // The key log is that of the context that was selected.
+  const listeners = new Listeners(options.onEvent, (line) => answers.context.keylog?.(line));
   let connection: Connection | undefined;
   let resumption: Resumption | undefined;
   let wire: TransportWire;
@@ -143,7 +146,7 @@ async function establish(role: "client" | "server", transport: Transport, given:
         verifies: context.verifies,
         alpnProtocols: context.alpnProtocols,
         options,
-        onError: (error) => pump.emit({ type: "session-store-error", error }),
+        onError: (error) => listeners.tell({ type: "session-store-error", error }),
       });
     }
     // Last, since from here on the transport's streams are locked.
@@ -174,9 +177,7 @@ async function establish(role: "client" | "server", transport: Transport, given:
     wire,
     verdict,
     fixedPair: options.bioPairSize !== undefined,
-    onEvent: options.onEvent,
-    // That of the context that was selected.
-    keylog: (line) => answers.context.keylog?.(line),
+    listeners,
     onNewSession: () => resumption?.collect(),
     onEarlyData: options.onEarlyData,
     answer: answers.answer,

@@ -2,7 +2,8 @@ import { type ByteController, byteStream } from "./connection/byte-stream.js";
 import type { Statistics } from "./connection/events.js";
 import { type ChannelBinding, channelBinding } from "./connection/exporters.js";
 import { Gathering } from "./connection/gather.js";
-import { type Pump, WRITE_MOST } from "./connection/pump.js";
+import type { Pump } from "./connection/pump.js";
+import { WRITE_MOST } from "./connection/rings.js";
 import type { Verdict } from "./connection/verdict.js";
 import type { TransportWire } from "./connection/wire.js";
 import { asyncDispose } from "./disposal.js";
@@ -272,7 +273,7 @@ export class TlsStream implements Transport, AsyncDisposable {
   /** Ends properly, and leaves the transport to others. */
   #handBack(): ShutdownResult {
     const { pump, wire } = this.#parts;
-    const trailing = pump.takeTrailing();
+    const trailing = pump.inbox.takeUnread();
     const info = this.#end(this.#verdict.howItEnds);
     wire.release();
     return { transport: wire.transport, trailing, info };
@@ -331,10 +332,10 @@ export class TlsStream implements Transport, AsyncDisposable {
     if (this.#verdict.over) return;
     const { pump, wire } = this.#parts;
     // What left, and did not only go into a buffer of the transport's.
-    const progress = () => pump.accepted - wire.waiting;
+    const progress = () => pump.outbox.accepted - wire.waiting;
     const late = () =>
       new TlsError("timeout", `the transport took nothing for ${timeout} ms, and was closed`);
-    pump.sendInSmallSteps();
+    pump.outbox.sendInSmallSteps();
     try {
       // In as many steps as shutdown() takes, so that whichever was called first comes first.
       const ended = Promise.all([this.closeWrite()]).then(() => {
@@ -450,7 +451,7 @@ export class TlsStream implements Transport, AsyncDisposable {
   #end(how: CloseInfo["how"], reason?: unknown): CloseInfo {
     const { pump, verdict, resumption } = this.#parts;
     const { info, proper, refusal } = verdict.conclude(how, {
-      sentCloseNotify: pump.closeNotifySent,
+      sentCloseNotify: pump.outbox.closeNotifySent,
       reason,
       discarded: this.#discarded,
       hint: how === "complete" ? this.#hint() : "",

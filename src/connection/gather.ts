@@ -1,4 +1,4 @@
-import { RECORD, WRITE_MOST } from "./pump.js";
+import { RECORD, WRITE_MOST } from "./rings.js";
 
 /**
  * Small chunks, copied together for one write: they share records, crossings into WASM and a send. It has memory only

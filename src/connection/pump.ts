@@ -40,28 +40,19 @@
 
 import { TlsError } from "../errors.js";
 import type { BioPair } from "../openssl/bio-pair.js";
-import {
-  type Ssl,
-  WANT_CLIENT_HELLO,
-  WANT_READ,
-  WANT_SIGNATURE,
-  WANT_VERIFY,
-  WANT_WRITE,
-} from "../openssl/ssl.js";
+import { type Ssl, WANT_READ, WANT_WRITE } from "../openssl/ssl.js";
 import { after } from "../timers.js";
 import { type Early, EarlyRead, EarlyWrite, type OnEarlyData } from "./early-data.js";
-import type { Question, Statistics, TlsEvent, Untimed } from "./events.js";
+import type { Statistics } from "./events.js";
 import { callbackError, transportError } from "./failure.js";
-import { RecordEdges } from "./record-edges.js";
+import { Inbox } from "./inbox.js";
+import type { Listeners } from "./listeners.js";
+import { Outbox } from "./outbox.js";
+import { type Answer, isQuestion, Questions } from "./questions.js";
+import { encryptedLength, RECORD, Rings, WRITE_MOST } from "./rings.js";
 import type { Verdict } from "./verdict.js";
 import type { Wire } from "./wire.js";
 import { PendingWrite, Wish } from "./wish.js";
-
-const QUESTIONS: ReadonlyMap<number, Question> = new Map([
-  [WANT_CLIENT_HELLO, "client-hello"],
-  [WANT_VERIFY, "verify"],
-  [WANT_SIGNATURE, "signature"],
-]);
 
 export interface PumpOptions {
   ssl: Ssl;
@@ -70,9 +61,7 @@ export interface PumpOptions {
   verdict: Verdict;
   /** The pair stays as it is. Otherwise it has the room that is needed at the moment. */
   fixedPair: boolean;
-  onEvent?: ((event: TlsEvent) => void) | undefined;
-  /** Told the lines of the key log. */
-  keylog?: ((line: string) => void) | undefined;
+  listeners: Listeners;
   /**
    * A server's: told what a client sends ahead of the handshake's end, piece by piece. `reply` writes to it as early, and
    * answers false when it is too late for that.
@@ -80,33 +69,13 @@ export interface PumpOptions {
   onEarlyData?: OnEarlyData | undefined;
   /** Told that OpenSSL has new sessions, from within a turn. */
   onNewSession?: (() => void) | undefined;
-  /**
-   * Finds the answer to what the handshake waits for and gives it to OpenSSL, also where it is a refusal. A rejection, with
-   * a `TlsError`, says why, and is what the connection fails with.
-   */
-  answer?: ((question: Question) => Promise<void>) | undefined;
+  answer?: Answer | undefined;
   /** Called once, when the connection has failed. */
   onFailure(error: TlsError): void;
 }
 
-/** A record's worth. */
-export const RECORD = 16_384;
-/** How much is decrypted, or encrypted, in one call. */
+/** How much is decrypted in one call, in bytes. */
 const READ_MOST = 65_536;
-export const WRITE_MOST = 65_536;
-/** What a record adds at most: header 5, padding and type 1, tag 16, TLS 1.2 nonce 8. */
-const RECORD_OVERHEAD = 30;
-/**
- * The pair's rings, in bytes, once the handshake is done: for an idle connection and small messages, for a record, and for as
- * much as is written, or comes, at once.
- */
-const RINGS = [512, RECORD + RECORD_OVERHEAD, WRITE_MOST + (WRITE_MOST / RECORD) * RECORD_OVERHEAD] as const;
-/** How much is gathered for one `send()`. */
-const BATCH = 65_536;
-/** … at least, so that a pair of a few bytes does not make as many sends. */
-const SMALL_BATCH = 2_048;
-/** How much goes into one `send()` while we wait for no more than that the transport takes something. */
-const SMALL_STEP = 8_192;
 /**
  * When a send fails the peer may have said why before it went away. So we read on for so long, in milliseconds, before the
  * failed send is what is reported.
@@ -122,9 +91,12 @@ export class Pump {
   readonly #options: PumpOptions;
   /** What is known of the end. */
   readonly verdict: Verdict;
-  readonly #edges = new RecordEdges();
-  readonly #sentEdges = new RecordEdges();
-  #received = 0;
+  /** What came from the wire. */
+  readonly inbox: Inbox;
+  /** What goes to the wire. */
+  readonly outbox: Outbox;
+  readonly #rings: Rings;
+  readonly #questions: Questions;
   #dataRead = 0;
   #dataWritten = 0;
 
@@ -140,36 +112,12 @@ export class Pump {
   #writingClosed = false;
   /** A ticket should come, and nobody needs to read for that. */
   #awaitsTicket = false;
-  /** An answer is being looked for. */
-  #asking = false;
-  /** Why it was none, or a refusal; what OpenSSL fails with then is its consequence. */
-  #refused: TlsError | undefined;
   /** After a failure: nothing of an alert is left in OpenSSL. */
   #alertDone = false;
 
-  /** Which of `RINGS` the pair has towards the wire and towards us; undefined before the handshake is done. */
-  #rings: { out: number; in: number } | undefined;
-
-  // Towards us
-  #in: Uint8Array | undefined;
-  #inOffset = 0;
-  #receiving = false;
+  /** Something that was tried lacked bytes from the peer. */
   #wantsInput = false;
-  #eof: "no" | "seen" | "told" = "no";
-
-  // Towards the wire
-  #out: Uint8Array | undefined;
-  #outFill = 0;
-  #sending = false;
-  #sendError: TlsError | undefined;
   #stopLastWords = () => {};
-  /** Bytes that left the pair, and bytes that the wire accepted: a flush waits for the second to reach the first. */
-  #produced = 0;
-  #accepted = 0;
-  #flushes: Wish[] = [];
-  #inSmallSteps = false;
-  /** Where our close_notify ends in what was produced, once it was. */
-  #closeNotifyEnd = Infinity;
 
   constructor(options: PumpOptions) {
     this.#options = options;
@@ -177,6 +125,10 @@ export class Pump {
     this.#pair = options.pair;
     this.#wire = options.wire;
     this.verdict = options.verdict;
+    this.inbox = new Inbox(options.pair);
+    this.outbox = new Outbox(options.pair, options.fixedPair);
+    this.#rings = new Rings(options.pair);
+    this.#questions = new Questions(options.answer);
   }
 
   // ---- wishes
@@ -194,7 +146,7 @@ export class Pump {
       };
       this.#early = new EarlyRead(this.#ssl, onEarlyData, () => this.#turn(), failed);
     }
-    this.emit({ type: "handshake-start" });
+    this.#options.listeners.tell({ type: "handshake-start" });
     this.#turn();
     return done.promise;
   }
@@ -277,7 +229,7 @@ export class Pump {
         } else if (r === WANT_WRITE) {
           // A transport may run anybody's code at once, and what was decrypted is where all connections' data goes.
           if (done > 0 || !this.#drain()) break;
-        } else if (QUESTIONS.has(r)) {
+        } else if (isQuestion(r)) {
           break; // It is asked when there is somebody who waits for data.
         } else if (r !== 0) {
           this.#readStopped(r);
@@ -308,60 +260,34 @@ export class Pump {
 
   /** Settles when everything that OpenSSL has written so far was accepted by the transport. */
   flush(): Promise<void> {
-    if (this.#sendError) return Promise.reject(this.#sendError);
+    if (this.outbox.sendError) return Promise.reject(this.outbox.sendError);
     const done = new Wish();
     this.#flush(done);
     this.#turn();
     return done.promise;
   }
 
-  /** From now on little goes into one `send()`, so that it is seen whether the transport still takes anything. */
-  sendInSmallSteps(): void {
-    this.#inSmallSteps = true;
-  }
-
   // ---- what is settled
-
-  /** Bytes that the transport has accepted. */
-  get accepted(): number {
-    return this.#accepted;
-  }
-
-  /** The transport has accepted it, whole. */
-  get closeNotifySent(): boolean {
-    return this.#accepted >= this.#closeNotifyEnd;
-  }
 
   get statistics(): Statistics {
     const ask = (what: () => number) => (this.verdict.end === "released" ? 0 : what());
     return {
       sent: {
-        bytes: this.#accepted,
-        records: this.#sentEdges.records,
+        bytes: this.outbox.accepted,
+        records: this.outbox.records,
         data: this.#dataWritten + (this.#early?.written ?? 0),
       },
       received: {
-        bytes: this.#received,
-        records: this.#edges.records,
+        bytes: this.inbox.received,
+        records: this.inbox.edges.records,
         data: this.#dataRead + (this.#early?.read ?? 0),
       },
       waiting: {
-        toTransport: ask(() => this.#everything - this.#accepted),
-        fromTransport: ask(() => this.#pair.wpending() + (this.#in ? this.#in.length - this.#inOffset : 0)),
+        toTransport: ask(() => this.outbox.written - this.outbox.accepted),
+        fromTransport: ask(() => this.#pair.wpending() + this.inbox.waiting),
         decrypted: ask(() => this.#ssl.pending()),
       },
     };
-  }
-
-  /** The bytes that followed the peer's close_notify and were received already. */
-  takeTrailing(): Uint8Array {
-    const inPair = this.#pair.takeUnread();
-    const inChunk = this.#in?.subarray(this.#inOffset) ?? new Uint8Array(0);
-    this.#in = undefined;
-    const all = new Uint8Array(inPair.length + inChunk.length);
-    all.set(inPair);
-    all.set(inChunk, inPair.length);
-    return all;
   }
 
   /** Ends everything here: frees OpenSSL's objects, and rejects what still waits with `reason`. */
@@ -370,7 +296,8 @@ export class Pump {
     this.#early?.stop();
     this.#stopLastWords();
     this.#rejectAll(reason, true);
-    this.#in = this.#out = undefined;
+    this.inbox.clear();
+    this.outbox.clear();
     try {
       this.#ssl.free();
       this.#pair.free();
@@ -401,7 +328,7 @@ export class Pump {
       } while (moved && !this.#released);
       if (this.#released) return;
       this.#noteEvents();
-      if (!this.#in && !this.#write) this.#fit(0, 0, true);
+      if (this.inbox.waiting === 0 && !this.#write && this.#mayResize) this.#rings.shrink();
     } catch (error) {
       // Linear memory is exhausted, or OpenSSL trapped.
       this.#failWith(error as TlsError);
@@ -426,7 +353,7 @@ export class Pump {
     this.#alertDone = true; // also if this throws
     this.#alertDone = this.#ssl.dispatchAlert();
     if (!this.#alertDone) return false;
-    for (const flush of this.#flushes) if (flush.target === Infinity) flush.target = this.#everything;
+    this.outbox.completed();
     return true;
   }
 
@@ -438,7 +365,7 @@ export class Pump {
     const r = this.#ssl.tryHandshake();
     if (r === 1) {
       this.verdict.opened();
-      this.emit({ type: "handshake-done" });
+      this.#options.listeners.tell({ type: "handshake-done" });
       this.#handshake?.resolve();
       this.#handshake = undefined;
       return true;
@@ -455,9 +382,9 @@ export class Pump {
       return true;
     }
     const rest = Math.min(write.length - write.offset, WRITE_MOST);
-    this.#fit(rest + Math.ceil(rest / RECORD) * RECORD_OVERHEAD, 0);
+    if (this.#mayResize) this.#rings.grow(encryptedLength(rest), 0);
     // What does not fit would be copied for nothing, again and again.
-    const most = this.#rings?.out === RINGS.length - 1 ? WRITE_MOST : RECORD;
+    const most = this.#rings.isLargest ? WRITE_MOST : RECORD;
     const n = this.#ssl.tryWriteMany(write.bytes.subarray(write.offset, write.offset + most));
     const r = this.#ssl.stopped;
     write.offset += n;
@@ -479,7 +406,7 @@ export class Pump {
     const r = this.#ssl.tryShutdown();
     if (r < 0) return this.#lacks(r, () => this.#fail(r));
     this.#closeNotify = undefined;
-    this.#closeNotifyEnd = this.#everything;
+    this.outbox.closeNotifyWritten();
     this.#flush(wish);
     return true;
   }
@@ -505,176 +432,74 @@ export class Pump {
       return false;
     }
     if (r === WANT_WRITE) return false;
-    const question = QUESTIONS.get(r);
-    if (question && this.#options.answer && !this.#refused) {
-      this.#ask(question, this.#options.answer);
+    if (this.#questions.mayAsk(r)) {
+      this.#questions.ask(r)?.then(() => this.#turn());
       return false;
     }
     final();
     return true;
   }
 
-  /** The answer comes in its own time; until then OpenSSL goes on saying that it wants one. */
-  #ask(question: Question, answer: (question: Question) => Promise<void>): void {
-    if (this.#asking) return;
-    this.#asking = true;
-    // Not from within a turn, see emit.
-    Promise.resolve(question)
-      .then(answer)
-      .catch((error) => {
-        this.#refused = error;
-      })
-      .then(() => {
-        this.#asking = false;
-        this.#turn();
-      });
+  /** Not while a handshake is under way, nor once OpenSSL was told of the transport's end. */
+  get #mayResize(): boolean {
+    const { open, failure } = this.verdict;
+    return open && !failure && !this.#options.fixedPair && !this.inbox.endIsTold;
   }
 
-  /**
-   * Rings for so many bytes towards the wire and towards us. An idle connection has the smallest ones: with many connections
-   * they would be most of what is allocated. Nothing depends on their size, since pieces go through smaller ones.
-   */
-  #fit(out: number, into: number, shrink = false): void {
-    if (!this.verdict.open || this.#options.fixedPair || this.#eof === "told" || this.verdict.failure) return;
-    const now = this.#rings ?? { out: 1, in: 1 };
-    const ringFor = (bytes: number, least: number) => {
-      const fits = RINGS.findIndex((ring) => ring >= bytes);
-      return Math.max(fits < 0 ? RINGS.length - 1 : fits, least);
-    };
-    const next = { out: ringFor(out, shrink ? 0 : now.out), in: ringFor(into, shrink ? 0 : now.in) };
-    if (this.#rings && next.out === now.out && next.in === now.in) return;
-    if (this.#pair.resize(RINGS[next.out]!, RINGS[next.in]!)) this.#rings = next;
-  }
-
-  /** #in → the pair, as far as there is room. */
+  /** Inbox → pair, as far as there is room. */
   #feed(): boolean {
-    if (this.#in) {
-      this.#fit(0, this.#in.length - this.#inOffset);
-      const n = this.#pair.write(this.#inOffset === 0 ? this.#in : this.#in.subarray(this.#inOffset));
-      if (n <= 0) return false;
-      this.#inOffset += n;
-      if (this.#inOffset === this.#in.length) this.#in = undefined;
-      return true;
-    }
-    if (this.#eof !== "seen") return false;
-    this.#eof = "told";
-    this.#pair.shutdownWrite();
-    return true;
+    const { waiting } = this.inbox;
+    if (waiting > 0 && this.#mayResize) this.#rings.grow(0, waiting);
+    return this.inbox.feed();
   }
 
-  /** The pair → #out, and on to the wire when that is full. */
+  /** Pair → outbox, and on to the wire when that is full. */
   #drain(): boolean {
-    let moved = false;
-    for (let pending = this.#pair.pending(); pending > 0; pending = this.#pair.pending()) {
-      if (this.#out && this.#outFill === this.#out.length && !this.#startSending()) break;
-      let n: number;
-      if (this.#out === undefined && !this.#options.fixedPair) {
-        this.#out = this.#pair.take();
-        this.#outFill = n = this.#out.length;
-        this.#sentEdges.observe(this.#out);
-      } else {
-        // What comes of a small pair is gathered.
-        this.#out ??= new Uint8Array(this.#batchSize(pending));
-        n = this.#pair.read(this.#out.subarray(this.#outFill));
-        this.#sentEdges.observe(this.#out.subarray(this.#outFill, this.#outFill + n));
-        this.#outFill += n;
-      }
-      this.#produced += n;
-      moved = true;
-    }
+    const rest = this.#write ? this.#write.length - this.#write.offset : 0;
+    let moved = this.outbox.collect(rest);
+    while (this.outbox.isFull && this.#startSending()) moved = this.outbox.collect(rest) || moved;
     return moved;
   }
 
-  /** Room for what is there, and for what the write under way will add. */
-  #batchSize(pending: number): number {
-    if (!this.#write) return Math.max(pending, SMALL_BATCH);
-    const rest = this.#write.length - this.#write.offset;
-    const records = Math.ceil(rest / RECORD);
-    return Math.max(pending, Math.min(BATCH, pending + rest + records * RECORD_OVERHEAD));
-  }
-
-  /** True when it took #out away, so that there is room again. */
+  /** True when the outbox has room again. */
   #startSending(): boolean {
-    if (this.#out === undefined || this.#sending) return false;
-    if (this.#inSmallSteps && this.#outFill > SMALL_STEP && !this.#sendError) {
-      const rest = this.#out.subarray(SMALL_STEP, this.#outFill);
-      this.#send(this.#out.subarray(0, SMALL_STEP));
-      this.#out = rest;
-      this.#outFill = rest.length;
-      return false;
-    }
-    // A buffer that is mostly empty is not worth keeping alive for as long as the transport may.
-    const mostlyEmpty = this.#outFill < this.#out.length / 2;
-    const bytes = mostlyEmpty ? this.#out.slice(0, this.#outFill) : this.#out.subarray(0, this.#outFill);
-    this.#out = undefined;
-    this.#outFill = 0;
-    if (this.#sendError) return true; // nobody takes them any more
-    this.#send(bytes);
-    return true;
+    const bytes = this.outbox.next();
+    if (bytes) this.#send(bytes);
+    return this.outbox.isEmpty;
   }
 
   #send(bytes: Uint8Array): void {
-    this.#sending = true;
     this.#wire.send(bytes).then(
       () => {
-        this.#sending = false;
-        this.#accepted += bytes.length;
-        this.#settleFlushes();
+        this.outbox.accept(bytes.length);
         this.#turn();
       },
-      (cause) => {
-        this.#sending = false;
-        this.#sendFailed(cause);
-      },
+      (cause) => this.#sendFailed(transportError("sending", cause)),
     );
   }
 
   #startReceiving(): void {
-    if (!this.#wantsInput || this.#receiving || this.#in || this.#eof !== "no" || this.verdict.failure)
-      return;
-    this.#receiving = true;
+    if (!this.#wantsInput || !this.inbox.mayAsk || this.verdict.failure) return;
+    this.inbox.asks();
     this.#wire.receive().then(
       (bytes) => {
-        this.#receiving = false;
         if (this.#released) return;
-        if (bytes === null) {
-          this.#eof = "seen";
-          this.emit({ type: "transport-end" });
-        } else {
-          this.#edges.observe(bytes);
-          this.#received += bytes.length;
-          this.#in = bytes;
-          this.#inOffset = 0;
-        }
+        this.inbox.put(bytes);
+        if (bytes === null) this.#options.listeners.tell({ type: "transport-end" });
         this.#turn();
       },
       (cause) => {
-        this.#receiving = false;
+        this.inbox.put(undefined);
         if (this.#released) return;
-        this.#failWith(this.#sendError ?? transportError("receiving", cause));
+        this.#failWith(this.outbox.sendError ?? transportError("receiving", cause));
         this.#turn();
       },
     );
   }
 
-  // ---- flushes
-
   #flush(wish: Wish): void {
     // The rest of an alert is not in the pair yet, and will be.
-    const incomplete = this.verdict.failure !== undefined && !this.#alertDone;
-    wish.target = incomplete ? Infinity : this.#everything;
-    this.#flushes.push(wish);
-    this.#settleFlushes();
-  }
-
-  /** What OpenSSL has written until now, in bytes. */
-  get #everything(): number {
-    return this.#produced + this.#pair.pending();
-  }
-
-  #settleFlushes(): void {
-    while (this.#flushes.length > 0 && this.#flushes[0]!.target <= this.#accepted)
-      this.#flushes.shift()!.resolve();
+    this.outbox.flush(wish, this.verdict.failure === undefined || this.#alertDone);
   }
 
   // ---- ends and failures
@@ -701,11 +526,11 @@ export class Pump {
     const failure = this.#ssl.takeFailure();
     this.#noteEvents();
     const error =
-      this.#refused ??
+      this.#questions.refusal ??
       this.verdict.explain(r, failure, {
-        edges: this.#edges,
-        ended: this.#eof === "told",
-        sendError: this.#sendError,
+        edges: this.inbox.edges,
+        ended: this.inbox.endIsTold,
+        sendError: this.outbox.sendError,
       });
     if (this.verdict.letsPass(error)) {
       this.#write?.reject(error);
@@ -720,22 +545,19 @@ export class Pump {
     if (!this.verdict.fail(error)) return;
     this.#early?.stop();
     this.#stopLastWords();
-    this.#rejectAll(error, this.#sendError !== undefined);
+    this.#rejectAll(error, this.outbox.sendError !== undefined);
     // Not from within a turn, see emit.
     queueMicrotask(() => this.#options.onFailure(error));
   }
 
   /** A send failed. The peer may have told us why before: read on for a moment (see LAST_WORDS). */
-  #sendFailed(cause: unknown): void {
+  #sendFailed(sendError: TlsError): void {
     if (this.#released) return;
-    const sendError = transportError("sending", cause);
-    this.#sendError = sendError;
+    this.outbox.fail(sendError);
     // They wait with the others, for what is known then, and not for OpenSSL.
-    for (const wish of [this.#write, this.#closeNotify]) if (wish) this.#flushes.push(wish);
+    for (const wish of [this.#write, this.#closeNotify]) if (wish) this.outbox.strand(wish);
     this.#write = this.#closeNotify = undefined;
-    const tell = (reason: TlsError) => {
-      for (const flush of this.#flushes.splice(0)) flush.reject(reason);
-    };
+    const tell = (reason: TlsError) => this.outbox.reject(reason);
     if (this.verdict.failure) {
       tell(this.verdict.failure);
       return;
@@ -763,7 +585,7 @@ export class Pump {
   }
 
   #refusal(): unknown {
-    return this.verdict.refusal ?? this.#sendError;
+    return this.verdict.refusal ?? this.outbox.sendError;
   }
 
   #rejectAll(reason: unknown, flushesToo: boolean): void {
@@ -771,7 +593,7 @@ export class Pump {
     this.#handshake = this.#write = this.#closeNotify = undefined;
     for (const wish of waiting) wish?.reject(reason);
     // After a failure they still wait for the alert to leave, if it can.
-    if (flushesToo) for (const flush of this.#flushes.splice(0)) flush.reject(reason);
+    if (flushesToo) this.outbox.reject(reason);
   }
 
   // ---- events
@@ -783,21 +605,11 @@ export class Pump {
           this.#awaitsTicket = false;
           this.#options.onNewSession?.();
           break;
-        case "keylog": {
-          const { keylog } = this.#options;
-          if (keylog) queueMicrotask(() => keylog(event.line));
+        case "keylog":
+          this.#options.listeners.tellKey(event.line);
           continue;
-        }
       }
-      this.emit(event);
+      this.#options.listeners.tell(event);
     }
-  }
-
-  emit(event: Untimed<TlsEvent>): void {
-    const { onEvent } = this.#options;
-    if (!onEvent) return;
-    const whole = { time: performance.now(), ...event } as TlsEvent;
-    // Not from within a turn: what the application does then must not find OpenSSL in the middle of something.
-    queueMicrotask(() => onEvent(whole));
   }
 }

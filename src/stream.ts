@@ -1,15 +1,12 @@
-import { type ByteController, byteStream } from "./connection/byte-stream.js";
+import { DataStreams } from "./connection/data-streams.js";
 import type { Statistics } from "./connection/events.js";
 import { type ChannelBinding, channelBinding } from "./connection/exporters.js";
-import { Gathering } from "./connection/gather.js";
 import type { Pump } from "./connection/pump.js";
-import { WRITE_MOST } from "./connection/rings.js";
 import type { Verdict } from "./connection/verdict.js";
 import type { TransportWire } from "./connection/wire.js";
 import { asyncDispose } from "./disposal.js";
 import { type CloseInfo, TlsError } from "./errors.js";
 import type { Resumption } from "./handshake/resumption.js";
-import { isBytes } from "./openssl/library.js";
 import type { Ssl } from "./openssl/ssl.js";
 import type { TlsInfo } from "./options/info.js";
 import { after, within } from "./timers.js";
@@ -62,8 +59,6 @@ export const DEFAULT_SHUTDOWN_TIMEOUT = 5_000;
 export const DEFAULT_MAX_DISCARD = 2 ** 20;
 /** How long `close()` waits while the transport takes nothing, and the alert after a failure in all, in milliseconds. */
 export const DEFAULT_CLOSE_TIMEOUT = 2_000;
-/** What a chunk in the queue counts at least, in bytes: it costs some, and a queue of thousands is slow in Node.js. */
-const CHUNK_COST = 64;
 
 /**
  * An open TLS connection. Its streams carry application data, and it is a transport itself, so that TLS can run within
@@ -96,23 +91,8 @@ export class TlsStream implements Transport, AsyncDisposable {
   readonly #parts: StreamParts;
   readonly #verdict: Verdict;
   #settle!: { resolve(info: CloseInfo): void; reject(reason: unknown): void };
-  #readController!: ByteController;
-  #writeController!: WritableStreamDefaultController;
-  /** Calls back when a reader asks for data, or gives up. */
-  #pulled: () => void = () => {};
-  /** `readable` is closed, errored or cancelled. */
-  #readOver = false;
+  readonly #streams: DataStreams;
   #discarded = 0;
-  readonly #gathering = new Gathering();
-  #closeWrite: Promise<void> | undefined;
-  /** Chunks of the writable stream's queue that have been neither written nor gathered yet. */
-  #queued = 0;
-  /** Those of them that were there before `closeWrite()`; undefined until it is called. What comes later is refused. */
-  #ahead: number | undefined;
-  /** Calls back when there is none of those any more. */
-  #nothingAhead: () => void = () => {};
-  /** close_notify has left, not only been written. */
-  #writeOver = false;
   #shutdown: Promise<ShutdownResult> | undefined;
   #close: Promise<void> | undefined;
 
@@ -125,53 +105,12 @@ export class TlsStream implements Transport, AsyncDisposable {
       this.#settle = { resolve, reject };
     });
     this.closed.catch(() => {});
-    this.readable = byteStream({
-      start: (controller) => {
-        this.#readController = controller;
-      },
-      pull: (controller) => {
-        this.#pulled();
-        return this.#pull(controller);
-      },
-      cancel: () => {
-        this.#readOver = true;
-        this.#pulled();
-        this.#endOfBoth();
-      },
+    this.#streams = new DataStreams(parts.pump, {
+      bothEnded: () => this.#bothEnded(),
+      aborted: (reason) => this.abort(reason),
     });
-    this.writable = new WritableStream(
-      {
-        start: (controller) => {
-          this.#writeController = controller;
-          // Not the sink's abort(): that one waits for the write under way, which may never be done. And not at once:
-          // Node.js cannot bear that a stream is errored while it is being aborted.
-          controller.signal.addEventListener("abort", () => {
-            queueMicrotask(() => this.abort(controller.signal.reason));
-          });
-        },
-        write: (chunk) =>
-          this.#write(chunk)?.catch((error) => {
-            // The stream is errored by this, and what is queued behind never gets here.
-            this.#forgetQueue();
-            throw error;
-          }),
-        close: async () => {
-          // A chunk that write() refused, because of this close, was counted, and waited for.
-          if (this.#gathering.length > 0) await parts.pump.write(this.#gathering.take());
-          this.#forgetQueue();
-          return this.closeWrite();
-        },
-      },
-      {
-        highWaterMark: WRITE_MOST,
-        // Asked when write() is called, and so the one place to learn of a chunk that waits in the stream's queue.
-        size: (chunk) => {
-          this.#queued++;
-          // What is not bytes is refused when its turn comes.
-          return Math.max(CHUNK_COST, isBytes(chunk) ? chunk.length : 0);
-        },
-      },
-    );
+    this.readable = this.#streams.readable;
+    this.writable = this.#streams.writable;
   }
 
   /** `SSL_get_shutdown(3)`: which close_notify alerts went. */
@@ -215,22 +154,7 @@ export class TlsStream implements Transport, AsyncDisposable {
    * the peer sends, in TLS 1.2 as in TLS 1.3. Settles when the transport has accepted it.
    */
   closeWrite(): Promise<void> {
-    this.#closeWrite ??= this.#finishWriting();
-    return this.#closeWrite;
-  }
-
-  async #finishWriting(): Promise<void> {
-    // What was given to write() before, and still waits in the stream's queue, goes first.
-    this.#ahead = this.#queued;
-    if (this.#ahead > 0) {
-      await new Promise<void>((resolve) => {
-        this.#nothingAhead = resolve;
-      });
-      this.#ahead = 0;
-    }
-    await this.#parts.pump.closeWrite();
-    this.#writeOver = true;
-    this.#endOfBoth();
+    return this.#streams.closeWrite();
   }
 
   /**
@@ -284,23 +208,9 @@ export class TlsStream implements Transport, AsyncDisposable {
     if (verdict.quiet) return;
     while (!verdict.ended) {
       await pump.readable();
-      if (this.readable.locked && !this.#readOver) await this.#keepForReader(maxDiscard);
+      if (this.#streams.hasReader) await this.#streams.fetchAhead(maxDiscard);
       else this.#discard(maxDiscard);
     }
-  }
-
-  /** Whether it waits at the moment, or will come back. */
-  async #keepForReader(most: number): Promise<void> {
-    // What is queued there counts down from 0.
-    const room = most + (this.#readController.desiredSize ?? 0);
-    if (room <= 0) {
-      await new Promise<void>((resolve) => {
-        this.#pulled = resolve;
-      });
-      return;
-    }
-    const chunk = this.#parts.pump.readChunk(room);
-    if (chunk) this.#readController.enqueue(chunk);
   }
 
   #discard(most: number): void {
@@ -360,68 +270,9 @@ export class TlsStream implements Transport, AsyncDisposable {
     return this.close();
   }
 
-  async #pull(controller: ByteController): Promise<void> {
-    const { pump, verdict } = this.#parts;
-    while (!this.#readOver) {
-      // Asked for anew each time round: the reader may have gone in the meantime, with its buffer.
-      const request = controller.byobRequest;
-      const view = request?.view;
-      if (view) {
-        const n = pump.read(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
-        if (n > 0) return request.respond(n);
-      } else {
-        const chunk = pump.readChunk(Infinity);
-        if (chunk) return controller.enqueue(chunk);
-      }
-      if (verdict.ended) {
-        this.#closeReadable();
-        this.#endOfBoth();
-        return;
-      }
-      await pump.readable();
-    }
-  }
-
-  #closeReadable(): void {
-    if (this.#readOver) return;
-    this.#readOver = true;
-    this.#readController.close();
-    // A BYOB reader waits for its buffer back.
-    this.#readController.byobRequest?.respond(0);
-  }
-
-  /** A chunk whose turn it is. While others wait behind it, it is gathered with them; the last one waits for all. */
-  #write(chunk: Uint8Array): Promise<void> | undefined {
-    const { pump } = this.#parts;
-    const refused = this.#refusalOf(chunk);
-    if (this.#gathering.length > 0 && (refused || this.#gathering.blocks(chunk))) {
-      return pump.write(this.#gathering.take()).then(() => this.#write(chunk));
-    }
-    if (refused) return Promise.reject(refused);
-    this.#queued--;
-    if (this.#ahead !== undefined) this.#ahead--;
-    const bytes = this.#gathering.add(chunk, (this.#ahead ?? this.#queued) > 0);
-    const written = bytes && pump.write(bytes);
-    if (this.#ahead === 0) this.#nothingAhead();
-    return written;
-  }
-
-  #refusalOf(chunk: Uint8Array): TlsError | undefined {
-    if (this.#ahead === 0) return new TlsError("closed", "the writing side is closed");
-    if (!isBytes(chunk)) return new TlsError("invalid-argument", "what is written must be a Uint8Array");
-    if (chunk.length > 0 || !isDetached(chunk.buffer)) return undefined;
-    return new TlsError("invalid-argument", "the bytes of a write were detached before it was done");
-  }
-
-  #forgetQueue(): void {
-    this.#queued = 0;
-    this.#gathering.take();
-    this.#nothingAhead();
-  }
-
   /** When both directions ended through the streams, nobody else will close the transport. */
-  #endOfBoth(): void {
-    if (!this.#readOver || !this.#writeOver || this.#verdict.over || this.#shutdown || this.#close) return;
+  #bothEnded(): void {
+    if (this.#verdict.over || this.#shutdown || this.#close) return;
     const { wire, preventClose } = this.#parts;
     if (preventClose) {
       this.#shutdown = Promise.resolve(this.#handBack());
@@ -460,14 +311,7 @@ export class TlsStream implements Transport, AsyncDisposable {
     this.#parts.stopListening();
     if (proper) this.#settle.resolve(info);
     else this.#settle.reject(reason);
-    if (proper && verdict.ended) this.#closeReadable();
-    else if (!this.#readOver) {
-      this.#readOver = true;
-      this.#readController.error(refusal);
-    }
-    this.#writeController.error(refusal);
-    this.#forgetQueue();
-    this.#pulled();
+    this.#streams.end(refusal, proper && verdict.ended);
     // After a failure the pump goes on until its alert has left; otherwise this is the end of it.
     if (proper || reason !== verdict.failure) pump.release(refusal);
     return info;
@@ -475,15 +319,6 @@ export class TlsStream implements Transport, AsyncDisposable {
 
   #hint(): string {
     return this.#shutdown ? "" : ", and so the transport was closed; preventClose keeps it open";
-  }
-}
-
-function isDetached(buffer: ArrayBufferLike): boolean {
-  try {
-    new Uint8Array(buffer);
-    return false;
-  } catch {
-    return true;
   }
 }
 

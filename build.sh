@@ -173,15 +173,15 @@ verify() {
 
 dependencies() {
     stage dependencies
-    staged "$(node wasm/build/dependencies.mjs "$cache")"
+    by_script dependencies.mjs
 }
 everything() {
     dependencies
     wasm
     stage TypeScript
-    staged "$(node wasm/build/typescript.mjs "$cache")"
+    by_script typescript.mjs
     stage dist/binding/openssl-base64.js
-    staged "$(node wasm/build/inline.mjs)"
+    by_script inline.mjs
 }
 
 checkout_lock=checkout-$(printf '%s' "$project" | sha256sum | cut -c1-16)

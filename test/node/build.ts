@@ -524,6 +524,19 @@ QUnit.module("build: what bash does", () => {
     assert.true(stderr.includes("compiling failed with status 7"));
   });
 
+  QUnit.test("a script that fails ends the build, with its reason", (assert) => {
+    const cache = fresh();
+    write(join(cache, "bin", "node"), "#!/bin/sh\necho the reason >&2\nexit 1\n");
+    chmodSync(join(cache, "bin", "node"), 0o755);
+    const { status, stderr } = bash(
+      cache,
+      `PATH=${cache}/bin:$PATH; stage x; by_script dependencies.mjs; say not here`,
+    );
+    assert.strictEqual(status, 1, stderr);
+    assert.true(stderr.includes("the reason"), stderr);
+    assert.false(stderr.includes("not here"), stderr);
+  });
+
   QUnit.test("a wrong OPENSSL_TARBALL is told, though nothing needs one", (assert) => {
     const run = (tarball: string) =>
       spawnSync("bash", ["build.sh", "wasm"], {

@@ -16,6 +16,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 
 /**
  * One build at a time does `work`. The lock is an open file's, so it ends with this process and with the commands that got
@@ -115,4 +116,22 @@ export function noted(note, sum, put) {
 export function empty(folder) {
   if (!existsSync(folder)) return;
   for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true, force: true });
+}
+
+/**
+ * Does `work` when Node.js was started with the script at `url`, in the project that it belongs to, and prints what it comes to. What
+ * it throws is told as build.sh tells it.
+ *
+ * @param {string} url
+ * @param {(project: string, ...args: string[]) => string} work
+ */
+export function program(url, work) {
+  const [, script = "", ...args] = process.argv;
+  if (script !== fileURLToPath(url)) return;
+  try {
+    console.log(work(join(dirname(script), "..", ".."), ...args));
+  } catch (error) {
+    console.error(`\nbuild.sh: ${error instanceof Error ? error.message : error}`);
+    process.exitCode = 1;
+  }
 }

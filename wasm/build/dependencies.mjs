@@ -3,9 +3,8 @@
  * tell whether it is so; a note of our own does.
  */
 import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { empty, keep, noted, run } from "./cache.mjs";
+import { join } from "node:path";
+import { empty, keep, noted, program, run } from "./cache.mjs";
 import { keyFrom, sumOf } from "./inputs.mjs";
 
 /**
@@ -41,6 +40,4 @@ export function dependencies(project, cache) {
   });
 }
 
-const [, program = "", cache = ""] = process.argv;
-if (program === fileURLToPath(import.meta.url))
-  console.log(dependencies(join(dirname(program), "..", ".."), cache) ? "done" : "up to date");
+program(import.meta.url, (project, cache = "") => (dependencies(project, cache) ? "done" : "up to date"));

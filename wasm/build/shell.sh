@@ -15,6 +15,13 @@ staged() {
     printf '   %s: %s in %d.%d s\n' "$stage_name" "${1:-done}" $((us / 1000000)) $((us % 1000000 / 100000)) >&2
 }
 
+# What a script says that it did ends the stage. In two steps: a command within the arguments of another one fails unseen.
+by_script() {
+    local did
+    did=$(node "wasm/build/$1" "$cache")
+    staged "$did"
+}
+
 # locked NAME CMD ARGS…: one build at a time runs CMD. CMD has to look whether another one did its work meanwhile. The
 # lock is an open file's, so it ends with the process that holds it and with the commands that this one started.
 locked() {

@@ -1,8 +1,7 @@
 /** dist/, as tsc makes it of src/: `node typescript.mjs CACHE` prints what it did. */
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { keep, noted, run } from "./cache.mjs";
+import { join } from "node:path";
+import { keep, noted, program, run } from "./cache.mjs";
 import { filesIn, keyFrom, sumOf } from "./inputs.mjs";
 
 /** Each change of a source makes one: the last few are enough. */
@@ -79,6 +78,4 @@ function forget(folder) {
   for (const name of old) rmSync(join(folder, name), { recursive: true, force: true });
 }
 
-const [, program = "", cache = ""] = process.argv;
-if (program === fileURLToPath(import.meta.url))
-  console.log(typescript(join(dirname(program), "..", ".."), cache) ? "done" : "up to date");
+program(import.meta.url, (project, cache = "") => (typescript(project, cache) ? "done" : "up to date"));

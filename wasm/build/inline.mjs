@@ -1,8 +1,8 @@
 /** The bytes of openssl.wasm as JavaScript, for wassl/inline: `node inline.mjs` prints what it did. */
-import { existsSync, readFileSync, renameSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
+import { program } from "./cache.mjs";
 
 /**
  * Compressed as each engine can undo it, and in base64: a string that no encoding of files and no minifier changes.
@@ -21,14 +21,14 @@ export function asJavaScript(bytes) {
 export function inline(project) {
   const folder = join(project, "dist", "binding");
   const target = join(folder, "openssl-base64.js");
+  const made = `${target}.new`;
+  // What a build that was killed left behind must not be published.
+  rmSync(made, { force: true });
   const text = asJavaScript(readFileSync(join(folder, "openssl.wasm")));
   if (existsSync(target) && readFileSync(target, "utf8") === text) return false;
-  const made = `${target}.${process.pid}`;
   writeFileSync(made, text);
   renameSync(made, target);
   return true;
 }
 
-const [, program = ""] = process.argv;
-if (program === fileURLToPath(import.meta.url))
-  console.log(inline(join(dirname(program), "..", "..")) ? "done" : "up to date");
+program(import.meta.url, (project) => (inline(project) ? "done" : "up to date"));

@@ -118,7 +118,21 @@ export interface TlsErrorOptions {
   errors?: readonly OpenSslError[];
 }
 
-/** The base of all errors here. */
+/**
+ * The base of all errors here.
+ *
+ * @example
+ * ```ts
+ * import { startTls, TlsError } from "wassl";
+ *
+ * try {
+ *   await startTls(transport, { hostname: "example.org", caCerts: pem });
+ * } catch (error) {
+ *   if (!(error instanceof TlsError)) throw error;
+ *   console.log(error.code, error.message, error.errors.map(({ text }) => text));
+ * }
+ * ```
+ */
 export class TlsError extends Error {
   override readonly name: string = "TlsError";
   readonly code: TlsErrorCode;
@@ -133,7 +147,21 @@ export class TlsError extends Error {
   }
 }
 
-/** The peer's certificate, or the chain above it, was not accepted. */
+/**
+ * The peer's certificate, or the chain above it, was not accepted.
+ *
+ * @example
+ * ```ts
+ * import { startTls, TlsCertificateError } from "wassl";
+ *
+ * try {
+ *   await startTls(transport, { hostname: "example.org", caCerts: pem });
+ * } catch (error) {
+ *   if (!(error instanceof TlsCertificateError)) throw error;
+ *   console.log(`${error.verifyError} at depth ${error.depth}: ${error.subject}`);
+ * }
+ * ```
+ */
 export class TlsCertificateError extends TlsError {
   override readonly name: string = "TlsCertificateError";
   /** OpenSSL's name, for example "X509_V_ERR_CERT_HAS_EXPIRED". */
@@ -155,7 +183,21 @@ export class TlsCertificateError extends TlsError {
   }
 }
 
-/** The peer sent a fatal alert. */
+/**
+ * The peer sent a fatal alert.
+ *
+ * @example
+ * ```ts
+ * import { startTls, TlsAlertError } from "wassl";
+ *
+ * try {
+ *   await startTls(transport, { hostname: "example.org", caCerts: pem });
+ * } catch (error) {
+ *   if (!(error instanceof TlsAlertError)) throw error;
+ *   console.log(`the server refused: ${error.alert.description}`); // "handshake_failure"
+ * }
+ * ```
+ */
 export class TlsAlertError extends TlsError {
   override readonly name: string = "TlsAlertError";
   readonly alert: Alert;
@@ -169,6 +211,19 @@ export class TlsAlertError extends TlsError {
 /**
  * The transport ended without the peer's close_notify. All bytes that arrived intact were delivered; whether more
  * were meant to follow cannot be known.
+ *
+ * @example
+ * ```ts
+ * import { TlsTruncationError } from "wassl";
+ *
+ * let received = 0;
+ * try {
+ *   for await (const chunk of tls.readable) received += chunk.length;
+ * } catch (error) {
+ *   if (!(error instanceof TlsTruncationError)) throw error;
+ *   console.log(`cut off behind ${received} bytes: ${error.at}`);
+ * }
+ * ```
  */
 export class TlsTruncationError extends TlsError {
   override readonly name: string = "TlsTruncationError";

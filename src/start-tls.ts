@@ -95,6 +95,16 @@ const OF_A_CONNECTION: Record<keyof OwnOptions, true> = {
  * closed; but not when it rejects with "invalid-argument" or could not load OpenSSL: then nothing was touched.
  *
  * @throws TlsCertificateError | TlsAlertError | TlsTruncationError | TlsError, or the reason of `signal`
+ *
+ * @example
+ * ```ts
+ * import { startTls } from "wassl";
+ * import { connectWebSocket } from "wassl/transports/websocket";
+ *
+ * const transport = await connectWebSocket("wss://relay.example.org/?to=db.example.org:5432");
+ * const tls = await startTls(transport, { hostname: "db.example.org", caCerts: pem });
+ * console.log(tls.info.protocol, tls.info.cipher);
+ * ```
  */
 export async function startTls(transport: Transport, options: ClientOptions): Promise<TlsStream> {
   return await establish("client", transport, options);
@@ -103,6 +113,15 @@ export async function startTls(transport: Transport, options: ClientOptions): Pr
 /**
  * Makes a TLS connection over `transport`, as a server. Resolves when the handshake is done. See {@link startTls} for
  * what happens to the transport.
+ *
+ * @example
+ * ```ts
+ * import { acceptTls, TlsContext } from "wassl";
+ *
+ * const context = await TlsContext.server({ cert, key });
+ * const tls = await acceptTls(transport, { context });
+ * await tls.readable.pipeTo(tls.writable); // an echo, which ends when the client ends
+ * ```
  */
 export async function acceptTls(transport: Transport, options: ServerOptions): Promise<TlsStream> {
   return await establish("server", transport, options);

@@ -76,6 +76,18 @@ export const DEFAULT_CLOSE_TIMEOUT = 2_000;
  * Four verbs end it. All of them can be called at any time, and again. Whoever holds it has to end it, and with it its
  * transport: what it has in OpenSSL's memory is not collected. If it is dropped all the same that is freed in the course of
  * time, the transport is given up, which the peer sees as a truncation, and the event "dropped" tells.
+ *
+ * @example
+ * ```ts
+ * import { startTls } from "wassl";
+ *
+ * const tls = await startTls(transport, { hostname: "example.org", caCerts: pem });
+ * const writer = tls.writable.getWriter();
+ * await writer.write(request);
+ * await writer.close(); // sends close_notify; the answer is still read
+ * const answer = await new Response(tls.readable).text();
+ * const { how } = await tls.closed; // "complete"
+ * ```
  */
 export class TlsStream implements Transport, AsyncDisposable {
   readonly readable: ReadableStream<Uint8Array>;

@@ -54,6 +54,16 @@ const VERIFY_CHAIN_OPTIONS: Record<keyof VerifyChainOptions, true> = {
  * A certificate that is not accepted is a result and no error: `ok` is false then.
  *
  * @throws TlsError "invalid-argument" for what is no certificate, no name or no option
+ *
+ * @example
+ * ```ts
+ * import { verifyChain } from "wassl";
+ * import { mozillaRoots } from "wassl/roots";
+ *
+ * const result = await verifyChain({ leaf: pem, roots: mozillaRoots, hostname: "example.org" });
+ * if (result.ok) console.log(result.chain.map(({ subject }) => subject));
+ * else for (const { error, depth, text } of result.failures) console.log(`${depth}: ${error}, ${text}`);
+ * ```
  */
 export async function verifyChain(given: VerifyChainOptions): Promise<VerifyResult> {
   // At once: what the caller does with its object meanwhile is of no consequence.

@@ -1,6 +1,16 @@
 import { deflated, length } from "./openssl-base64.js";
 
-/** The bytes of openssl.wasm out of the JavaScript: nothing is fetched or read. */
+/**
+ * The bytes of openssl.wasm out of the JavaScript: nothing is fetched or read.
+ *
+ * @example
+ * ```ts
+ * import { OpenSsl } from "wassl";
+ * import { source } from "wassl/inline";
+ *
+ * const openssl = await OpenSsl.load({ source });
+ * ```
+ */
 export async function inlineSource(): Promise<Uint8Array<ArrayBuffer>> {
   const inflating = new DecompressionStream("deflate-raw");
   const writer = inflating.writable.getWriter();

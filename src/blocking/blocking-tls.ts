@@ -75,12 +75,39 @@ const WRITE_STEP = 16_384;
  * "invalid-argument": then nothing was touched.
  *
  * @throws TlsCertificateError | TlsAlertError | TlsTruncationError | TlsError
+ *
+ * @example
+ * ```ts
+ * import { OpenSsl } from "wassl";
+ * import { BlockingTransport, type Channel, connect } from "wassl/blocking";
+ *
+ * // In a worker. The page makes the channel, and carries its bytes.
+ * addEventListener("message", async ({ data }: MessageEvent<Channel>) => {
+ *   const openssl = await OpenSsl.load();
+ *   const tls = connect(new BlockingTransport(data), { openssl, hostname: "db.example.org", caCerts: pem });
+ *   tls.write(request);
+ * });
+ * ```
  */
 export function connect(transport: BlockingTransport, options: ConnectOptions): BlockingTls {
   return BlockingTls.establish("client", transport, options);
 }
 
-/** Makes a TLS connection over `transport`, as a server. Returns when the handshake is done. See {@link connect}. */
+/**
+ * Makes a TLS connection over `transport`, as a server. Returns when the handshake is done. See {@link connect}.
+ *
+ * @example
+ * ```ts
+ * import { accept, BlockingTransport, type Channel } from "wassl/blocking";
+ *
+ * function serve(channel: Channel): void {
+ *   const tls = accept(new BlockingTransport(channel), { openssl, cert, key });
+ *   const buffer = new Uint8Array(16_384);
+ *   for (let n = tls.read(buffer); n > 0; n = tls.read(buffer)) tls.write(buffer.subarray(0, n));
+ *   tls.close();
+ * }
+ * ```
+ */
 export function accept(transport: BlockingTransport, options: AcceptOptions): BlockingTls {
   return BlockingTls.establish("server", transport, options);
 }
@@ -88,6 +115,22 @@ export function accept(transport: BlockingTransport, options: AcceptOptions): Bl
 /**
  * An open TLS connection for code that is synchronous: each call returns when it is done. With a `timeout` it throws a
  * `BlockingTimeoutError` instead when that has passed; this harms nothing, and the same may be called again.
+ *
+ * @example
+ * ```ts
+ * import type { BlockingTls } from "wassl/blocking";
+ *
+ * // Says something, and reads the answer to its end.
+ * function ask(tls: BlockingTls): number {
+ *   tls.write(request);
+ *   tls.closeWrite();
+ *   const buffer = new Uint8Array(16_384);
+ *   let length = 0;
+ *   for (let n = tls.read(buffer); n > 0; n = tls.read(buffer)) length += n; // 0 is the peer's close_notify
+ *   tls.shutdown();
+ *   return length;
+ * }
+ * ```
  */
 export class BlockingTls implements Disposable {
   readonly info: TlsInfo;

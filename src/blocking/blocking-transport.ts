@@ -12,6 +12,20 @@ import type { Ring } from "./ring.js";
  *
  * What is written is handed to the channel, as to a socket's buffer: it is on its way then, whatever becomes of this
  * thread, and a failure to send it is told by a later call.
+ *
+ * @example
+ * ```ts
+ * import { BlockingTransport, type Channel } from "wassl/blocking";
+ *
+ * // One byte in the clear, as PostgreSQL answers a request for TLS.
+ * function answer(channel: Channel): number {
+ *   const transport = new BlockingTransport(channel);
+ *   transport.write(Uint8Array.of(0, 0, 0, 8, 4, 210, 22, 47));
+ *   const byte = new Uint8Array(1);
+ *   transport.read(byte, { timeout: 5_000 });
+ *   return byte[0]!;
+ * }
+ * ```
  */
 export class BlockingTransport implements Disposable {
   readonly #shared: Shared;

@@ -40,6 +40,18 @@ const BATCH = 65_536;
  * transport takes is not bounded here, and a thread that is terminated says nothing: `signal` is for both.
  *
  * @throws TlsError "invalid-argument" | "not-isolated", before anything is touched
+ *
+ * @example
+ * ```ts
+ * import { carry, newChannel } from "wassl/blocking";
+ * import { connectWebSocket } from "wassl/transports/websocket";
+ *
+ * const channel = newChannel();
+ * const worker = new Worker("worker.js", { type: "module" });
+ * worker.postMessage(channel);
+ * const transport = await connectWebSocket("wss://relay.example.org/?to=db.example.org:5432");
+ * const { how } = await carry(channel, transport); // until the worker is done with it
+ * ```
  */
 export function carry(channel: Channel, transport: Transport, options: CarryOptions = {}): Promise<Carried> {
   const { signal } = options;

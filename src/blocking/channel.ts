@@ -16,6 +16,14 @@ export interface ChannelOptions {
  * Makes the shared memory for one transport.
  *
  * @throws TlsError "not-isolated" where there is no shared memory
+ *
+ * @example
+ * ```ts
+ * import { newChannel } from "wassl/blocking";
+ *
+ * const channel = newChannel({ size: 64 * 1024 });
+ * new Worker("worker.js", { type: "module" }).postMessage(channel);
+ * ```
  */
 export function newChannel(options: ChannelOptions = {}): Channel {
   requireIsolation();

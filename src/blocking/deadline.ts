@@ -5,7 +5,24 @@ export interface Timeout {
   timeout?: number;
 }
 
-/** Something was not done in time. Nothing is lost by it: the same call may be made again, and goes on. */
+/**
+ * Something was not done in time. Nothing is lost by it: the same call may be made again, and goes on.
+ *
+ * @example
+ * ```ts
+ * import { BlockingTimeoutError, type BlockingTls } from "wassl/blocking";
+ *
+ * // What has come, or 0 if nothing comes for a second.
+ * function readForASecond(tls: BlockingTls, buffer: Uint8Array): number {
+ *   try {
+ *     return tls.read(buffer, { timeout: 1_000 });
+ *   } catch (error) {
+ *     if (!(error instanceof BlockingTimeoutError)) throw error;
+ *     return 0;
+ *   }
+ * }
+ * ```
+ */
 export class BlockingTimeoutError extends TlsError {
   override readonly name: string = "BlockingTimeoutError";
   /** Of a write: how many of its bytes were taken. They will leave; go on with those behind them. */

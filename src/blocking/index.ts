@@ -4,15 +4,27 @@
  *
  * ```ts
  * // where the transport is: a page, say
- * const channel = newChannel();
- * worker.postMessage(channel);
- * const { transport, trailing } = await carry(channel, await connectWebSocket(url)); // until the worker is done with it
+ * import { carry, newChannel } from "wassl/blocking";
+ * import { connectWebSocket } from "wassl/transports/websocket";
  *
+ * const channel = newChannel();
+ * new Worker("worker.js", { type: "module" }).postMessage(channel);
+ * const url = "wss://relay.example.org/?to=db.example.org:5432";
+ * const { transport, trailing } = await carry(channel, await connectWebSocket(url)); // until the worker is done with it
+ * ```
+ *
+ * ```ts
  * // in the worker
- * const tls = connect(new BlockingTransport(channel), { openssl, hostname: "db.example", caCerts: pem });
- * tls.write(request);
- * while (tls.read(buffer) > 0); // 0 is the peer's close_notify
- * tls.shutdown();
+ * import { BlockingTransport, type Channel, connect } from "wassl/blocking";
+ *
+ * addEventListener("message", ({ data }: MessageEvent<Channel>) => {
+ *   const tls = connect(new BlockingTransport(data), { openssl, hostname: "db.example.org", caCerts: pem });
+ *   tls.write(request);
+ *   tls.closeWrite();
+ *   const buffer = new Uint8Array(16_384);
+ *   while (tls.read(buffer) > 0); // 0 is the peer's close_notify
+ *   tls.shutdown();
+ * });
  * ```
  *
  * Browsers share memory only within pages that are cross-origin isolated, and let only workers wait.

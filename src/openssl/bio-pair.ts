@@ -4,6 +4,17 @@ import { type Library, Owned, requireBytes } from "./library.js";
 /**
  * `BIO_s_bio(3)`: two halves, each bounded. OpenSSL works on the internal one; this object is the network half, where
  * the bytes of the transport go in and out.
+ *
+ * @example
+ * ```ts
+ * import type { BioPair } from "wassl/openssl";
+ *
+ * // Sends what OpenSSL has written.
+ * async function send(pair: BioPair, writer: WritableStreamDefaultWriter<Uint8Array>): Promise<void> {
+ *   const buffer = new Uint8Array(16_384);
+ *   for (let n = pair.read(buffer); n > 0; n = pair.read(buffer)) await writer.write(buffer.slice(0, n));
+ * }
+ * ```
  */
 export class BioPair extends Owned {
   /** @internal */

@@ -37,6 +37,19 @@ function requireUint32(value: number): void {
  * is on, since JavaScript has no addresses that could stay the same.
  *
  * Methods that set something throw a `TlsError` with OpenSSL's reasons when it is refused.
+ *
+ * @example
+ * ```ts
+ * import { SSL_VERIFY_PEER } from "wassl/openssl";
+ *
+ * using context = openssl.newContext("client");
+ * context.addCaCert(pem);
+ * context.setVerify(SSL_VERIFY_PEER);
+ * using pair = openssl.newBioPair();
+ * using ssl = context.newSsl(pair);
+ * ssl.setHost("example.org"); // the name that the certificate must be for
+ * ssl.setConnectState();
+ * ```
  */
 export class SslContext extends Owned {
   /** @internal */

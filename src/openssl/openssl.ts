@@ -18,7 +18,18 @@ export interface LoadOptions {
   source?: WasmSource | Promise<WasmSource> | (() => WasmSource | Promise<WasmSource>);
 }
 
-/** One instance of OpenSSL with a linear memory of its own. Many connections share one. */
+/**
+ * One instance of OpenSSL with a linear memory of its own. Many connections share one.
+ *
+ * @example
+ * ```ts
+ * import { OpenSsl, startTls } from "wassl";
+ *
+ * const openssl = await OpenSsl.load({ source: "https://cdn.example.org/openssl.wasm" });
+ * console.log(openssl.version, openssl.memory.used);
+ * const tls = await startTls(transport, { hostname: "example.org", caCerts: pem, openssl });
+ * ```
+ */
 export class OpenSsl {
   readonly #library: Library;
 

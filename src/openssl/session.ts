@@ -1,7 +1,20 @@
 import { type Library, Owned, requireBytes } from "./library.js";
 import { X509 } from "./x509.js";
 
-/** `SSL_SESSION`: what two ends keep so that their next handshake is short. Holds secrets. */
+/**
+ * `SSL_SESSION`: what two ends keep so that their next handshake is short. Holds secrets.
+ *
+ * @example
+ * ```ts
+ * import type { Ssl } from "wassl/openssl";
+ *
+ * // Offers the session of an earlier connection.
+ * function resume(ssl: Ssl, bytes: Uint8Array): void {
+ *   using session = openssl.parseSession(bytes);
+ *   if (session.isResumable()) ssl.setSession(session);
+ * }
+ * ```
+ */
 export class SslSession extends Owned {
   /** @internal */
   static readonly kind = "sessions";

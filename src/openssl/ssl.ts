@@ -65,6 +65,19 @@ export interface SslFailure {
  * `OpenSsl.clearErrors()` before an operation, {@link Ssl.getError} right after it.
  *
  * The `try…` methods do these three steps at once.
+ *
+ * @example
+ * ```ts
+ * import { type BioPair, SSL_ERROR_WANT_READ, type Ssl } from "wassl/openssl";
+ *
+ * // Gives OpenSSL what came from the peer; true when the handshake is done.
+ * function handshake(ssl: Ssl, pair: BioPair, received: Uint8Array): boolean {
+ *   pair.write(received);
+ *   const r = ssl.tryHandshake();
+ *   if (r !== 1 && r !== -SSL_ERROR_WANT_READ) throw new Error(ssl.takeFailure().errors[0]?.text);
+ *   return r === 1; // what OpenSSL has to say is in the pair, either way
+ * }
+ * ```
  */
 export class Ssl extends Owned {
   /** @internal */

@@ -108,6 +108,15 @@ export type VerifyResult =
  * level is checked.
  *
  * Methods that set something throw a `TlsError` with OpenSSL's reasons when it is refused.
+ *
+ * @example
+ * ```ts
+ * using store = openssl.newX509Store();
+ * store.addCaCert(pem);
+ * store.setVerifyParam({ hostname: "example.org", purpose: "sslserver", securityLevel: 2 });
+ * const result = store.verify([cert]);
+ * console.log(result.ok || result.failures);
+ * ```
  */
 export class X509Store extends Owned {
   /** @internal */

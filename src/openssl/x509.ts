@@ -17,6 +17,13 @@ interface Fields {
 /**
  * A certificate. It keeps its DER bytes in JavaScript and reads the fields when one is first asked for, so there is
  * nothing to free.
+ *
+ * @example
+ * ```ts
+ * for (const certificate of openssl.parseCertificates(pem)) {
+ *   console.log(certificate.subject, certificate.subjectAltName, certificate.notAfter, certificate.sha256Fingerprint);
+ * }
+ * ```
  */
 export class X509 {
   /** The certificate as it was on the wire. */

@@ -49,6 +49,15 @@ export type Selected = TlsContext | ServerContextOptions | null | undefined;
  * Certificates, keys, trust anchors and settings, read once for many connections: give it to `startTls` or `acceptTls` as
  * `context`. A server's tickets are good for all connections of one context. Freed with `free()`; connections that are
  * open go on.
+ *
+ * @example
+ * ```ts
+ * import { acceptTls, TlsContext, type Transport } from "wassl";
+ *
+ * using context = await TlsContext.server({ cert, key, alpnProtocols: ["h2", "http/1.1"] });
+ * const serve = (transport: Transport) => acceptTls(transport, { context });
+ * await serve(transport);
+ * ```
  */
 export class TlsContext implements Disposable {
   readonly role: "client" | "server";

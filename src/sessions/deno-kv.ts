@@ -38,7 +38,10 @@ const VALUE_LIMIT = 65_000;
 /**
  * One session for each key. The database stays its owner's to close.
  *
+ * @example
  * ```ts
+ * import { DenoKvSessionStore } from "wassl/sessions/deno-kv";
+ *
  * const sessionStore = new DenoKvSessionStore(await Deno.openKv());
  * ```
  */

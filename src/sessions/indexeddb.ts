@@ -20,6 +20,15 @@ const EXPIRES = "expires";
 /**
  * Whoever can run a script in the origin, or read the browser's profile, can read the sessions: choose it where the way to
  * a connection costs more than that. A private window forgets them at its end.
+ *
+ * @example
+ * ```ts
+ * import { startTls } from "wassl";
+ * import { IndexedDbSessionStore } from "wassl/sessions/indexeddb";
+ *
+ * const sessionStore = new IndexedDbSessionStore();
+ * const tls = await startTls(transport, { hostname: "example.org", caCerts: pem, sessionStore });
+ * ```
  */
 export class IndexedDbSessionStore implements SessionStore {
   readonly #name: string;

@@ -9,7 +9,19 @@ export interface MemorySessionStoreOptions {
   maxPerKey?: number;
 }
 
-/** Sessions in memory, for as long as the program runs. A client uses one of these unless it is told otherwise. */
+/**
+ * Sessions in memory, for as long as the program runs. A client uses one of these unless it is told otherwise.
+ *
+ * @example
+ * ```ts
+ * import { MemorySessionStore, startTls } from "wassl";
+ *
+ * // For one user alone: their sessions do not serve others.
+ * const sessionStore = new MemorySessionStore({ max: 16 });
+ * const tls = await startTls(transport, { hostname: "example.org", caCerts: pem, sessionStore });
+ * console.log(tls.info.sessionReused, sessionStore.size);
+ * ```
+ */
 export class MemorySessionStore implements SessionStore {
   readonly #max: number;
   readonly #maxPerKey: number;

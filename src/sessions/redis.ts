@@ -29,7 +29,23 @@ export interface RedisSessionStoreOptions {
   timeout?: number;
 }
 
-/** One session for each key. Its connection keeps a Node.js program alive until `close()`. */
+/**
+ * One session for each key. Its connection keeps a Node.js program alive until `close()`.
+ *
+ * @example
+ * ```ts
+ * import { connect } from "node:net";
+ * import { startTls } from "wassl";
+ * import { RedisSessionStore } from "wassl/sessions/redis";
+ * import { nodeTransport } from "wassl/transports/node";
+ *
+ * await using sessionStore = new RedisSessionStore({
+ *   connect: () => nodeTransport(connect({ host: "redis.internal", port: 6379, allowHalfOpen: true })),
+ *   password: "secret",
+ * });
+ * const tls = await startTls(transport, { hostname: "example.org", caCerts: pem, sessionStore });
+ * ```
+ */
 export class RedisSessionStore implements SessionStore, AsyncDisposable {
   readonly #options: RedisSessionStoreOptions;
   readonly #prefix: string;

@@ -5,7 +5,21 @@ export type StartTlsProtocol = "smtp" | "imap" | "pop3" | "ftp" | "postgres" | "
 
 export type PeerRole = "client" | "server";
 
-/** The dialog before TLS failed for what the peer said. Its code is "protocol". */
+/**
+ * The dialog before TLS failed for what the peer said. Its code is "protocol".
+ *
+ * @example
+ * ```ts
+ * import { requestStartTls, StartTlsError } from "wassl/starttls";
+ *
+ * try {
+ *   await requestStartTls(transport, { protocol: "smtp" });
+ * } catch (error) {
+ *   if (!(error instanceof StartTlsError)) throw error;
+ *   console.log(`${error.kind}: ${error.reply}`); // refused: 454 TLS not available
+ * }
+ * ```
+ */
 export class StartTlsError extends TlsError {
   override readonly name: string = "StartTlsError";
   /**

@@ -36,6 +36,13 @@ const LINGER = 2_000;
  * Makes a transport of a connection (`Deno.TcpConn`, `Deno.UnixConn`, …), which belongs to it from then on.
  *
  * Failures are `TlsError`s of code `"transport"` with Deno's error as their `cause`.
+ *
+ * @example
+ * ```ts
+ * import { denoTransport } from "wassl/transports/deno";
+ *
+ * const transport = denoTransport(await Deno.connect({ hostname: "example.org", port: 443 }));
+ * ```
  */
 export function denoTransport(conn: DenoConnLike): Transport {
   let reading: ReadableByteStreamController;

@@ -72,6 +72,15 @@ const locks = (globalThis as { navigator?: { locks?: Locks } }).navigator?.locks
  * Makes a transport of a port. The port belongs to the transport from then on.
  *
  * Failures are `TlsError`s of code `"transport"`.
+ *
+ * @example
+ * ```ts
+ * import { messagePortTransport } from "wassl/transports/message-port";
+ *
+ * const { port1, port2 } = new MessageChannel();
+ * const transport = messagePortTransport(port1);
+ * new Worker("worker.js", { type: "module" }).postMessage("your end", [port2]); // which makes a transport of it too
+ * ```
  */
 export function messagePortTransport(port: MessagePortLike, options: MessagePortOptions = {}): Transport {
   const { window = 256 * 1024 } = options;

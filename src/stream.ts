@@ -4,7 +4,7 @@ import { type ChannelBinding, channelBinding } from "./connection/exporters.js";
 import type { Pump } from "./connection/pump.js";
 import type { Verdict } from "./connection/verdict.js";
 import type { TransportWire } from "./connection/wire.js";
-import { asyncDispose } from "./disposal.js";
+import { asyncDispose } from "./engine.js";
 import { type CloseInfo, TlsError } from "./errors.js";
 import type { Resumption } from "./handshake/resumption.js";
 import type { Ssl } from "./openssl/ssl.js";

@@ -17,7 +17,7 @@ import type { TlsEvent, Untimed } from "../connection/events.js";
 import { type ChannelBinding, channelBinding } from "../connection/exporters.js";
 import { RecordEdges } from "../connection/record-edges.js";
 import { crashProof, Verdict } from "../connection/verdict.js";
-import { dispose } from "../disposal.js";
+import { dispose } from "../engine.js";
 import { type CloseInfo, TlsError } from "../errors.js";
 import { Resumption, type ResumptionOptions } from "../handshake/resumption.js";
 import type { BioPair } from "../openssl/bio-pair.js";

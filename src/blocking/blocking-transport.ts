@@ -1,5 +1,5 @@
 import { transportError } from "../connection/failure.js";
-import { dispose } from "../disposal.js";
+import { dispose } from "../engine.js";
 import { TlsError } from "../errors.js";
 import { requireBytes } from "../openssl/library.js";
 import { type Channel, Course, Note, Shared, Wish, Word } from "./channel.js";

@@ -15,9 +15,16 @@ export interface Remains {
   onEvent: ((event: TlsEvent) => void) | undefined;
 }
 
-const registry = new FinalizationRegistry<
-  Omit<Remains, "pump" | "onEvent"> & { rest: WeakRef<Pump>; told: WeakRef<object> | undefined }
->(({ ssl, pair, wire, stopListening, rest, told }) => {
+interface Held extends Omit<Remains, "pump" | "onEvent"> {
+  rest: WeakRef<Pump>;
+  told: WeakRef<object> | undefined;
+}
+
+/** Cloudflare Workers of before May 2025 have none: there a connection that nobody ends is never freed. */
+const registry =
+  typeof FinalizationRegistry === "undefined" ? undefined : new FinalizationRegistry<Held>(freeRemains);
+
+function freeRemains({ ssl, pair, wire, stopListening, rest, told }: Held): void {
   stopListening();
   if (ssl.freed) return;
   const reason = new TlsError("closed", "the TLS connection was dropped without an end");
@@ -31,13 +38,14 @@ const registry = new FinalizationRegistry<
     // The instance has crashed, and its memory with it.
   }
   wire.abort(reason);
-});
+}
 
 /**
  * Linear memory is not collected as JavaScript's is. So when a connection is, without having ended, what it held is freed,
  * its transport is given up, and the event "dropped" says so.
  */
 export function freeWhenDropped(connection: object, { pump, onEvent, ...held }: Remains): void {
+  if (!registry) return;
   // What the application listens with may well reach the connection: held weakly, as the pump, which has it too.
   const told = onEvent && new WeakRef(onEvent);
   registry.register(connection, { ...held, rest: new WeakRef(pump), told }, pump);
@@ -45,5 +53,5 @@ export function freeWhenDropped(connection: object, { pump, onEvent, ...held }: 
 
 /** The connection of that pump has an end: what it held is no longer kept for the day when it is collected. */
 export function hasEnded(pump: Pump): void {
-  registry.unregister(pump);
+  registry?.unregister(pump);
 }

@@ -1,6 +1,6 @@
 import type { Abi } from "../binding/abi.js";
 import { Memory } from "../binding/memory.js";
-import { dispose } from "../disposal.js";
+import { dispose } from "../engine.js";
 import { type OpenSslError, TlsError } from "../errors.js";
 import { ERR_LIB_PROV, ERR_R_MALLOC_FAILURE, PROV_R_INVALID_ITERATION_COUNT } from "./constants.js";
 import type { TrustAnchors } from "./trust-anchors.js";

@@ -1,4 +1,4 @@
-import { dispose } from "../disposal.js";
+import { dispose } from "../engine.js";
 import { TlsError } from "../errors.js";
 import type { BioPair } from "../openssl/bio-pair.js";
 import { SSL_SESS_CACHE_CLIENT, SSL_SESS_CACHE_NO_INTERNAL } from "../openssl/constants.js";

@@ -1,3 +1,4 @@
+import { weakly } from "../engine.js";
 import { TlsError } from "../errors.js";
 import { after } from "../timers.js";
 import { isGood, type Kept, type SessionStore } from "./store.js";
@@ -89,7 +90,7 @@ export class MemorySessionStore implements SessionStore {
     this.#stopSweep();
     this.#sweepAt = expires;
     // A store that nobody has any more is not kept for that.
-    const store = new WeakRef(this);
+    const store = weakly(this);
     this.#stopSweep = after(
       Math.max(0, expires - Date.now()) + 1,
       () => {

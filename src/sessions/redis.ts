@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { asyncDispose } from "../disposal.js";
+import { asyncDispose } from "../engine.js";
 import { TlsError } from "../errors.js";
 import { within } from "../timers.js";
 import type { Transport } from "../transport.js";

@@ -1,4 +1,7 @@
-/** An engine that lacks what WebKit lacks: byte streams, `for await` over streams, and the symbols of `using`. */
+/**
+ * An engine that lacks what WebKit lacks (byte streams, `for await` over streams, the symbols of `using`), and what Cloudflare Workers
+ * lacked (weak references).
+ */
 import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,6 +21,8 @@ globalThis.ReadableStream = class ReadableStream extends Whole {
 };
 delete Whole.prototype[Symbol.asyncIterator];
 delete Whole.prototype.values;
+delete globalThis.WeakRef;
+delete globalThis.FinalizationRegistry;
 const Full = globalThis.Symbol;
 const { dispose, asyncDispose, ...rest } = Object.getOwnPropertyDescriptors(Full);
 globalThis.Symbol = Object.defineProperties(function Symbol(text) { return Full(text); }, rest);
@@ -54,7 +59,7 @@ process.stdout.write(JSON.stringify({ same, how, ok, ended, end, strange: "undef
 process.exit();
 `;
 
-QUnit.module("an engine that lacks byte streams and the symbols of using", () => {
+QUnit.module("an engine that lacks byte streams, the symbols of using and weak references", () => {
   QUnit.test("carries data both ways, ends well, and verifies", async (assert) => {
     const { port } = await env.peer("tls?id=lean");
     // In the folder of the packed package.

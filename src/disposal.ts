@@ -1,7 +1,0 @@
-/**
- * The names of the methods that `using` and `await using` call. WebKit has not got the symbols; there it is what esbuild, Babel and
- * swc, which compile `using`, look for in their place.
- */
-export const dispose: typeof Symbol.dispose = Symbol.dispose ?? Symbol.for("Symbol.dispose");
-export const asyncDispose: typeof Symbol.asyncDispose =
-  Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");

@@ -12,6 +12,7 @@ interface Failure {
 export class Results {
   readonly #passed = new Map<string, number>();
   readonly #failures: Failure[] = [];
+  readonly #leftOut: string[] = [];
   readonly #verbose: boolean;
 
   constructor(verbose: boolean) {
@@ -28,6 +29,11 @@ export class Results {
     this.#failures.push({ runtime, name, text });
     console.log(`FAIL [${runtime}] ${name}\n${text.replace(/^/gm, "       ")}`);
   };
+
+  /** What could not be tried here, and why: the closing lines say it. */
+  leaveOut(what: string, why: string): void {
+    this.#leftOut.push(`${what}: ${why}`);
+  }
 
   count(runtime: string) {
     const failed = this.#failures.filter((failure) => failure.runtime === runtime).length;
@@ -46,7 +52,9 @@ export class Results {
       passed += count.passed;
       console.log(`${runtime}: ${count.passed} passed, ${count.failed} failed`);
     }
-    console.log(`${passed} passed, ${this.#failures.length} failed`);
+    for (const each of this.#leftOut) console.log(`left out: ${each}`);
+    const skipped = this.#leftOut.length > 0 ? `, ${this.#leftOut.length} skipped` : "";
+    console.log(`${passed} passed, ${this.#failures.length} failed${skipped}`);
     return passed > 0 && this.#failures.length === 0 ? 0 : 1;
   }
 }

@@ -1,8 +1,9 @@
 /**
  * `npm test`: packs the project, and runs one contract suite against the packed tarball in Node.js, Deno and
- * headless Chromium, against independent TLS servers and fakes. On demand also in WebKit and in Firefox.
+ * headless Chromium, against independent TLS servers and fakes. On demand also in WebKit and in Firefox. "matrix" is the part of
+ * `npm run matrix` that is for every time.
  *
- *     tsx test/run.ts [--runtime node|deno|chromium|webkit|firefox|demo]… [--grep TEXT] [--seed N] [--verbose]
+ *     tsx test/run.ts [--runtime node|deno|chromium|webkit|firefox|demo|matrix]… [--grep TEXT] [--seed N] [--verbose]
  *     tsx test/run.ts --quick [--grep TEXT] [--seed N] [--verbose]
  *
  * The second one is `npm run test:quick`: `src` as it is, without types and not packed, in Node.js; test/contract alone, or of all
@@ -22,6 +23,8 @@ import { parseArgs } from "node:util";
 import type { WebSocket } from "ws";
 import { type Browser, startChromium, startFirefox, startWebKit } from "./browsers.ts";
 import { bundle, programName, type Suite, type Target } from "./bundle.ts";
+import { cells } from "./matrix/cells.ts";
+import { runCells } from "./matrix/matrix.ts";
 import { installPackage, installSource } from "./pack.ts";
 import { publicOf } from "./peers/certs.ts";
 import { Peers } from "./peers/index.ts";
@@ -36,7 +39,7 @@ const browsers = ["chromium", "webkit", "firefox"] as const;
 type BrowserName = (typeof browsers)[number];
 const runtimes = ["node", "deno", ...browsers] as const;
 type RuntimeName = (typeof runtimes)[number];
-const byDefault = ["node", "deno", "chromium", "demo"];
+const byDefault = ["node", "deno", "chromium", "demo", "matrix"];
 /** The folders of suites that are for this runtime; each runs by itself. */
 const suitesOf = (name: RuntimeName): Suite[] => (name === "node" ? ["contract", "node"] : ["contract"]);
 const isBrowser = (name: RuntimeName): name is BrowserName => browsers.includes(name as BrowserName);
@@ -63,6 +66,9 @@ const folder = mkdtempSync(join(tmpdir(), "wassl-test-"));
 process.once("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
 async function main(): Promise<void> {
   const tools = setUp();
+  // What has to be installed for these is installed before anything runs that would have to wait. Without them their cells are left out.
+  const matrix = options.runtime.includes("matrix") && !options.grep;
+  if (matrix) for (const tool of [tools.webkit, tools.firefox]) toBeHad(tool);
   // Not part of what is packed. Of a few tests each asks for what it needs.
   if (options.runtime.includes("node") && !options.quick && !options.grep)
     execFileSync("bash", ["build.sh", "kernels", "faults", "named"], { cwd: repository, stdio: "inherit" });
@@ -131,10 +137,30 @@ async function main(): Promise<void> {
     if (tests === 0 && !options.grep) report(name, `test/${suite}`, new Error("not a single test ran"));
     console.log(`${name}, test/${suite}: ${tests} tests in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   };
+  const runMatrix = async () => {
+    if (!matrix) return;
+    const often = cells.filter((cell) => cell.often);
+    const given = { tools, certs, modules: join(folder, "node_modules"), folder };
+    const started = Date.now();
+    await runCells(often, given, ({ cell, failure, leftOut }) => {
+      if (leftOut) results.leaveOut(cell.name, leftOut);
+      else results.report("matrix", cell.name, failure);
+    }).catch((error) => results.report("matrix", "the matrix itself", error));
+    console.log(`matrix: ${often.length} cells in ${((Date.now() - started) / 1000).toFixed(1)} s`);
+  };
   // All at once: much of a test is waiting, and whatever had to wait for another one would run alone at the end.
-  await Promise.all([demo, ...programs.map(({ name, suite }) => run(name, suite))]);
+  await Promise.all([demo, runMatrix(), ...programs.map(({ name, suite }) => run(name, suite))]);
   server.close();
   peers.close();
+}
+
+function toBeHad(tool: () => unknown): boolean {
+  try {
+    tool();
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The package reads its own openssl.wasm, the suite needs the network, and QUnit looks for its settings. */

@@ -14,6 +14,7 @@ import { Peers } from "../peers/index.ts";
 import { killAtEnd } from "../processes.ts";
 import { relay } from "../relay.ts";
 import type { Tools } from "../setup.ts";
+import { NotToBeHad } from "./projects.ts";
 
 /** What a program tells of its visit. */
 export interface Visit {
@@ -150,12 +151,12 @@ export class Stage {
   }
 
   async webkit(url: string, profile: string, ended: AbortSignal): Promise<void> {
-    const { browser, xvfb } = this.tools.webkit();
+    const { browser, xvfb } = had(this.tools.webkit);
     this.#end(await startWebKit(browser, xvfb, profile, url), ended);
   }
 
   firefox(url: string, profile: string, ended: AbortSignal): void {
-    this.#end(startFirefox(this.tools.firefox(), profile, url), ended);
+    this.#end(startFirefox(had(this.tools.firefox), profile, url), ended);
   }
 
   #end(child: ChildProcess, ended: AbortSignal): void {
@@ -168,6 +169,14 @@ export class Stage {
     this.#server.close();
     this.#server.closeAllConnections();
     this.#peers.close();
+  }
+}
+
+function had<T>(tool: () => T): T {
+  try {
+    return tool();
+  } catch (error) {
+    throw new NotToBeHad((error as Error).message);
   }
 }
 

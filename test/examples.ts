@@ -27,44 +27,45 @@ export function given(name: string, content: string | Uint8Array): string {
 
 const bundles = new Map<string, Promise<string>>();
 
-/** Bundles an example, once. In a page the package is bundled too, as an application's bundler would do it. */
-function bundle(example: string, platform: "node" | "browser", external?: string[]): Promise<string> {
-  const bundled = bundles.get(example) ?? bundleNow(example, platform, external);
+type Engine = "node" | "page" | "worker";
+
+/** Bundles an example, once. But for Node.js the package is bundled too, as an application's bundler would do it. */
+function bundle(example: string, engine: Engine): Promise<string> {
+  const bundled = bundles.get(example) ?? bundleNow(example, engine);
   bundles.set(example, bundled);
   return bundled;
 }
 
-async function bundleNow(
-  example: string,
-  platform: "node" | "browser",
-  external: string[] = [],
-): Promise<string> {
+async function bundleNow(example: string, engine: Engine): Promise<string> {
   const { build } = ours("esbuild") as typeof import("esbuild");
   const out = join(folder, example.replace(/\.ts$/, ".js"));
   await build({
     entryPoints: [join(examples, example)],
     outfile: out,
     bundle: true,
-    platform,
+    platform: engine === "node" ? "node" : "browser",
     format: "esm",
     target: "es2022",
     sourcemap: "inline",
-    external,
     logLevel: "warning",
     plugins: [
       {
         name: "the packed package",
         setup(build) {
           build.onResolve({ filter: /^wassl($|\/)/ }, ({ path, kind, pluginData }) => {
-            if (pluginData === "packed" || external.includes(path)) return undefined;
-            if (platform === "node") return { path, external: true };
+            if (pluginData === "packed") return undefined;
+            if (engine === "node") return { path, external: true };
             return build.resolve(path, { kind, resolveDir: process.cwd(), pluginData: "packed" });
           });
+          // A module of the Worker, beside its code.
+          if (engine !== "worker") return;
+          build.onResolve({ filter: /\.wasm$/ }, () => ({ path: "openssl.wasm", external: true }));
         },
       },
     ],
+    ...(engine === "worker" && { conditions: ["workerd"], external: ["cloudflare:sockets"] }),
     // npm ws is CommonJS and requires Node's modules.
-    ...(platform === "node" && {
+    ...(engine === "node" && {
       banner: {
         js: 'import { createRequire as $cr } from "node:module"; const require = $cr(import.meta.url);',
       },
@@ -118,14 +119,8 @@ export function checkInDeno(example: string): Started {
 
 /** The program of docs/examples/cloudflare, in workerd, which Cloudflare runs Workers with; its URL, once it listens. */
 export async function inWorkerd(environment: Record<string, string>): Promise<string> {
-  await bundle("cloudflare/worker.ts", "browser", ["cloudflare:sockets", "wassl/openssl.wasm"]);
+  await bundle("cloudflare/worker.ts", "worker");
   const root = join(folder, "cloudflare");
-  // As Wrangler does it: the import becomes one of a file beside the code.
-  const code = readFileSync(join(root, "worker.js"), "utf8").replace(
-    '"wassl/openssl.wasm"',
-    '"openssl.wasm"',
-  );
-  writeFileSync(join(root, "worker.js"), code);
   copyFileSync(
     join(process.cwd(), "node_modules/wassl/dist/binding/openssl.wasm"),
     join(root, "openssl.wasm"),
@@ -158,7 +153,7 @@ export interface Site {
 
 /** Serves the bundled programs of docs/examples/page, each as `/NAME.html`, and openssl.wasm beside them. */
 export async function serveSite(pages: string[], scripts: string[] = []): Promise<Site> {
-  for (const name of [...pages, ...scripts]) await bundle(`page/${name}.ts`, "browser");
+  for (const name of [...pages, ...scripts]) await bundle(`page/${name}.ts`, "page");
   const root = join(folder, "page");
   const wasm = join(process.cwd(), "node_modules/wassl/dist/binding/openssl.wasm");
   const types: Record<string, string> = { ".js": "text/javascript", ".wasm": "application/wasm" };

@@ -1,8 +1,10 @@
 /** The programs of docs/examples, which docs/guide shows: each in the engine that it is for, against peers that are not ours. */
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes, X509Certificate } from "node:crypto";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Socket } from "node:net";
+import { createSecureContext, TLSSocket } from "node:tls";
 import QUnit from "qunit";
 import { afterTest, env } from "../contract/env.ts";
 import {
@@ -42,7 +44,7 @@ function opensslClient(port: number, args: string[], input = "") {
 
 const openssl = (...args: string[]) => execFileSync("openssl", args, { stdio: "pipe" }).toString();
 
-/** Two ports: the client of the one talks with the client of the other. */
+/** Two ports: whoever connects to the one talks with whoever connects to the other. */
 async function joined(): Promise<{ port: number; other: number }> {
   const listen = async () => {
     const server = createServer({ allowHalfOpen: true, noDelay: true });
@@ -380,4 +382,85 @@ QUnit.module("examples", () => {
       );
     },
   );
+
+  QUnit.test(
+    "Postgres from a page: a real one, through the relay; the login is bound to the certificate",
+    async (assert) => {
+      assert.timeout(60_000);
+      const site = await serveSite(["postgres-from-a-page"]);
+      site.answer = () => env.certs.caPem;
+      const { port } = await env.peer("postgres?password=secret");
+      const relay = (await relayTo(site, port))(port);
+      const ask = async (sql: string, password = "secret") => {
+        const page = await open(site, "postgres-from-a-page", { relay, ca: "/ca.pem", sql, password });
+        return text(page, /TLSv1|Error/);
+      };
+      assert.strictEqual(
+        await ask("SELECT 6 * 7, NULL, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()"),
+        '[["42",null,"TLSv1.3"]] TLSv1.3 complete bound',
+      );
+      const rows = JSON.parse(
+        (await ask("SELECT repeat('é', 3000) FROM generate_series(1, 300)")).split(" ")[0]!,
+      );
+      assert.deepEqual(rows, Array(300).fill(["é".repeat(3000)]));
+      assert.true(/password authentication failed/.test(await ask("SELECT 1", "another")));
+      assert.true(/division by zero/.test(await ask("SELECT 1/0")));
+    },
+  );
+
+  QUnit.test(
+    "STARTTLS, client: in TLS with a mail server; none where it is not offered, or where bytes were put in",
+    async (assert) => {
+      const connect = async (offer: string, consent: string) => {
+        const port = await mailServer(offer, consent);
+        return ended(await inNode("starttls-client", `localhost:${port}`, caFile()));
+      };
+      const good = await connect("250-mail.wassl.test\r\n250 STARTTLS\r\n", "220 go ahead\r\n");
+      assert.deepEqual(good, { code: 0, output: "250 in TLS\n" });
+      const stripped = await connect("250 mail.wassl.test\r\n", "220 go ahead\r\n");
+      assert.strictEqual(stripped.code, 1);
+      assert.true(stripped.output.startsWith("no TLS: "), stripped.output);
+      const injected = await connect("250 STARTTLS\r\n", "220 go ahead\r\n250 AUTH PLAIN\r\n");
+      assert.strictEqual(injected.code, 1);
+      assert.true(injected.output.startsWith("no TLS: "), injected.output);
+    },
+  );
+
+  QUnit.test("STARTTLS, server: openssl s_client", async (assert) => {
+    const files = [given("server.pem", env.certs.chains.ecdsa), given("server.key", env.certs.keys.ecdsa)];
+    for (const protocol of ["smtp", "imap", "postgres"]) {
+      const server = await inNode("starttls-server", protocol, ...files);
+      const client = opensslClient(
+        await portOf(server),
+        ["-starttls", protocol, "-quiet", "-no_ign_eof"],
+        "hello\n",
+      );
+      await waitForOutput(client, /^hello$/m);
+    }
+    assert.ok(true);
+  });
 });
+
+/** A mail server whose TLS is Node's. */
+async function mailServer(offer: string, consent: string): Promise<number> {
+  const { ecdsa: cert } = env.certs.chains;
+  const secureContext = createSecureContext({ cert, key: env.certs.keys.ecdsa });
+  const server = createServer((socket) => {
+    afterTest(() => socket.destroy());
+    socket.on("error", () => {});
+    socket.write("220 mail.wassl.test ESMTP\r\n");
+    socket.once("data", () => {
+      socket.write(offer);
+      socket.once("data", () => {
+        socket.write(consent);
+        const tls = new TLSSocket(socket, { isServer: true, secureContext });
+        tls.on("error", () => {});
+        tls.on("data", (line) => tls.write(/^EHLO /.test(String(line)) ? "250 in TLS\r\n" : "500 what?\r\n"));
+      });
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  afterTest(() => server.close());
+  return (server.address() as AddressInfo).port;
+}

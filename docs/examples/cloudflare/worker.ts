@@ -1,8 +1,6 @@
 /** A Cloudflare Worker that talks TLS to a server by its own trust anchors, and says how the connection ended. */
 import { connect } from "cloudflare:sockets";
-import { OpenSsl, startTls } from "wassl";
-// Wrangler and workerd compile the file when the Worker is deployed. Workers cannot compile WebAssembly by themselves.
-import module from "wassl/openssl.wasm";
+import { startTls } from "wassl";
 
 interface Env {
   /** The trust anchors, PEM. */
@@ -11,24 +9,15 @@ interface Env {
   PORT: string;
 }
 
-// #region load
-/**
- * One for all requests that this isolate serves, made by the first. Not outside of a request: Workers have no entropy there.
- * Not by a promise: one request must not wait for what another one does.
- */
-let openssl: OpenSsl | undefined;
-// #endregion
-
 export default {
   // #region fetch
   async fetch(_request: Request, env: Env): Promise<Response> {
-    openssl ??= OpenSsl.loadSync(module);
     // A socket of Cloudflare's is a transport as it is. "off": the TLS is ours.
     const socket = connect(
       { hostname: env.HOST, port: Number(env.PORT) },
       { secureTransport: "off", allowHalfOpen: true },
     );
-    const tls = await startTls(socket, { hostname: env.HOST, caCerts: env.CA, openssl });
+    const tls = await startTls(socket, { hostname: env.HOST, caCerts: env.CA });
 
     const writer = tls.writable.getWriter();
     await writer.write(new TextEncoder().encode("GET / HTTP/1.0\r\n\r\n"));

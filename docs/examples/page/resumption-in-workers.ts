@@ -3,13 +3,14 @@
  *
  * The page is told by its URL: `relay`, the WebSocket of a relay; `ca`, where the trust anchor is.
  */
+import { OpenSsl } from "wassl";
 import type { Job, Outcome } from "./resumption-worker.js";
 
 const parameters = new URLSearchParams(location.search);
 
 // #region page
 /** Compiled once, and shared: compiling takes longest, and each worker would do it again. */
-const module = await WebAssembly.compileStreaming(fetch("openssl.wasm"));
+const module = await OpenSsl.compile();
 
 function startWorker(): (job: Job) => Promise<Outcome> {
   const worker = new Worker(new URL("./resumption-worker.js", import.meta.url), { type: "module" });

@@ -19,10 +19,10 @@ export interface Outcome {
 const sessionStore = new IndexedDbSessionStore();
 
 async function work({ module, relay, pem }: Job): Promise<Outcome> {
+  OpenSsl.configure({ source: module });
   const tls = await startTls(await connectWebSocket(relay), {
     hostname: "localhost",
     caCerts: pem,
-    openssl: await OpenSsl.load({ source: module }),
     sessionStore,
     // Servers of one name that do not share their tickets: say which one this is.
     sessionPartition: relay,

@@ -11,17 +11,22 @@ const [wasm = "", relay = "", ca = ""] = ["wasm", "relay", "ca"].map(
   (name) => parameters.get(name) ?? undefined,
 );
 
+// #region configure
+// Once, before the first connection. Where a bundler has put the file by itself it is not needed.
+OpenSsl.configure({ source: new URL(wasm, location.href) });
+// #endregion
+
 try {
   // #region load
-  // Three journeys at once. `wasm` is a URL, absolute or relative to the page.
-  const [openssl, transport, pem] = await Promise.all([
-    OpenSsl.load({ source: new URL(wasm, location.href) }),
+  // Fetched and compiled meanwhile. Nobody waits for it: what fails here fails again in startTls, and is told there.
+  OpenSsl.preload();
+  const [transport, pem] = await Promise.all([
     connectWebSocket(relay),
     fetch(ca).then((response) => response.text()),
   ]);
-  const tls = await startTls(transport, { hostname: "localhost", caCerts: pem, openssl });
+  const tls = await startTls(transport, { hostname: "localhost", caCerts: pem });
   // #endregion
-  document.body.textContent = `${openssl.version}: ${tls.info.protocol}`;
+  document.body.textContent = `${(await OpenSsl.shared()).version}: ${tls.info.protocol}`;
   await tls.shutdown();
 } catch (error) {
   if (!(error instanceof TlsError)) throw error;

@@ -348,15 +348,17 @@ QUnit.module("examples", () => {
     assert.false((await events("do=stuck")).includes("end"));
   });
 
-  QUnit.test("from node:tls: both ask the same", async (assert) => {
-    const { code, output } = await ended(
-      await inNode("from-node-tls", await address("openssl?do=www"), caFile()),
-    );
-    assert.deepEqual(
-      { code, output },
-      { code: 0, output: "node:tls: true HTTP/1.0 200 ok\nwassl: true HTTP/1.0 200 ok\n" },
-    );
-  });
+  QUnit.test(
+    "from node:tls: both ask the same, and one of them says that an answer was cut off",
+    async (assert) => {
+      const ask = async (peer: string) => ended(await inNode("from-node-tls", await address(peer), caFile()));
+      const whole = { code: 0, output: "node:tls: true HTTP/1.0 200 ok\nwassl: true HTTP/1.0 200 ok\n" };
+      assert.deepEqual(await ask("openssl?do=www"), whole);
+      const cut = await ask("tls?do=no-close-notify&id=from-node-tls");
+      assert.strictEqual(cut.code, 1);
+      assert.true(/node:tls: true cut off\n[\s\S]*TlsTruncationError: /.test(cut.output), cut.output);
+    },
+  );
 
   QUnit.test(
     "from openssl s_client: what it tells, and what it says of a bad certificate",

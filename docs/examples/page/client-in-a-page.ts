@@ -6,8 +6,8 @@ import { messagePortTransport } from "wassl/transports/message-port";
 const key = Uint8Array.from(atob(location.hash.slice(1)), (character) => character.charCodeAt(0));
 
 const port = new Promise<MessagePort>((resolve) => {
-  addEventListener("message", ({ source, ports: [port] }) => {
-    if (source === opener && port) resolve(port);
+  addEventListener("message", ({ source, origin, ports: [port] }) => {
+    if (source === opener && origin === location.origin && port) resolve(port);
   });
 });
 (opener as Window).postMessage("here", location.origin);

@@ -8,7 +8,9 @@ import { weakly } from "./engine.js";
 import { TlsError } from "./errors.js";
 import { Answers } from "./handshake/answers.js";
 import { Resumption, type ResumptionOptions } from "./handshake/resumption.js";
+import type { BioPair } from "./openssl/bio-pair.js";
 import { OpenSsl } from "./openssl/openssl.js";
+import type { Ssl } from "./openssl/ssl.js";
 import {
   type Connection,
   contextFor,
@@ -90,7 +92,7 @@ const OF_A_CONNECTION: Record<keyof OwnOptions, true> = {
 };
 
 /**
- * Makes a TLS connection over `transport`, as a client. Resolves when the handshake is done and the peer is verified.
+ * Makes a TLS connection over `transport`, as a client. Resolves when the handshake is done and the server is verified.
  *
  * The streams of the transport belong to the connection from the call on. When the promise rejects, the transport is
  * closed; but not when it rejects with "invalid-argument" or could not load OpenSSL: then nothing was touched.
@@ -128,49 +130,97 @@ export async function acceptTls(transport: Transport, options: ServerOptions): P
   return await establish("server", transport, options);
 }
 
-async function begin(options: CommonOptions): Promise<OpenSsl> {
+type Role = "client" | "server";
+
+/** The way of a connection, from its options to its stream. */
+async function establish(role: Role, transport: Transport, given: object): Promise<TlsStream> {
+  // At once: what the caller does with its object meanwhile has no effect.
+  const contextOptions = readOptions(given);
+  const options = snapshot(given, OF_A_CONNECTION) as OwnOptions;
+  const openssl = await begin(options);
+  const { handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT, closeTimeout = DEFAULT_CLOSE_TIMEOUT } = options;
+  if (typeof handshakeTimeout !== "number" || !(handshakeTimeout > 0)) {
+    throw new TlsError("invalid-argument", "handshakeTimeout must be more than 0 ms");
+  }
+  requireBound(closeTimeout, "closeTimeout");
+  const parts = assemble(role, openssl, transport, options, contextOptions);
+  try {
+    await bounded(parts, handshakeTimeout, options.signal, (stopped) => shakeHands(parts, stopped));
+    return open(parts, closeTimeout, options);
+  } catch (error) {
+    parts.resumption?.discard();
+    // The alert that tells the peer why is on its way; nobody needs to wait for it.
+    void farewell(parts.pump, parts.wire, error);
+    throw error;
+  }
+}
+
+async function begin(options: OwnOptions): Promise<OpenSsl> {
   options.signal?.throwIfAborted();
   const openssl = options.openssl ?? options.context?.openssl ?? (await OpenSsl.shared());
   options.signal?.throwIfAborted();
   return openssl;
 }
 
-async function establish(role: "client" | "server", transport: Transport, given: object): Promise<TlsStream> {
-  // At once: what the caller does with its object meanwhile is of no consequence.
-  const read = readOptions(given);
-  const options = snapshot(given, OF_A_CONNECTION) as OwnOptions;
-  const { signal, handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT, sessionPartition = "" } = options;
+/** What a connection consists of. */
+interface Parts {
+  ssl: Ssl;
+  pair: BioPair;
+  wire: TransportWire;
+  verdict: Verdict;
+  pump: Pump;
+  answers: Answers;
+  /** Of a client. */
+  resumption: Resumption | undefined;
+  /** The server's or client's name in messages. */
+  peerName: string;
+  /** The application is to be asked about the peer's certificate. */
+  asksToVerify: boolean;
+}
+
+/** Makes them all, or throws: then nothing is left in OpenSSL's memory, and the transport is untouched. */
+function assemble(
+  role: Role,
+  openssl: OpenSsl,
+  transport: Transport,
+  options: OwnOptions,
+  contextOptions: ReadOptions,
+): Parts {
   const { hostname, serverName } = options as Peer;
   const peer: Peer | undefined =
     role === "client" ? { hostname, ...(serverName !== undefined && { serverName }) } : undefined;
-  const openssl = await begin(options);
-  if (typeof handshakeTimeout !== "number" || !(handshakeTimeout > 0)) {
-    throw new TlsError("invalid-argument", "handshakeTimeout must be more than 0 ms");
-  }
-  const { closeTimeout = DEFAULT_CLOSE_TIMEOUT } = options;
-  requireBound(closeTimeout, "closeTimeout");
-  const { context, free } = contextFor(openssl, role, options, read);
-  // The key log is that of the context that was selected.
-  const listeners = new Listeners(options.onEvent, (line) => answers.context.keylog?.(line));
+  const peerName = peer ? `"${peer.hostname}"` : "the client";
+  const { context, free } = contextFor(openssl, role, options, contextOptions);
   let connection: Connection | undefined;
-  let resumption: Resumption | undefined;
-  let wire: TransportWire;
   try {
     connection = newConnection(context, options, peer);
-    if (role === "client") {
-      resumption = new Resumption({
-        openssl,
-        ssl: connection.ssl,
-        key: () => context.sessionKey(peer!, sessionPartition),
-        mark: context.sessionMark,
-        verifies: context.verifies,
-        alpnProtocols: context.alpnProtocols,
-        options,
-        onError: (error) => listeners.tell({ type: "session-store-error", error }),
-      });
-    }
+    const { ssl, pair } = connection;
+    const answers = new Answers(ssl, context, peerName);
+    // The key log is that of the context that was selected.
+    const listeners = new Listeners(options.onEvent, (line) => answers.context.keylog?.(line));
+    const resumption = peer && newResumption(openssl, ssl, context, peer, options, listeners);
+    const verdict = new Verdict({
+      ssl,
+      peerName,
+      defaultCiphers: () => answers.context.defaultCiphers,
+      eofPolicy: options.eofPolicy,
+      quiet: options.quietShutdown,
+    });
     // Last, since from here on the transport's streams are locked.
-    wire = new TransportWire(transport);
+    const wire = new TransportWire(transport);
+    const pump = new Pump({
+      ssl,
+      pair,
+      wire,
+      verdict,
+      listeners,
+      fixedPair: options.bioPairSize !== undefined,
+      onNewSession: () => resumption?.collect(),
+      onEarlyData: options.onEarlyData,
+      answer: answers.answer,
+    });
+    const asksToVerify = context.verification.verify !== undefined;
+    return { ssl, pair, wire, verdict, pump, answers, resumption, peerName, asksToVerify };
   } catch (error) {
     connection?.ssl.free();
     connection?.pair.free();
@@ -179,31 +229,40 @@ async function establish(role: "client" | "server", transport: Transport, given:
     // The connection has its own hold on it.
     free();
   }
-  const { ssl, pair } = connection;
-  const peerName = role === "client" ? `"${peer?.hostname}"` : "the client";
-  const answers = new Answers(ssl, context, peerName);
-  // Weak, for what carries bytes must not keep alive what nobody else holds. So no function here may see the stream itself.
-  let whole: { deref(): TlsStream | undefined } | undefined;
-  const verdict = new Verdict({
+}
+
+function newResumption(
+  openssl: OpenSsl,
+  ssl: Ssl,
+  context: TlsContext,
+  peer: Peer,
+  options: OwnOptions,
+  listeners: Listeners,
+): Resumption {
+  const { sessionPartition = "" } = options;
+  return new Resumption({
+    openssl,
     ssl,
-    peerName,
-    defaultCiphers: () => answers.context.defaultCiphers,
-    eofPolicy: options.eofPolicy,
-    quiet: options.quietShutdown,
+    key: () => context.sessionKey(peer, sessionPartition),
+    mark: context.sessionMark,
+    verifies: context.verifies,
+    alpnProtocols: context.alpnProtocols,
+    options,
+    onError: (error) => listeners.tell({ type: "session-store-error", error }),
   });
-  const pump = new Pump({
-    ssl,
-    pair,
-    wire,
-    verdict,
-    fixedPair: options.bioPairSize !== undefined,
-    listeners,
-    onNewSession: () => resumption?.collect(),
-    onEarlyData: options.onEarlyData,
-    answer: answers.answer,
-    onFailure: (error) => whole?.deref()?.failed(error),
-  });
-  let stop = (_reason: unknown) => {};
+}
+
+/**
+ * Waits for `work`. When the signal fires, or the time is over, all is given up for that reason: the promise that `work` is
+ * given rejects, and so does what waits for the pump.
+ */
+async function bounded(
+  { wire, pump, peerName }: Parts,
+  timeout: number,
+  signal: AbortSignal | undefined,
+  work: (stopped: Promise<never>) => Promise<void>,
+): Promise<void> {
+  let stop!: (reason: unknown) => void;
   const stopped = new Promise<never>((_resolve, reject) => {
     stop = reject;
   });
@@ -213,47 +272,63 @@ async function establish(role: "client" | "server", transport: Transport, given:
     wire.abort(reason);
     pump.release(reason);
   };
-  // It may live for as long as the program.
-  const onAbort = () => (whole ? whole.deref()?.abort(signal!.reason) : giveUp(signal!.reason));
-  const stopListening = () => signal?.removeEventListener("abort", onAbort);
+  const onAbort = () => giveUp(signal!.reason);
   signal?.addEventListener("abort", onAbort);
-  const stopTimer = after(handshakeTimeout, () =>
-    giveUp(new TlsError("timeout", `no TLS handshake with ${peerName} within ${handshakeTimeout} ms`)),
+  const stopTimer = after(timeout, () =>
+    giveUp(new TlsError("timeout", `no TLS handshake with ${peerName} within ${timeout} ms`)),
   );
   try {
-    if (resumption) await Promise.race([resumption.find(), stopped]);
-    // What is early is sent before verify could be asked.
-    await pump.handshake(context.verification.verify ? undefined : resumption?.earlyData);
-    await Promise.race([answers.afterHandshake(), stopped]);
-    const info = infoOf(ssl, answers.context.verifies);
-    resumption?.opened(info.verified);
-    const stream = new TlsStream({
-      ssl,
-      verdict,
-      pump,
-      wire,
-      resumption,
-      info,
-      closeTimeout,
-      preventClose: options.preventClose ?? false,
-      stopListening: () => {
-        stopListening();
-        hasEnded(pump);
-      },
-    });
-    whole = weakly(stream);
-    freeWhenDropped(stream, { ssl, pair, wire, pump, stopListening, onEvent: options.onEvent });
-    // Between the handshake and here it may have failed, before there was anybody to tell.
-    if (verdict.failure) stream.failed(verdict.failure);
-    else if (resumption && info.protocol === "TLSv1.3") pump.awaitTicket();
-    return stream;
-  } catch (error) {
-    resumption?.discard();
-    stopListening();
-    // The alert that tells the peer why is on its way; nobody needs to wait for it.
-    void farewell(pump, wire, error);
-    throw error;
+    await work(stopped);
   } finally {
     stopTimer();
+    signal?.removeEventListener("abort", onAbort);
   }
+}
+
+async function shakeHands(
+  { pump, answers, resumption, asksToVerify }: Parts,
+  stopped: Promise<never>,
+): Promise<void> {
+  if (resumption) await Promise.race([resumption.find(), stopped]);
+  // What is early is sent before verify could be asked.
+  await pump.handshake(asksToVerify ? undefined : resumption?.earlyData);
+  await Promise.race([answers.afterHandshake(), stopped]);
+}
+
+/**
+ * The stream of a connection whose handshake is done. What carries bytes must not keep the stream alive when nobody else
+ * holds it, or it is never freed: so no function in here may see the stream itself.
+ */
+function open(parts: Parts, closeTimeout: number, options: OwnOptions): TlsStream {
+  const { ssl, pair, wire, verdict, pump, answers, resumption } = parts;
+  const { signal, onEvent, preventClose = false } = options;
+  // It may have fired since the handshake was done.
+  signal?.throwIfAborted();
+  const info = infoOf(ssl, answers.context.verifies);
+  resumption?.opened(info.verified);
+  const stopListening = () => signal?.removeEventListener("abort", onAbort);
+  const ended = () => {
+    stopListening();
+    hasEnded(pump);
+  };
+  const stream = new TlsStream({
+    ssl,
+    verdict,
+    pump,
+    wire,
+    resumption,
+    info,
+    closeTimeout,
+    preventClose,
+    stopListening: ended,
+  });
+  const whole = weakly(stream);
+  // The signal may live for as long as the program.
+  const onAbort = () => whole.deref()?.abort(signal!.reason);
+  signal?.addEventListener("abort", onAbort);
+  // It may have failed between the handshake and here.
+  pump.failed.then((error) => whole.deref()?.failed(error));
+  freeWhenDropped(stream, { ssl, pair, wire, pump, stopListening, onEvent });
+  if (!verdict.failure && resumption && info.protocol === "TLSv1.3") pump.awaitTicket();
+  return stream;
 }

@@ -70,8 +70,6 @@ export interface PumpOptions {
   /** Told that OpenSSL has new sessions, from within a turn. */
   onNewSession?: (() => void) | undefined;
   answer?: Answer | undefined;
-  /** Called once, when the connection has failed. */
-  onFailure(error: TlsError): void;
 }
 
 /** How much is decrypted in one call, in bytes. */
@@ -91,6 +89,9 @@ export class Pump {
   readonly #options: PumpOptions;
   /** What is known of the end. */
   readonly verdict: Verdict;
+  /** Resolves when the connection has failed, with why. */
+  readonly failed: Promise<TlsError>;
+  #tellFailure!: (error: TlsError) => void;
   /** What came from the wire. */
   readonly inbox: Inbox;
   /** What goes to the wire. */
@@ -125,6 +126,9 @@ export class Pump {
     this.#pair = options.pair;
     this.#wire = options.wire;
     this.verdict = options.verdict;
+    this.failed = new Promise((resolve) => {
+      this.#tellFailure = resolve;
+    });
     this.inbox = new Inbox(options.pair);
     this.outbox = new Outbox(options.pair, options.fixedPair);
     this.#rings = new Rings(options.pair);
@@ -546,8 +550,7 @@ export class Pump {
     this.#early?.stop();
     this.#stopLastWords();
     this.#rejectAll(error, this.outbox.sendError !== undefined);
-    // Not from within a turn, see emit.
-    queueMicrotask(() => this.#options.onFailure(error));
+    this.#tellFailure(error);
   }
 
   /** A send failed. The peer may have told us why before: read on for a moment (see LAST_WORDS). */

@@ -8,7 +8,7 @@ import { acceptTls, type CloseInfo, type EofPolicy, TlsError, type Transport } f
 import { pair } from "../fakes/pair.ts";
 import { ALERT, APPLICATION_DATA, Tls13Client } from "../fakes/tls13-client.ts";
 import { intercept } from "../fakes/wrappers.ts";
-import { server } from "./both-ends.ts";
+import { over, server } from "./both-ends.ts";
 import { afterTest, share } from "./env.ts";
 import { concat, PENDING, rejection, sleep, text, utf8, within, write } from "./helpers.ts";
 import { blocking } from "./thread.ts";
@@ -370,4 +370,44 @@ QUnit.module("verdict", () => {
       for (const [loop, open] of Object.entries(loops)) await tell(assert, row, open, `${row.name}: ${loop}`);
     }
   });
+
+  QUnit.test(
+    "close_notify comes and a send fails, in any order: the reader meets the clean end",
+    async (assert) => {
+      // Both are on their way through promises: one is some microtasks later than the other.
+      for (let delay = -20; delay <= 20; delay++) {
+        let [holds, arrive, fail] = [false, () => {}, () => {}];
+        const [near, far] = pair();
+        const held = intercept(near, {
+          async receive(chunk) {
+            if (!holds) return [chunk];
+            await new Promise<void>((resolve) => {
+              arrive = resolve;
+            });
+            return [chunk];
+          },
+          async send(chunk, forward) {
+            if (!holds) return forward(chunk);
+            await new Promise((_resolve, reject) => {
+              fail = () => reject(new Error("the cable is cut"));
+            });
+          },
+        });
+        const [client, peer] = await over([held, far]);
+        holds = true;
+        const reading = client.readable.getReader().read();
+        const writing = rejection(client.writable.getWriter().write(utf8("lost")));
+        await peer.closeWrite();
+        await sleep(2);
+        const [first, second] = delay < 0 ? [fail, arrive] : [arrive, fail];
+        first();
+        for (let i = Math.abs(delay); i > 0; i--) await undefined;
+        second();
+        const what = `${delay} microtasks later`;
+        assert.true((await reading).done, what);
+        assert.strictEqual(((await writing) as TlsError).code, "transport", what);
+        client.abort();
+      }
+    },
+  );
 });

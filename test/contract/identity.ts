@@ -371,7 +371,12 @@ QUnit.module("identity: options that cannot work", () => {
     ["signature algorithms", "client", () => ({ signatureAlgorithms: "MD5+RSA+X" }), /MD5\+RSA\+X/],
     ["a security level", "client", () => ({ securityLevel: 6 }), /0 to 5/],
     ["a security level", "server", () => ({ securityLevel: 1.5 }), /0 to 5/],
-    ["clientAuth", "server", () => ({ clientAuth: "perhaps" }), /perhaps/],
+    [
+      "clientAuth",
+      "server",
+      () => ({ clientAuth: "perhaps", caCerts: env.certs.caPem }),
+      /there is no clientAuth "perhaps"/,
+    ],
     ["clientAuth without caCerts", "server", () => ({ clientAuth: "require" }), /caCerts/],
     ["a certificate without its key", "client", () => ({ cert: env.certs.chains.client }), /key/],
     ["a key without its certificate", "client", () => ({ key: env.certs.keys.client }), /cert/],

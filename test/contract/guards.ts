@@ -1,0 +1,234 @@
+/** Options and settings whose loss only the other end would notice: see test/mutants. */
+import QUnit from "qunit";
+import {
+  acceptTls,
+  MemorySessionStore,
+  OpenSsl,
+  type ServerContextOptions,
+  startTls,
+  TlsContext,
+  type TlsStream,
+  type Transport,
+} from "wassl";
+import * as ssl from "wassl/openssl";
+import { pair } from "../fakes/pair.ts";
+import { randomBytes } from "../fakes/random.ts";
+import { alertsOf, Contexts, type End } from "../fakes/two-ends.ts";
+import { client, server } from "./both-ends.ts";
+import { afterTest, env } from "./env.ts";
+import { concat, eventsOf, readAtLeast, utf8, write } from "./helpers.ts";
+
+const versions = ["TLSv1.2", "TLSv1.3"] as const;
+
+/** The transport of whoever talks to `end`, which acts at each arrival. */
+function transportTo(end: End, act: () => void): Transport {
+  let arrive = (_bytes: Uint8Array) => {};
+  const readable = new ReadableStream<Uint8Array>({
+    start(controller) {
+      arrive = (bytes) => controller.enqueue(bytes);
+    },
+  });
+  const peer = {
+    get inbox() {
+      return new Uint8Array(0);
+    },
+    set inbox(bytes: Uint8Array) {
+      if (bytes.length > 0) arrive(bytes);
+    },
+  };
+  end.peer = peer as End;
+  const writable = new WritableStream<Uint8Array>({
+    write(bytes) {
+      end.inbox = concat([end.inbox, bytes]);
+      act();
+    },
+  });
+  return { readable, writable };
+}
+
+async function serverContext(options: Partial<ServerContextOptions>): Promise<TlsContext> {
+  const context = await TlsContext.server({ ...server(), ...options });
+  afterTest(() => context.free());
+  return context;
+}
+
+/** A connection whose ends have said a word. */
+async function talk(context: TlsContext, options: object = {}): Promise<TlsStream> {
+  const [near, far] = pair();
+  const [mine, theirs] = await Promise.all([
+    startTls(near, { ...client(), ...options }),
+    acceptTls(far, { context }),
+  ]);
+  afterTest(() => mine.abort());
+  afterTest(() => theirs.abort());
+  await write(theirs.writable, utf8("."));
+  await readAtLeast(mine.readable, 1);
+  return mine;
+}
+
+QUnit.module("guards", () => {
+  for (const role of ["client", "server"] as const) {
+    QUnit.test(`TLS 1.2: a ${role} does not renegotiate when its peer wants to`, async (assert) => {
+      const instance = await ssl.OpenSsl.load();
+      using contexts = new Contexts(instance, env.certs, { version: ssl.TLS1_2_VERSION });
+      using both = contexts.start();
+      const peer = role === "client" ? both.server : both.client;
+      const transport = transportTo(peer, () => peer.handshake());
+      const opening = role === "client" ? startTls(transport, client()) : acceptTls(transport, server());
+      peer.handshake();
+      const stream = await opening;
+      afterTest(() => stream.abort());
+      alertsOf(peer.ssl);
+      assert.strictEqual(peer.ssl.renegotiate(), 1);
+      peer.handshake();
+      // The answer comes while the stream reads. OpenSSL as a client ends for it; as a server it goes on.
+      const reading = readAtLeast(stream.readable, 1).catch(() => {});
+      let alerts: string[] = [];
+      for (let i = 0; i < 100 && alerts.length === 0; i++) {
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        // A server that has said HelloRequest is done with that; its next call is SSL_read.
+        if (peer.handshake().ret === 1) peer.read();
+        alerts = alertsOf(peer.ssl).map(({ direction, description }) => `${direction} ${description}`);
+      }
+      assert.strictEqual(alerts[0], "received no_renegotiation");
+      stream.abort();
+      await reading;
+    });
+  }
+
+  for (const version of versions) {
+    const only = { minVersion: version, maxVersion: version } as const;
+    const number = version.slice(4);
+
+    QUnit.test(`${version}: a client learns which authorities the server takes`, async (assert) => {
+      const log = encodeURIComponent("Acceptable client certificate CA names|No client certificate CA names");
+      const peer = `s_client?version=${number}&log=${log}&id=names-${env.runtime}`;
+      const stream = await acceptTls(await env.connect(peer), {
+        ...server(),
+        clientAuth: "request",
+        caCerts: env.certs.caPem,
+      });
+      afterTest(() => stream.abort());
+      const said = (await eventsOf(peer, /CA names/)).find((event) => /CA names/.test(event));
+      assert.strictEqual(said, "Acceptable client certificate CA names");
+    });
+
+    QUnit.test(`${version}: tickets: 0 gives none, and 1 gives one`, async (assert) => {
+      const { parseSession } = await OpenSsl.shared().then((openssl) => ({
+        parseSession: (bytes: Uint8Array) => openssl.parseSession(bytes),
+      }));
+      for (const tickets of [0, 1]) {
+        const stream = await talk(await serverContext({ ...only, tickets }), { sessionStore: false });
+        const bytes = stream.getSession();
+        if (version === "TLSv1.3" && tickets === 0) {
+          assert.strictEqual(bytes, undefined);
+          continue;
+        }
+        using session = parseSession(bytes!);
+        assert.strictEqual(session.hasTicket(), tickets > 0, `${tickets}`);
+      }
+    });
+
+    QUnit.test(
+      `${version}: a handshake that fails takes the session that it offered out of use`,
+      async (assert) => {
+        const sessionStore = new MemorySessionStore();
+        const given = { sessionStore, sessionPartition: `guards ${env.seed}` };
+        await (await talk(await serverContext({ ...only, tickets: 1 }), given)).close();
+        assert.strictEqual(sessionStore.size, 1);
+        const [near, far] = pair();
+        const ends = await Promise.allSettled([
+          startTls(near, { ...client(), ...given }),
+          acceptTls(far, { ...server(), ...only, selectContext: () => null }),
+        ]);
+        assert.deepEqual(
+          ends.map(({ status }) => status),
+          ["rejected", "rejected"],
+        );
+        await new Promise((resolve) => setTimeout(resolve, 0));
+        assert.strictEqual(sessionStore.size, 0);
+      },
+    );
+  }
+
+  QUnit.test("a server takes as much early data as its sessions allow, and no more", async (assert) => {
+    const context = await serverContext({ maxEarlyData: 100_000, tickets: 1 });
+    const sessionStore = new MemorySessionStore();
+    for (const [length, becomes] of [
+      [60_000, "accepted"],
+      [100_000, "accepted"],
+      [100_001, "none"],
+    ] as const) {
+      await (await talk(context, { sessionStore })).close();
+      const bytes = randomBytes(length, env.seed);
+      const early: Uint8Array[] = [];
+      const [near, far] = pair();
+      const [mine, theirs] = await Promise.all([
+        startTls(near, { ...client(), sessionStore, earlyData: bytes }),
+        acceptTls(far, { context, onEarlyData: (piece) => void early.push(piece) }),
+      ]);
+      afterTest(() => mine.abort());
+      afterTest(() => theirs.abort());
+      assert.strictEqual(mine.info.earlyData, becomes, `${length} bytes`);
+      assert.deepEqual(concat(early), becomes === "none" ? new Uint8Array(0) : bytes);
+      await mine.close();
+    }
+  });
+
+  QUnit.test("which contexts resume each other's sessions", async (assert) => {
+    const only = { minVersion: "TLSv1.2", maxVersion: "TLSv1.2" } as const;
+    const psk = { identity: "guard", key: randomBytes(32, env.seed) };
+    const common = { ...only, ticketKeys: [randomBytes(80, env.seed)] };
+    const { cert, key } = server();
+    const ecdsa = { cert: cert!, key: key! };
+    const rsa = { cert: env.certs.chains.rsa, key: env.certs.keys.rsa };
+    /** Whether a client without the pre-shared key resumes with `to` what `from` gave it. */
+    const resumed = async (from: ServerContextOptions, to: ServerContextOptions) => {
+      const contexts = await Promise.all([from, to].map((each) => TlsContext.server({ ...common, ...each })));
+      for (const context of contexts) afterTest(() => context.free());
+      const given = { ...only, sessionStore: new MemorySessionStore() };
+      await (await talk(contexts[0]!, given)).close();
+      const stream = await talk(contexts[1]!, given);
+      await stream.close();
+      return stream.info.sessionReused;
+    };
+    // It stands for who the server is, and for nothing that decides on clients.
+    const named = { ...ecdsa, sessionIdContext: "guards" };
+    assert.true(await resumed(named, { ...named }), "the same");
+    assert.true(await resumed(named, { ...named, ...rsa }), "another certificate");
+    for (const [what, other] of Object.entries({
+      verifyOptions: { verifyOptions: { depth: 1 } },
+      securityLevel: { securityLevel: 1 },
+      caCerts: { caCerts: env.certs.caPem },
+      ciphers: { ciphers: "DEFAULT" },
+      cipherSuites: { cipherSuites: "TLS_AES_128_GCM_SHA256" },
+      groups: { groups: "X25519" },
+      signatureAlgorithms: { signatureAlgorithms: "ECDSA+SHA256:RSA-PSS+SHA256" },
+      maxCertificateList: { maxCertificateList: 50_000 },
+      psk: { psk },
+      clientAuth: { clientAuth: "request", caCerts: env.certs.caPem } as const,
+      verify: { verify: () => true },
+      unsafelyLetVerifyOverride: { unsafelyLetVerifyOverride: true },
+      "another sessionIdContext": { sessionIdContext: "others" },
+    })) {
+      assert.false(await resumed(named, { ...named, ...other }), what);
+    }
+    // Without it, what it would stand for counts.
+    assert.true(
+      await resumed({ identities: [ecdsa] }, { identities: [{ ...ecdsa }] }),
+      "identities, the same",
+    );
+    assert.false(await resumed({ identities: [ecdsa] }, { identities: [rsa] }), "other identities");
+    assert.false(await resumed(ecdsa, rsa), "another certificate, which nothing stands for");
+    // Where a server has no certificate, only those get in who have the key.
+    const { cert: _cert, key: _key, ...nobody } = { ...named, psk };
+    const contexts = await Promise.all(
+      [{ ...named, psk }, nobody].map((each) => TlsContext.server({ ...common, ...each })),
+    );
+    for (const context of contexts) afterTest(() => context.free());
+    const given = { ...only, sessionStore: new MemorySessionStore() };
+    await (await talk(contexts[0]!, given)).close();
+    assert.strictEqual(given.sessionStore.size, 1);
+    await assert.rejects(talk(contexts[1]!, given), "no certificate, and no key");
+  });
+});

@@ -1,246 +1,612 @@
-/**
- * What openssl.wasm exports, as `wasm/abi/abi.h` declares it: there is said who owns what. A pointer is a number,
- * valid in linear memory; an `int` or `size_t` is a number, a `uint64_t` a bigint. A test compares the names
- * with the module and with the header.
- */
+/** Generated from wasm/abi/abi.h by "npm run abi": change it there. What the types mean is said in pointers.ts. */
+import type { Bool, Borrowed, Count, Ok, Out, Owned } from "./pointers.js";
+
+/** What openssl.wasm exports, as wasm/abi/abi.h declares it. */
 export interface Abi {
   readonly memory: WebAssembly.Memory;
+
+  // ---- start.c: which version this is
+
+  /** WASSL_ABI_VERSION of this header. */
   wassl_abi_version(): number;
-  wassl_OpenSSL_version(t: number): number;
-  wassl_heap_malloc(n: number): number;
-  wassl_heap_free(p: number): void;
+  /** OpenSSL_version(3). */
+  wassl_OpenSSL_version(t: number): Borrowed<"text"> | 0;
+
+  // ---- memory.c: the heap
+
+  /** 0 when memory is exhausted. */
+  wassl_heap_malloc(n: number): Owned<"bytes"> | 0;
+  /** What was there is overwritten, as with all that is freed. */
+  wassl_heap_free(p: Owned<"bytes"> | 0): void;
+  wassl_bytes_free(bytes: Owned<"wassl_bytes">): void;
+  /** Bytes handed out by malloc at this moment. */
   wassl_heap_used(): number;
+
+  // ---- error.c: the error queue
+
+  /** Empties the queue. */
   wassl_ERR_clear_error(): void;
-  wassl_ERR_get_error(data: number): number;
-  wassl_ERR_peek_error(): number;
-  wassl_ERR_lib_error_string(value: number): number;
-  wassl_ERR_reason_error_string(value: number): number;
-  wassl_ERR_get_lib(value: number): number;
-  wassl_ERR_get_reason(value: number): number;
+  /** Takes the earliest error out; 0 when there is none. *data is good until the next call into the module. */
+  wassl_ERR_get_error(data: Out<Borrowed<"text"> | 0>): number;
+  /** A static string. */
+  wassl_ERR_lib_error_string(e: number): Borrowed<"text"> | 0;
+  /** A static string. */
+  wassl_ERR_reason_error_string(e: number): Borrowed<"text"> | 0;
+  wassl_ERR_get_lib(e: number): number;
+  wassl_ERR_get_reason(e: number): number;
+  /** Adds to the queue: shows what a stale queue does. */
   wassl_ERR_raise(lib: number, reason: number): void;
-  wassl_BIO_new_bio_pair(internal: number, network: number, datagram: number, out: number): number;
+
+  // ---- bio.c: the BIO pair
+
+  /**
+   * Two halves, out[0] the internal one (OpenSSL's), out[1] the network one (ours), both the caller's, until
+   * wassl_SSL_new takes the internal one. `internal` bytes of room for what goes internal → network, `network` bytes
+   * for the other way; 0 = 17 KiB. Freeing one half disconnects the other, which stays safe to use and to free.
+   * datagram: BIO_s_dgram_pair, which keeps message boundaries, for DTLS. Fills the queue.
+   */
+  wassl_BIO_new_bio_pair(internal: number, network: number, datagram: Bool, out: Out<Owned<"BIO">>): Ok;
+  /**
+   * Rings of other sizes, in bytes, 1 or more, for a stream pair in which no bytes are and no half was shut down. When
+   * bytes are in it or there is no memory it fails, and the pair is as it was.
+   */
   wassl_BIO_resize_bio_pair(
-    internal: number,
+    internal: Borrowed<"BIO">,
     internalSize: number,
-    network: number,
+    network: Borrowed<"BIO">,
     networkSize: number,
-  ): number;
-  wassl_BIO_free(bio: number): void;
-  wassl_BIO_read(bio: number, ptr: number, value: number): number;
-  wassl_BIO_write(bio: number, ptr: number, value: number): number;
-  wassl_BIO_nread0(bio: number, ptr: number): number;
-  wassl_BIO_nread(bio: number, ptr: number, value: number): number;
-  wassl_BIO_nwrite0(bio: number, ptr: number): number;
-  wassl_BIO_nwrite(bio: number, ptr: number, value: number): number;
-  wassl_BIO_ctrl_pending(bio: number): number;
-  wassl_BIO_ctrl_wpending(bio: number): number;
-  wassl_BIO_ctrl_get_write_guarantee(bio: number): number;
-  wassl_BIO_ctrl_get_read_request(bio: number): number;
-  wassl_BIO_shutdown_wr(bio: number): number;
-  wassl_BIO_eof(bio: number): number;
-  wassl_BIO_should_retry(bio: number): number;
-  wassl_SSL_CTX_new(role: number): number;
-  wassl_SSL_CTX_free(ctx: number): void;
-  wassl_SSL_CTX_set_min_proto_version(ctx: number, value: number): number;
-  wassl_SSL_CTX_set_max_proto_version(ctx: number, value: number): number;
-  wassl_SSL_CTX_set_options(ctx: number, value: bigint): bigint;
-  wassl_SSL_CTX_clear_options(ctx: number, value: bigint): bigint;
-  wassl_SSL_CTX_get_options(ctx: number): bigint;
-  wassl_SSL_CTX_set_mode(ctx: number, value: number): number;
-  wassl_SSL_CTX_clear_mode(ctx: number, value: number): number;
-  wassl_SSL_CTX_set_verify(ctx: number, mode: number): void;
-  wassl_SSL_CTX_set_verify_depth(ctx: number, value: number): void;
-  wassl_SSL_CTX_set_max_cert_list(ctx: number, value: number): void;
-  wassl_SSL_CTX_set_security_level(ctx: number, value: number): void;
-  wassl_SSL_CTX_get_security_level(ctx: number): number;
-  wassl_SSL_CTX_set_cipher_list(ctx: number, ptr: number): number;
-  wassl_SSL_CTX_set_ciphersuites(ctx: number, ptr: number): number;
-  wassl_SSL_CTX_set1_groups_list(ctx: number, ptr: number): number;
-  wassl_SSL_CTX_set1_sigalgs_list(ctx: number, ptr: number): number;
-  wassl_SSL_CTX_set_alpn(ctx: number, ptr: number, length: number): number;
-  wassl_SSL_CTX_send_ca_names(ctx: number): number;
-  wassl_SSL_CTX_get_cert_store(ctx: number): number;
-  wassl_SSL_CTX_get0_param(ctx: number): number;
-  wassl_SSL_CTX_use_certificate_chain(ctx: number, ptr: number, length: number): number;
-  wassl_SSL_CTX_use_PrivateKey(ctx: number, ptr: number, length: number, pass: number): number;
-  wassl_SSL_CTX_use_PKCS12(ctx: number, ptr: number, length: number, pass: number): number;
-  wassl_SSL_CTX_set_quiet_shutdown(ctx: number, value: number): void;
-  wassl_SSL_CTX_get_quiet_shutdown(ctx: number): number;
-  wassl_SSL_CTX_set_session_cache_mode(ctx: number, value: number): number;
-  wassl_SSL_CTX_set_session_id_context(ctx: number, ptr: number, length: number): number;
-  wassl_SSL_CTX_set_num_tickets(ctx: number, length: number): number;
-  wassl_SSL_CTX_session_counter(ctx: number, which: number): number;
+  ): Ok;
+  wassl_BIO_free(bio: Owned<"BIO">): void;
+  /** > 0 bytes; 0 end; -1 try again (nothing there) */
+  wassl_BIO_read(bio: Borrowed<"BIO">, p: Borrowed<"bytes">, n: number): number;
+  /** > 0 bytes; -1 no room, or after shutdown_wr (fills the queue) */
+  wassl_BIO_write(bio: Borrowed<"BIO">, p: Borrowed<"bytes">, n: number): number;
+  /** How many bytes can be read at *p without copying. */
+  wassl_BIO_nread0(bio: Borrowed<"BIO">, p: Out<Borrowed<"bytes">>): number;
+  /** Takes up to n bytes out; they stay readable at *p until the next write. */
+  wassl_BIO_nread(bio: Borrowed<"BIO">, p: Out<Borrowed<"bytes">>, n: number): number;
+  /** How many bytes may be written at *p. */
+  wassl_BIO_nwrite0(bio: Borrowed<"BIO">, p: Out<Borrowed<"bytes">>): number;
+  /** Commits up to n bytes. */
+  wassl_BIO_nwrite(bio: Borrowed<"BIO">, p: Out<Borrowed<"bytes">>, n: number): number;
+  wassl_BIO_ctrl_pending(bio: Borrowed<"BIO">): number;
+  wassl_BIO_ctrl_wpending(bio: Borrowed<"BIO">): number;
+  wassl_BIO_ctrl_get_write_guarantee(bio: Borrowed<"BIO">): number;
+  wassl_BIO_ctrl_get_read_request(bio: Borrowed<"BIO">): number;
+  /** No more bytes will be written: the other half reads what is left, then the end. */
+  wassl_BIO_shutdown_wr(bio: Borrowed<"BIO">): Ok;
+
+  // ---- context.c: SSL_CTX
+
+  /**
+   * role: 0 client, or the bits above. Fills the queue.
+   * Differs from a bare SSL_CTX_new in one mode: SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER is on, since the address of a
+   * buffer means nothing to a caller outside linear memory. Alerts and verification failures are recorded (record.c).
+   */
+  wassl_SSL_CTX_new(role: number): Owned<"SSL_CTX"> | 0;
+  /** Drops our reference; connections keep theirs. */
+  wassl_SSL_CTX_free(ctx: Owned<"SSL_CTX">): void;
+  wassl_SSL_CTX_set_min_proto_version(ctx: Borrowed<"SSL_CTX">, version: number): Ok;
+  wassl_SSL_CTX_set_max_proto_version(ctx: Borrowed<"SSL_CTX">, version: number): Ok;
+  /** Adds, returns all. */
+  wassl_SSL_CTX_set_options(ctx: Borrowed<"SSL_CTX">, options: bigint): bigint;
+  /** Returns those that are left. */
+  wassl_SSL_CTX_clear_options(ctx: Borrowed<"SSL_CTX">, options: bigint): bigint;
+  /** Adds, returns all. */
+  wassl_SSL_CTX_set_mode(ctx: Borrowed<"SSL_CTX">, mode: number): number;
+  /** Returns those that are left. */
+  wassl_SSL_CTX_clear_mode(ctx: Borrowed<"SSL_CTX">, mode: number): number;
+  /** SSL_VERIFY_*, with the recording callback. */
+  wassl_SSL_CTX_set_verify(ctx: Borrowed<"SSL_CTX">, mode: number): void;
+  wassl_SSL_CTX_set_verify_depth(ctx: Borrowed<"SSL_CTX">, depth: number): void;
+  /** Bytes; a context that is selected brings its own. */
+  wassl_SSL_CTX_set_max_cert_list(ctx: Borrowed<"SSL_CTX">, n: number): void;
+  wassl_SSL_CTX_set_security_level(ctx: Borrowed<"SSL_CTX">, level: number): void;
+  wassl_SSL_CTX_get_security_level(ctx: Borrowed<"SSL_CTX">): number;
+  /** TLS 1.2. Fills the queue. */
+  wassl_SSL_CTX_set_cipher_list(ctx: Borrowed<"SSL_CTX">, list: Borrowed<"text">): Ok;
+  /** TLS 1.3. Fills the queue. */
+  wassl_SSL_CTX_set_ciphersuites(ctx: Borrowed<"SSL_CTX">, list: Borrowed<"text">): Ok;
+  /** Fills the queue. */
+  wassl_SSL_CTX_set1_groups_list(ctx: Borrowed<"SSL_CTX">, list: Borrowed<"text">): Ok;
+  /** Fills the queue. */
+  wassl_SSL_CTX_set1_sigalgs_list(ctx: Borrowed<"SSL_CTX">, list: Borrowed<"text">): Ok;
+  /**
+   * Wire format; a client offers it, a server chooses by it, in this order, or refuses with no_application_protocol.
+   * Fills the queue.
+   */
+  wassl_SSL_CTX_set_alpn(ctx: Borrowed<"SSL_CTX">, wire: Borrowed<"bytes">, length: number): Ok;
+  /** What the context trusts: see verify.c. */
+  wassl_SSL_CTX_get_cert_store(ctx: Borrowed<"SSL_CTX">): Borrowed<"X509_STORE">;
+  /** How the context verifies; connections made later have it. */
+  wassl_SSL_CTX_get0_param(ctx: Borrowed<"SSL_CTX">): Borrowed<"X509_VERIFY_PARAM">;
+  /** A server tells clients whose certificates it takes: those of the trust anchors so far. Fills the queue. */
+  wassl_SSL_CTX_send_ca_names(ctx: Borrowed<"SSL_CTX">): Ok;
+  /** PEM, leaf first, or one DER. Fills the queue. */
+  wassl_SSL_CTX_use_certificate_chain(ctx: Borrowed<"SSL_CTX">, data: Borrowed<"bytes">, length: number): Ok;
+  /** PEM or DER. It must match the certificate. Fills the queue. */
+  wassl_SSL_CTX_use_PrivateKey(
+    ctx: Borrowed<"SSL_CTX">,
+    data: Borrowed<"bytes">,
+    length: number,
+    pass: Borrowed<"text"> | 0,
+  ): Ok;
+  /** Certificate, key and chain. Fills the queue. */
+  wassl_SSL_CTX_use_PKCS12(
+    ctx: Borrowed<"SSL_CTX">,
+    data: Borrowed<"bytes">,
+    length: number,
+    pass: Borrowed<"text"> | 0,
+  ): Ok;
+  wassl_SSL_CTX_set_quiet_shutdown(ctx: Borrowed<"SSL_CTX">, on: Bool): void;
+  wassl_SSL_CTX_get_quiet_shutdown(ctx: Borrowed<"SSL_CTX">): Bool;
+  /** Returns the mode before. */
+  wassl_SSL_CTX_set_session_cache_mode(ctx: Borrowed<"SSL_CTX">, mode: number): number;
+  wassl_SSL_CTX_set_session_id_context(ctx: Borrowed<"SSL_CTX">, id: Borrowed<"bytes">, length: number): Ok;
+  wassl_SSL_CTX_set_num_tickets(ctx: Borrowed<"SSL_CTX">, count: number): Ok;
+  /** Of sessions, tickets included. */
+  wassl_SSL_CTX_set_timeout(ctx: Borrowed<"SSL_CTX">, seconds: number): void;
+  /** SSL_CTRL_SESS_*: number, connects, hits, misses … */
+  wassl_SSL_CTX_session_counter(ctx: Borrowed<"SSL_CTX">, which: number): number;
+  /** How much early data a server's tickets allow, in bytes. */
+  wassl_SSL_CTX_set_max_early_data(ctx: Borrowed<"SSL_CTX">, n: number): Ok;
+  /** How much early data a server takes, in bytes. */
+  wassl_SSL_CTX_set_recv_max_early_data(ctx: Borrowed<"SSL_CTX">, n: number): Ok;
+
+  // ---- tickets.c: the keys of a server's tickets
+
+  /**
+   * `count` keys of WASSL_TICKET_KEY_SIZE bytes, one behind the other: 16 name, 32 HMAC-SHA-256, 32 AES-256. The first
+   * encrypts, all decrypt, and a ticket under one that is not the first is renewed. Copied, and overwritten when the
+   * SSL_CTX goes or others are set. 0 keys: OpenSSL's own again, random ones of this SSL_CTX.
+   */
+  wassl_SSL_CTX_set_ticket_keys(ctx: Borrowed<"SSL_CTX">, keys: Borrowed<"bytes">, count: number): Ok;
+
+  // ---- psk.c: an external pre-shared key
+
+  /**
+   * One key, for either role. cipher: the TLS 1.3 suite (0x1301 …) whose hash the key belongs to. The key is copied
+   * and overwritten when the SSL_CTX goes. Fills the queue.
+   */
   wassl_SSL_CTX_set_psk(
-    ctx: number,
-    identity: number,
-    key: number,
+    ctx: Borrowed<"SSL_CTX">,
+    identity: Borrowed<"text">,
+    key: Borrowed<"bytes">,
     keyLength: number,
     cipher: number,
+  ): Ok;
+
+  // ---- ocsp.c: OCSP stapling
+
+  /** A server staples it, when asked to. */
+  wassl_SSL_CTX_set_ocsp_response(ctx: Borrowed<"SSL_CTX">, der: Borrowed<"bytes">, length: number): Ok;
+  /** A client asks for one. */
+  wassl_SSL_CTX_request_ocsp_response(ctx: Borrowed<"SSL_CTX">): Ok;
+  /**
+   * A client asks for one and judges it: signature, responder, which certificate it is about, freshness, status. One
+   * that is not good ends the handshake; so does a handshake without one, if required.
+   */
+  wassl_SSL_CTX_check_ocsp_response(ctx: Borrowed<"SSL_CTX">, required: Bool): Ok;
+  /** DER, or 0 when none came. */
+  wassl_SSL_get0_ocsp_response(ssl: Borrowed<"SSL">, length: Out<number>): Borrowed<"bytes"> | 0;
+
+  // ---- ssl.c: SSL
+
+  /** Takes `internal` only when it succeeds. Fills the queue. */
+  wassl_SSL_new(ctx: Borrowed<"SSL_CTX">, internal: Owned<"BIO">): Owned<"SSL"> | 0;
+  /** Frees the internal half of the pair too. */
+  wassl_SSL_free(ssl: Owned<"SSL">): void;
+  /** Fills the queue. */
+  wassl_SSL_clear(ssl: Borrowed<"SSL">): Ok;
+  wassl_SSL_set_connect_state(ssl: Borrowed<"SSL">): void;
+  wassl_SSL_set_accept_state(ssl: Borrowed<"SSL">): void;
+
+  // OpenSSL's operations, unchanged: the return value is OpenSSL's, the queue is left as OpenSSL leaves it, and
+  // wassl_SSL_get_error(ssl, ret) must be asked before any other call into the module. wassl_SSL_shutdown is in
+  // alert.c.
+
+  wassl_SSL_do_handshake(ssl: Borrowed<"SSL">): number;
+  wassl_SSL_connect(ssl: Borrowed<"SSL">): number;
+  wassl_SSL_accept(ssl: Borrowed<"SSL">): number;
+  wassl_SSL_read(ssl: Borrowed<"SSL">, p: Borrowed<"bytes">, n: number): number;
+  wassl_SSL_peek(ssl: Borrowed<"SSL">, p: Borrowed<"bytes">, n: number): number;
+  wassl_SSL_write(ssl: Borrowed<"SSL">, p: Borrowed<"bytes">, n: number): number;
+  wassl_SSL_write_ex(ssl: Borrowed<"SSL">, p: Borrowed<"bytes">, n: number, written: Out<number>): number;
+  /** 1, or 0. By a client, before its handshake. */
+  wassl_SSL_write_early_data(
+    ssl: Borrowed<"SSL">,
+    p: Borrowed<"bytes">,
+    n: number,
+    written: Out<number>,
   ): number;
-  wassl_SSL_CTX_set_ocsp_response(ctx: number, ptr: number, length: number): number;
-  wassl_SSL_CTX_request_ocsp_response(ctx: number): number;
-  wassl_SSL_CTX_check_ocsp_response(ctx: number, required: number): number;
-  wassl_SSL_get0_ocsp_response(ssl: number, length: number): number;
-  wassl_SSL_new(ctx: number, internal: number): number;
-  wassl_SSL_free(ssl: number): void;
-  wassl_SSL_clear(ssl: number): number;
-  wassl_SSL_set_connect_state(ssl: number): void;
-  wassl_SSL_set_accept_state(ssl: number): void;
-  wassl_SSL_do_handshake(ssl: number): number;
-  wassl_SSL_connect(ssl: number): number;
-  wassl_SSL_accept(ssl: number): number;
-  wassl_SSL_read(ssl: number, ptr: number, value: number): number;
-  wassl_SSL_peek(ssl: number, ptr: number, value: number): number;
-  wassl_SSL_write(ssl: number, ptr: number, value: number): number;
-  wassl_SSL_write_ex(ssl: number, ptr: number, length: number, written: number): number;
-  wassl_SSL_shutdown(ssl: number): number;
-  wassl_SSL_get_error(ssl: number, ret: number): number;
-  wassl_try_handshake(ssl: number): number;
-  wassl_try_read(ssl: number, ptr: number, value: number): number;
-  wassl_try_peek(ssl: number, ptr: number, value: number): number;
-  wassl_try_write(ssl: number, ptr: number, value: number): number;
-  wassl_try_read_many(ssl: number, ptr: number, value: number): number;
-  wassl_try_write_many(ssl: number, ptr: number, value: number): number;
-  wassl_try_shutdown(ssl: number): number;
-  wassl_SSL_dispatch_alert(ssl: number): number;
-  wassl_SSL_get_shutdown(ssl: number): number;
-  wassl_SSL_set_shutdown(ssl: number, value: number): void;
-  wassl_SSL_set_quiet_shutdown(ssl: number, value: number): void;
-  wassl_SSL_get_quiet_shutdown(ssl: number): number;
-  wassl_SSL_pending(ssl: number): number;
-  wassl_SSL_has_pending(ssl: number): number;
-  wassl_SSL_want(ssl: number): number;
-  wassl_SSL_is_init_finished(ssl: number): number;
-  wassl_SSL_is_server(ssl: number): number;
-  wassl_SSL_set_options(ssl: number, value: bigint): bigint;
-  wassl_SSL_set_mode(ssl: number, value: number): number;
-  wassl_SSL_clear_mode(ssl: number, value: number): number;
-  wassl_SSL_set_post_handshake_auth(ssl: number, on: number): void;
-  wassl_SSL_verify_client_post_handshake(ssl: number): number;
-  wassl_SSL_key_update(ssl: number, type: number): number;
-  wassl_SSL_renegotiate(ssl: number): number;
-  wassl_SSL_new_session_ticket(ssl: number): number;
-  wassl_DTLSv1_get_timeout(ssl: number): number;
-  wassl_DTLSv1_handle_timeout(ssl: number): number;
-  wassl_SSL_set_mtu(ssl: number, value: number): number;
-  wassl_SSL_set_tlsext_host_name(ssl: number, ptr: number): number;
-  wassl_SSL_set1_host(ssl: number, ptr: number): number;
-  wassl_SSL_set1_ip_asc(ssl: number, ptr: number): number;
-  wassl_SSL_get_version(ssl: number): number;
-  wassl_SSL_get_cipher_name(ssl: number): number;
-  wassl_SSL_get0_group_name(ssl: number): number;
-  wassl_SSL_get0_peer_signature_name(ssl: number): number;
-  wassl_SSL_get_servername(ssl: number): number;
-  wassl_SSL_get0_alpn_selected(ssl: number, length: number): number;
-  wassl_SSL_session_reused(ssl: number): number;
-  wassl_SSL_peer_certificate_count(ssl: number): number;
-  wassl_SSL_get0_peer_certificate(ssl: number, index: number): number;
-  wassl_SSL_get0_verified_chain(ssl: number): number;
-  wassl_SSL_get_verify_result(ssl: number): number;
-  wassl_SSL_verify_error(ssl: number): number;
-  wassl_SSL_verify_depth(ssl: number): number;
-  wassl_SSL_verify_certificate(ssl: number): number;
-  wassl_X509_verify_cert_error_string(value: number): number;
-  wassl_SSL_take_events(ssl: number): number;
-  wassl_SSL_alert_desc_string_long(value: number): number;
-  wassl_SSL_CTX_suspend_client_hello(ctx: number): void;
-  wassl_SSL_get_client_hello(ssl: number): number;
-  wassl_SSL_answer_client_hello(ssl: number, ctx: number, alert: number): number;
-  wassl_SSL_suspend_verify(ssl: number, mode: number): number;
-  wassl_SSL_answer_verify(ssl: number, accept: number): number;
-  wassl_SSL_CTX_get0_certificate(ctx: number): number;
-  wassl_SSL_CTX_use_external_key(ctx: number, id: number, ptr: number, count: number): number;
-  wassl_SSL_get_to_be_signed(ssl: number, algorithm: number, id: number): number;
-  wassl_SSL_answer_signature(ssl: number, ptr: number, length: number): number;
-  wassl_SSL_get1_session(ssl: number): number;
-  wassl_SSL_set_session(ssl: number, session: number): number;
-  wassl_SSL_CTX_remove_session(ssl: number): number;
-  wassl_SSL_SESSION_free(session: number): void;
-  wassl_SSL_SESSION_is_resumable(session: number): number;
-  wassl_SSL_SESSION_get_protocol_version(session: number): number;
-  wassl_i2d_SSL_SESSION(session: number, withChain: number): number;
-  wassl_SSL_verify_session(ssl: number, session: number): number;
-  wassl_SSL_SESSION_set_mark(session: number, ptr: number, length: number): number;
-  wassl_SSL_SESSION_get0_mark(session: number, length: number): number;
-  wassl_SSL_CTX_verify_resumed(ctx: number): void;
-  wassl_SHA256(ptr: number, length: number, out: number): void;
-  wassl_d2i_SSL_SESSION(ptr: number, length: number): number;
-  wassl_SSL_CTX_set_timeout(ctx: number, seconds: number): void;
-  wassl_SSL_CTX_set_ticket_keys(ctx: number, ptr: number, count: number): number;
-  wassl_SSL_CTX_keep_new_sessions(ctx: number, on: number): void;
-  wassl_SSL_take_new_session(ssl: number): number;
-  wassl_SSL_CTX_set_keylog(ctx: number, on: number): void;
-  wassl_SSL_CTX_set_trace(ctx: number, on: number): void;
-  wassl_SSL_set_trace(ssl: number, on: number): void;
+  /** SSL_READ_EARLY_DATA_*. By a server, before its handshake. */
+  wassl_SSL_read_early_data(ssl: Borrowed<"SSL">, p: Borrowed<"bytes">, n: number, read: Out<number>): number;
+  wassl_SSL_get_error(ssl: Borrowed<"SSL">, ret: number): number;
+
+  // The same operations for the pump, in one call: empties the queue, works, and answers either OpenSSL's result where
+  // that is success (handshake 1, read/peek/write > 0, shutdown 0 or 1) or minus the SSL_ERROR_* code. After
+  // -SSL_ERROR_SSL and -SSL_ERROR_SYSCALL the reasons are in the queue. After 0 from shutdown nothing is asked: what
+  // SSL_get_error would say then is misleading (SSL_shutdown(3)).
+
+  wassl_try_handshake(ssl: Borrowed<"SSL">): number;
+  wassl_try_read(ssl: Borrowed<"SSL">, p: Borrowed<"bytes">, n: number): number;
+  wassl_try_peek(ssl: Borrowed<"SSL">, p: Borrowed<"bytes">, n: number): number;
+  wassl_try_write(ssl: Borrowed<"SSL">, p: Borrowed<"bytes">, n: number): number;
+  wassl_try_shutdown(ssl: Borrowed<"SSL">): number;
+
+  /**
+   * wassl_try_read again and again, until n bytes are there (n < 2^WASSL_MANY_SHIFT) or it has no more. How many
+   * bytes, plus, when it ended early, the SSL_ERROR_* times 2^WASSL_MANY_SHIFT.
+   */
+  wassl_try_read_many(ssl: Borrowed<"SSL">, p: Borrowed<"bytes">, n: number): number;
+  /** The same with wassl_try_write for n bytes, a record at a time. */
+  wassl_try_write_many(ssl: Borrowed<"SSL">, p: Borrowed<"bytes">, n: number): number;
+  /** Bytes, or minus SSL_ERROR_*. */
+  wassl_try_write_early_data(ssl: Borrowed<"SSL">, p: Borrowed<"bytes">, n: number): number;
+  /** Bytes; 0 = there is no more of it, go on with the handshake; or minus SSL_ERROR_*. */
+  wassl_try_read_early_data(ssl: Borrowed<"SSL">, p: Borrowed<"bytes">, n: number): number;
+
+  wassl_SSL_get_shutdown(ssl: Borrowed<"SSL">): number;
+  wassl_SSL_set_shutdown(ssl: Borrowed<"SSL">, flags: number): void;
+  wassl_SSL_set_quiet_shutdown(ssl: Borrowed<"SSL">, on: Bool): void;
+  wassl_SSL_get_quiet_shutdown(ssl: Borrowed<"SSL">): Bool;
+  wassl_SSL_pending(ssl: Borrowed<"SSL">): number;
+  wassl_SSL_has_pending(ssl: Borrowed<"SSL">): Bool;
+  wassl_SSL_want(ssl: Borrowed<"SSL">): number;
+  wassl_SSL_is_init_finished(ssl: Borrowed<"SSL">): Bool;
+  wassl_SSL_is_server(ssl: Borrowed<"SSL">): Bool;
+  /** Adds, returns all. */
+  wassl_SSL_set_options(ssl: Borrowed<"SSL">, options: bigint): bigint;
+  /** Adds, returns all. */
+  wassl_SSL_set_mode(ssl: Borrowed<"SSL">, mode: number): number;
+  /** Returns those that are left. */
+  wassl_SSL_clear_mode(ssl: Borrowed<"SSL">, mode: number): number;
+  wassl_SSL_set_post_handshake_auth(ssl: Borrowed<"SSL">, on: Bool): void;
+  /** SSL_EARLY_DATA_* */
+  wassl_SSL_get_early_data_status(ssl: Borrowed<"SSL">): number;
+
+  // Nothing is said any more once close_notify was ("protocol is shutdown"). Each of these four fills the queue.
+
+  wassl_SSL_verify_client_post_handshake(ssl: Borrowed<"SSL">): Ok;
+  wassl_SSL_key_update(ssl: Borrowed<"SSL">, type: number): Ok;
+  wassl_SSL_renegotiate(ssl: Borrowed<"SSL">): Ok;
+  wassl_SSL_new_session_ticket(ssl: Borrowed<"SSL">): Ok;
+
+  // DTLS.
+
+  /** Milliseconds until wassl_DTLSv1_handle_timeout is due; -1 = no timer runs. */
+  wassl_DTLSv1_get_timeout(ssl: Borrowed<"SSL">): number;
+  /** 1 sent again, 0 not due, -1 failed. Fills the queue. */
+  wassl_DTLSv1_handle_timeout(ssl: Borrowed<"SSL">): number;
+  wassl_SSL_set_mtu(ssl: Borrowed<"SSL">, mtu: number): Ok;
+
+  // The identity that is expected of the peer. Each fills the queue.
+
+  /** SNI. */
+  wassl_SSL_set_tlsext_host_name(ssl: Borrowed<"SSL">, name: Borrowed<"text">): Ok;
+  /** A DNS name. */
+  wassl_SSL_set1_host(ssl: Borrowed<"SSL">, name: Borrowed<"text">): Ok;
+  /** An IP literal; 0 when it is none. */
+  wassl_SSL_set1_ip_asc(ssl: Borrowed<"SSL">, ip: Borrowed<"text">): Ok;
+
+  // What the handshake settled.
+
+  wassl_SSL_get_version(ssl: Borrowed<"SSL">): Borrowed<"text"> | 0;
+  wassl_SSL_get_cipher_name(ssl: Borrowed<"SSL">): Borrowed<"text"> | 0;
+  wassl_SSL_get0_group_name(ssl: Borrowed<"SSL">): Borrowed<"text"> | 0;
+  wassl_SSL_get0_peer_signature_name(ssl: Borrowed<"SSL">): Borrowed<"text"> | 0;
+  wassl_SSL_get_servername(ssl: Borrowed<"SSL">): Borrowed<"text"> | 0;
+  wassl_SSL_get0_alpn_selected(ssl: Borrowed<"SSL">, length: Out<number>): Borrowed<"bytes"> | 0;
+  wassl_SSL_session_reused(ssl: Borrowed<"SSL">): Bool;
+  wassl_SSL_peer_certificate_count(ssl: Borrowed<"SSL">): number;
+  /** index: below wassl_SSL_peer_certificate_count; 0 = the leaf, on both sides. */
+  wassl_SSL_get0_peer_certificate(ssl: Borrowed<"SSL">, index: number): Borrowed<"X509">;
+  /**
+   * Leaf first, as far as it was built; or 0. Of a session that is resumed, what wassl_SSL_verify_session or the
+   * server found.
+   */
+  wassl_SSL_get0_verified_chain(ssl: Borrowed<"SSL">): Borrowed<"STACK_OF(X509)"> | 0;
+  /** X509_V_* */
+  wassl_SSL_get_verify_result(ssl: Borrowed<"SSL">): number;
+  /** A static string. */
+  wassl_X509_verify_cert_error_string(e: number): Borrowed<"text"> | 0;
+
+  // ---- alert.c: alerts that leave in pieces
+
+  /** SSL_shutdown(3), and an event also for an alert that left in pieces. */
+  wassl_SSL_shutdown(ssl: Borrowed<"SSL">): number;
+  /**
+   * The rest of an alert for which the BIO pair had no room: 1 = there is none (any more), 0 = the pair is full again.
+   * After a failure it is the only operation that still makes sense. Fills the queue with nothing of interest.
+   */
+  wassl_SSL_dispatch_alert(ssl: Borrowed<"SSL">): Bool;
+
+  // ---- record.c: what is recorded where OpenSSL would call back
+
+  /** X509_V_* of the first failure, also of one that was let pass. */
+  wassl_SSL_verify_error(ssl: Borrowed<"SSL">): number;
+  /** Of the first failure; -1 = none was recorded. */
+  wassl_SSL_verify_depth(ssl: Borrowed<"SSL">): number;
+  /** The certificate of the first failure, or 0. */
+  wassl_SSL_verify_certificate(ssl: Borrowed<"SSL">): Borrowed<"X509"> | 0;
+
+  /**
+   * Events since the last call, oldest first, or 0. Each event is one little-endian word (kind | direction << 8 |
+   * payload length << 16; direction 1 = sent) and the payload, padded to 4. Payloads:
+   *   ALERT      level, description
+   *   KEYLOG     a line as SSL_CTX_set_keylog_callback(3) gives it; only after wassl_SSL_CTX_set_keylog
+   *   RECORD     content type, version (2), length (2), as on the wire; this and the next two only after
+   *              wassl_SSL_CTX_set_trace
+   *   CONTENT    the content type that was encrypted in the record before (TLS 1.3)
+   *   HANDSHAKE  message type, length (3)
+   *   SESSION    nothing: wassl_SSL_take_new_session has one
+   * When memory was short or more than 64 KiB waited, the newest are missing and `kind` WASSL_EVENT_LOST ends the
+   * list.
+   */
+  wassl_SSL_take_events(ssl: Borrowed<"SSL">): Owned<"wassl_bytes"> | 0;
+
+  // ---- trace.c: seeing inside a connection
+
+  wassl_SSL_CTX_set_keylog(ctx: Borrowed<"SSL_CTX">, on: Bool): void;
+  /** Of connections that are made from then on. */
+  wassl_SSL_CTX_set_trace(ctx: Borrowed<"SSL_CTX">, on: Bool): void;
+  wassl_SSL_set_trace(ssl: Borrowed<"SSL">, on: Bool): void;
+
+  // ---- exporters.c: binding to a connection
+
+  /**
+   * RFC 5705, RFC 8446 §7.5. context_length < 0: there is no context, which differs from an empty one in TLS 1.2.
+   * Fills the queue.
+   */
   wassl_SSL_export_keying_material(
-    ssl: number,
+    ssl: Borrowed<"SSL">,
     length: number,
-    label: number,
-    context: number,
+    label: Borrowed<"text">,
+    context: Borrowed<"bytes">,
     contextLength: number,
-  ): number;
-  wassl_SSL_get_extms_support(ssl: number): number;
-  wassl_SSL_server_end_point(ssl: number): number;
-  wassl_SSL_SESSION_get_time(session: number): number;
-  wassl_SSL_SESSION_get_timeout(session: number): number;
-  wassl_SSL_SESSION_has_ticket(session: number): number;
-  wassl_SSL_SESSION_get_ticket_lifetime_hint(session: number): number;
-  wassl_SSL_SESSION_get_max_early_data(session: number): number;
-  wassl_SSL_SESSION_get0_hostname(session: number): number;
-  wassl_SSL_SESSION_get0_alpn_selected(session: number, length: number): number;
-  wassl_SSL_SESSION_get0_peer(session: number): number;
-  wassl_SSL_CTX_set_max_early_data(ctx: number, value: number): number;
-  wassl_SSL_CTX_set_recv_max_early_data(ctx: number, value: number): number;
-  wassl_SSL_get_early_data_status(ssl: number): number;
-  wassl_SSL_write_early_data(ssl: number, ptr: number, length: number, written: number): number;
-  wassl_SSL_read_early_data(ssl: number, ptr: number, length: number, read: number): number;
-  wassl_try_write_early_data(ssl: number, ptr: number, value: number): number;
-  wassl_try_read_early_data(ssl: number, ptr: number, value: number): number;
-  wassl_d2i_X509(ptr: number, length: number): number;
-  wassl_X509_free(x509: number): void;
-  wassl_i2d_X509(x509: number): number;
-  wassl_X509_subject(x509: number): number;
-  wassl_X509_issuer(x509: number): number;
-  wassl_X509_subject_alt_names(x509: number): number;
-  wassl_X509_serial(x509: number): number;
-  wassl_X509_public_key(x509: number): number;
-  wassl_i2d_X509_PUBKEY(x509: number): number;
-  wassl_X509_sha1(x509: number): number;
-  wassl_X509_sha256(x509: number): number;
-  wassl_X509_not_before(x509: number): number;
-  wassl_X509_not_after(x509: number): number;
-  wassl_sk_X509_new(): number;
-  wassl_sk_X509_free(list: number): void;
-  wassl_sk_X509_add(list: number, ptr: number, length: number): number;
-  wassl_sk_X509_num(list: number): number;
-  wassl_sk_X509_value(list: number, index: number): number;
-  wassl_X509_STORE_new(): number;
-  wassl_X509_STORE_free(store: number): void;
-  wassl_X509_STORE_get0_param(store: number): number;
-  wassl_X509_STORE_add_ca(store: number, ptr: number, length: number): number;
-  wassl_X509_STORE_add_crl(store: number, ptr: number, length: number): number;
-  wassl_anchors_new(base64: number): number;
-  wassl_anchors_count(table: number): number;
-  wassl_anchors_certificate(table: number, index: number): number;
-  wassl_X509_STORE_add_anchors(store: number, table: number): number;
-  wassl_X509_VERIFY_PARAM_set_time(param: number, seconds: number): void;
-  wassl_X509_VERIFY_PARAM_set_depth(param: number, value: number): void;
-  wassl_X509_VERIFY_PARAM_set_flags(param: number, value: number): void;
-  wassl_X509_VERIFY_PARAM_set_hostflags(param: number, value: number): void;
-  wassl_X509_VERIFY_PARAM_set_auth_level(param: number, value: number): void;
-  wassl_X509_VERIFY_PARAM_set_purpose(param: number, ptr: number): number;
-  wassl_X509_VERIFY_PARAM_add_policy(param: number, ptr: number): number;
-  wassl_X509_VERIFY_PARAM_set1_host(param: number, ptr: number): number;
-  wassl_X509_VERIFY_PARAM_set1_ip_asc(param: number, ptr: number): number;
-  wassl_X509_VERIFY_PARAM_set1_email(param: number, ptr: number): number;
-  wassl_X509_verify_cert(store: number, certificates: number): number;
-  wassl_verification_free(verification: number): void;
-  wassl_verification_chain(verification: number): number;
-  wassl_verification_failures(verification: number): number;
-  wassl_verification_error(verification: number, index: number): number;
-  wassl_verification_depth(verification: number, index: number): number;
-  wassl_verification_certificate(verification: number, index: number): number;
+  ): Owned<"wassl_bytes"> | 0;
+  /** 1; 0; -1 = not known yet. */
+  wassl_SSL_get_extms_support(ssl: Borrowed<"SSL">): number;
+  /** RFC 5929 §4; 0 = it cannot be known, or there is none. */
+  wassl_SSL_server_end_point(ssl: Borrowed<"SSL">): Owned<"wassl_bytes"> | 0;
+
+  // ---- suspend.c: where a handshake waits for an answer from outside
+
+  /** A server stops at each client's ClientHello with SSL_ERROR_WANT_CLIENT_HELLO_CB. */
+  wassl_SSL_CTX_suspend_client_hello(ctx: Borrowed<"SSL_CTX">): void;
+  /** Until it is answered: legacy version, length of the cipher suites and they, then the extensions as on the wire. */
+  wassl_SSL_get_client_hello(ssl: Borrowed<"SSL">): Owned<"wassl_bytes"> | 0;
+  /**
+   * The answer is another SSL_CTX (0 = the same), or an alert with which the client is refused (-1 = it is not). Fails
+   * when nothing waited for it.
+   */
+  wassl_SSL_answer_client_hello(ssl: Borrowed<"SSL">, ctx: Borrowed<"SSL_CTX"> | 0, alert: number): Ok;
+
+  /**
+   * Stops behind the peer's certificates with SSL_ERROR_WANT_RETRY_VERIFY. mode: 0 = never, WASSL_VERIFY_TOO,
+   * WASSL_VERIFY_ANYWAY.
+   */
+  wassl_SSL_suspend_verify(ssl: Borrowed<"SSL">, mode: number): Ok;
+  wassl_SSL_answer_verify(ssl: Borrowed<"SSL">, accept: Bool): Ok;
+
+  // ---- external_key.c: a private key that is elsewhere
+
+  /** The one that was used last, or 0. */
+  wassl_SSL_CTX_get0_certificate(ctx: Borrowed<"SSL_CTX">): Borrowed<"X509"> | 0;
+  /**
+   * For the certificate that was used last. id: by which the caller knows the key. algorithms: the signatures that it
+   * makes, RFC 8446 §4.2.3. Stops with SSL_ERROR_WANT_X509_LOOKUP where it has to sign. Such a key decrypts nothing:
+   * RSA key exchange is not agreed on with it. Fills the queue.
+   */
+  wassl_SSL_CTX_use_external_key(
+    ctx: Borrowed<"SSL_CTX">,
+    id: number,
+    algorithms: Borrowed<"bytes">,
+    count: number,
+  ): Ok;
+  /** What is to be signed, the algorithm and the id of the key; 0 = nothing waits. */
+  wassl_SSL_get_to_be_signed(
+    ssl: Borrowed<"SSL">,
+    algorithm: Out<number>,
+    id: Out<number>,
+  ): Owned<"wassl_bytes"> | 0;
+  /**
+   * An answer of no bytes means that the key will not. 1 = it is taken; 0 = nothing waited for it; -1 = it is not of
+   * that certificate's key, and counts as none. Fills the queue.
+   */
+  wassl_SSL_answer_signature(ssl: Borrowed<"SSL">, signature: Borrowed<"bytes">, length: number): number;
+
+  // ---- session.c: SSL_SESSION
+
+  /** 0 = there is none. */
+  wassl_SSL_get1_session(ssl: Borrowed<"SSL">): Owned<"SSL_SESSION"> | 0;
+  /** Those that the cache mode would tell of (SSL_CTX_sess_set_new_cb(3)). */
+  wassl_SSL_CTX_keep_new_sessions(ctx: Borrowed<"SSL_CTX">, on: Bool): void;
+  /** The oldest of the last 8 that came; 0 = no more. */
+  wassl_SSL_take_new_session(ssl: Borrowed<"SSL">): Owned<"SSL_SESSION"> | 0;
+  /** The connection takes a reference of its own. Fills the queue. */
+  wassl_SSL_set_session(ssl: Borrowed<"SSL">, session: Borrowed<"SSL_SESSION">): Ok;
+  /** This connection's session: out of the cache, never resumed. 1 = it was in. */
+  wassl_SSL_CTX_remove_session(ssl: Borrowed<"SSL">): Bool;
+  wassl_SSL_SESSION_free(session: Owned<"SSL_SESSION">): void;
+  wassl_SSL_SESSION_is_resumable(session: Borrowed<"SSL_SESSION">): Bool;
+  wassl_SSL_SESSION_get_protocol_version(session: Borrowed<"SSL_SESSION">): number;
+  /** Seconds since 1970. */
+  wassl_SSL_SESSION_get_time(session: Borrowed<"SSL_SESSION">): number;
+  /** Seconds. */
+  wassl_SSL_SESSION_get_timeout(session: Borrowed<"SSL_SESSION">): number;
+  wassl_SSL_SESSION_has_ticket(session: Borrowed<"SSL_SESSION">): Bool;
+  /** Seconds. */
+  wassl_SSL_SESSION_get_ticket_lifetime_hint(session: Borrowed<"SSL_SESSION">): number;
+  /** Bytes. */
+  wassl_SSL_SESSION_get_max_early_data(session: Borrowed<"SSL_SESSION">): number;
+  /** The SNI, or 0. */
+  wassl_SSL_SESSION_get0_hostname(session: Borrowed<"SSL_SESSION">): Borrowed<"text"> | 0;
+  wassl_SSL_SESSION_get0_alpn_selected(
+    session: Borrowed<"SSL_SESSION">,
+    length: Out<number>,
+  ): Borrowed<"bytes"> | 0;
+  wassl_SSL_SESSION_get0_peer(session: Borrowed<"SSL_SESSION">): Borrowed<"X509"> | 0;
+  /**
+   * Holds the session's secrets. with_chain: behind it come the certificates above the peer's own, in DER, which
+   * i2d_SSL_SESSION leaves out. Fills the queue.
+   */
+  wassl_i2d_SSL_SESSION(session: Borrowed<"SSL_SESSION">, withChain: Bool): Owned<"wassl_bytes"> | 0;
+  /** Takes either. Fills the queue. */
+  wassl_d2i_SSL_SESSION(data: Borrowed<"bytes">, length: number): Owned<"SSL_SESSION"> | 0;
+  /**
+   * Whether a client would accept now, with all that is set on the SSL, what the session knows of its peer: X509_V_*.
+   * OpenSSL verifies nothing when it resumes. Before the handshake, which it leaves as it was.
+   */
+  wassl_SSL_verify_session(ssl: Borrowed<"SSL">, session: Borrowed<"SSL_SESSION">): number;
+  /** Goes where the session is written, and never to the peer. */
+  wassl_SSL_SESSION_set_mark(session: Borrowed<"SSL_SESSION">, mark: Borrowed<"bytes">, length: number): Ok;
+  wassl_SSL_SESSION_get0_mark(session: Borrowed<"SSL_SESSION">, length: Out<number>): Borrowed<"bytes"> | 0;
+  /**
+   * A server resumes a session only if it would accept the client now, its certificate or that it has none, and
+   * otherwise makes a full handshake. Its tickets hold the certificates above the client's own, up to 8 KiB. Early
+   * data is refused where the verdict is to be asked for (wassl_SSL_suspend_verify).
+   */
+  wassl_SSL_CTX_verify_resumed(ctx: Borrowed<"SSL_CTX">): void;
+
+  // ---- x509.c: certificates
+
+  /** PEM or DER. Fills the queue. */
+  wassl_d2i_X509(data: Borrowed<"bytes">, length: number): Owned<"X509"> | 0;
+  wassl_X509_free(x509: Owned<"X509">): void;
+  wassl_i2d_X509(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;
+  /** RFC 2253, UTF-8. */
+  wassl_X509_subject(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;
+  /** RFC 2253, UTF-8. */
+  wassl_X509_issuer(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;
+  /** For each the length in one little-endian word, and "DNS:example.org"; empty when there are none. */
+  wassl_X509_subject_alt_names(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;
+  /** Hexadecimal. */
+  wassl_X509_serial(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;
+  /** "EC prime256v1 256": algorithm, group if any, bits. */
+  wassl_X509_public_key(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;
+  /** SubjectPublicKeyInfo. */
+  wassl_i2d_X509_PUBKEY(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;
+  /** 20 bytes. */
+  wassl_X509_sha1(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;
+  /** 32 bytes. */
+  wassl_X509_sha256(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;
+  /** Seconds since 1970, NaN when malformed. */
+  wassl_X509_not_before(x509: Borrowed<"X509">): number;
+  /** Seconds since 1970, NaN when malformed. */
+  wassl_X509_not_after(x509: Borrowed<"X509">): number;
+
+  wassl_sk_X509_new(): Owned<"STACK_OF(X509)"> | 0;
+  /** Frees the certificates in it too. */
+  wassl_sk_X509_free(list: Owned<"STACK_OF(X509)">): void;
+  /** PEM (one or more) or DER. Fails when one is broken or there is none, and adds none then. Fills the queue. */
+  wassl_sk_X509_add(list: Borrowed<"STACK_OF(X509)">, data: Borrowed<"bytes">, length: number): Count;
+  wassl_sk_X509_num(list: Borrowed<"STACK_OF(X509)">): number;
+  /** index: below wassl_sk_X509_num. */
+  wassl_sk_X509_value(list: Borrowed<"STACK_OF(X509)">, index: number): Borrowed<"X509">;
+
+  /** Writes 32 bytes to `out`. */
+  wassl_SHA256(data: Borrowed<"bytes">, length: number, out: Borrowed<"bytes">): void;
+
+  // ---- verify.c: X509_STORE, X509_VERIFY_PARAM, and the verification of a chain
+
+  /** Fills the queue. */
+  wassl_X509_STORE_new(): Owned<"X509_STORE"> | 0;
+  wassl_X509_STORE_free(store: Owned<"X509_STORE">): void;
+  wassl_X509_STORE_get0_param(store: Borrowed<"X509_STORE">): Borrowed<"X509_VERIFY_PARAM">;
+  /** Trust anchors, as wassl_sk_X509_add. */
+  wassl_X509_STORE_add_ca(store: Borrowed<"X509_STORE">, data: Borrowed<"bytes">, length: number): Count;
+  /** The same for CRLs. Checking is switched on with flags. */
+  wassl_X509_STORE_add_crl(store: Borrowed<"X509_STORE">, data: Borrowed<"bytes">, length: number): Count;
+
+  // Verification parameters: each replaces what was set before; flags are added. Those that can fail do so on a name
+  // that OpenSSL does not know, or a lack of memory.
+
+  /** Seconds since 1970, instead of now. */
+  wassl_X509_VERIFY_PARAM_set_time(param: Borrowed<"X509_VERIFY_PARAM">, seconds: number): void;
+  wassl_X509_VERIFY_PARAM_set_depth(param: Borrowed<"X509_VERIFY_PARAM">, depth: number): void;
+  /** X509_V_FLAG_* */
+  wassl_X509_VERIFY_PARAM_set_flags(param: Borrowed<"X509_VERIFY_PARAM">, flags: number): void;
+  /** X509_CHECK_FLAG_* */
+  wassl_X509_VERIFY_PARAM_set_hostflags(param: Borrowed<"X509_VERIFY_PARAM">, flags: number): void;
+  /** In a connection the SSL's own level counts unless this is set. */
+  wassl_X509_VERIFY_PARAM_set_auth_level(param: Borrowed<"X509_VERIFY_PARAM">, level: number): void;
+  /** "sslserver" … as openssl-verify(1). */
+  wassl_X509_VERIFY_PARAM_set_purpose(param: Borrowed<"X509_VERIFY_PARAM">, name: Borrowed<"text">): Ok;
+  /** One more: "1.2.3". */
+  wassl_X509_VERIFY_PARAM_add_policy(param: Borrowed<"X509_VERIFY_PARAM">, oid: Borrowed<"text">): Ok;
+  wassl_X509_VERIFY_PARAM_set1_host(param: Borrowed<"X509_VERIFY_PARAM">, name: Borrowed<"text">): Ok;
+  wassl_X509_VERIFY_PARAM_set1_ip_asc(param: Borrowed<"X509_VERIFY_PARAM">, ip: Borrowed<"text">): Ok;
+  wassl_X509_VERIFY_PARAM_set1_email(param: Borrowed<"X509_VERIFY_PARAM">, email: Borrowed<"text">): Ok;
+
+  /**
+   * Builds and verifies a chain: the first certificate is the leaf, the others may help. Each failure is recorded, and
+   * the verification goes on. 0 = it could not be done, for want of memory. Leaves the queue empty otherwise.
+   */
+  wassl_X509_verify_cert(
+    store: Borrowed<"X509_STORE">,
+    certificates: Borrowed<"STACK_OF(X509)">,
+  ): Owned<"wassl_verification"> | 0;
+  wassl_verification_free(verification: Owned<"wassl_verification">): void;
+  /** Leaf first, as far as it was built. */
+  wassl_verification_chain(verification: Borrowed<"wassl_verification">): Borrowed<"STACK_OF(X509)">;
+  /** How many; 0 = the chain is good. */
+  wassl_verification_failures(verification: Borrowed<"wassl_verification">): number;
+  /** X509_V_ERR_*; index 0 is OpenSSL's verdict. */
+  wassl_verification_error(verification: Borrowed<"wassl_verification">, index: number): number;
+  wassl_verification_depth(verification: Borrowed<"wassl_verification">, index: number): number;
+  /** 0 = OpenSSL names none. */
+  wassl_verification_certificate(
+    verification: Borrowed<"wassl_verification">,
+    index: number,
+  ): Borrowed<"X509"> | 0;
+
+  // ---- anchors.c: many trust anchors in one block
+
+  /**
+   * They are parsed when a chain leads to them. From base64 (a C string) of words, little-endian: how many, and how
+   * many of them have a date; for each, in the order of the hashes, X509_NAME_hash_ex of its subject and where its DER
+   * ends; for each that has a date, which one it is (from 0), and the seconds from 1970 up to which a leaf may have
+   * been issued (notBefore) whose chain ends there, X509_V_ERR_CERT_REJECTED otherwise; then the DER of all. The block
+   * is never freed: stores refer to it, as long as the instance lives. 0 when it is not so built, or memory is
+   * exhausted (fills the queue). A date does not count in a store that has the anchor by wassl_X509_STORE_add_ca as
+   * well.
+   */
+  wassl_anchors_new(base64: Borrowed<"text">): Borrowed<"wassl_anchors"> | 0;
+  wassl_anchors_count(table: Borrowed<"wassl_anchors">): number;
+  /** Fills the queue. */
+  wassl_anchors_certificate(table: Borrowed<"wassl_anchors">, index: number): Owned<"X509"> | 0;
+  /** Fills the queue. */
+  wassl_X509_STORE_add_anchors(store: Borrowed<"X509_STORE">, table: Borrowed<"wassl_anchors">): Ok;
 }
 
-/** The version of `abi.h` that this code was written for. */
-export const ABI_VERSION = 1;
+/** TypeScript refuses a module with another one. */
+export const WASSL_ABI_VERSION = 1;
+
+export const WASSL_ROLE_SERVER = 1;
+
+export const WASSL_ROLE_DTLS = 2;
+
+export const WASSL_TICKET_KEY_SIZE = 80;
+
+export const WASSL_MANY_SHIFT = 20;
+
+export const WASSL_EVENT_LOST = 0;
+
+export const WASSL_EVENT_ALERT = 1;
+
+export const WASSL_EVENT_KEYLOG = 2;
+
+export const WASSL_EVENT_RECORD = 3;
+
+export const WASSL_EVENT_CONTENT = 4;
+
+export const WASSL_EVENT_HANDSHAKE = 5;
+
+export const WASSL_EVENT_SESSION = 6;
+
+/** Stops when OpenSSL accepts the certificates. */
+export const WASSL_VERIFY_TOO = 1;
+
+/** Stops also when OpenSSL does not accept them: what was wrong stays in wassl_SSL_verify_error. */
+export const WASSL_VERIFY_ANYWAY = 2;

@@ -1,6 +1,6 @@
 import { instantiate, instantiateSync } from "@assemblyscript/loader";
 import { TlsError } from "../errors.js";
-import { ABI_VERSION, type Abi } from "./abi.js";
+import { type Abi, WASSL_ABI_VERSION } from "./abi.js";
 import { hostImports } from "./host-imports.js";
 
 /** Where openssl.wasm may come from. A string or `URL` is fetched. */
@@ -70,10 +70,10 @@ function prepare(): { imports: WebAssembly.Imports; begin(exports: WebAssembly.E
       memory = exports.memory;
       const abi = guarded(exports);
       const version = abi.wassl_abi_version();
-      if (version !== ABI_VERSION) {
+      if (version !== WASSL_ABI_VERSION) {
         throw new TlsError(
           "wasm-corrupt",
-          `openssl.wasm is of ABI version ${version}, expected ${ABI_VERSION}`,
+          `openssl.wasm is of ABI version ${version}, expected ${WASSL_ABI_VERSION}`,
         );
       }
       return abi;
@@ -166,9 +166,9 @@ function remedy(url: string | URL): string {
  * After a trap nothing in linear memory can be relied on: the stack pointer was not restored, locks and queues may be
  * half changed. So the first one ends the instance, and each later call says so instead of working on.
  *
- * A trap is what is thrown from within the module. Its imports throw nothing, so that what is left is what JavaScript throws
- * while it converts arguments, before the module is entered: that harms nothing. Of objects, whose conversion may run any
- * code and throw anything, none gets so far; of the others JavaScript throws a TypeError, which no trap is.
+ * A trap is what is thrown from within the module. Its imports throw nothing, so that what is left is what JavaScript
+ * throws while it converts arguments, before the module is entered: that harms nothing. Of objects, whose conversion
+ * may run any code and throw anything, none gets so far; of the others JavaScript throws a TypeError, which no trap is.
  */
 function guarded(exports: WebAssembly.Exports): Abi {
   let crash: TlsError | undefined;

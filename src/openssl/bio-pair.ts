@@ -1,5 +1,6 @@
+import { type Borrowed, type Bytes, bool, lend, type Out, type Owned } from "../binding/pointers.js";
 import { TlsError } from "../errors.js";
-import { type Library, Owned, requireBytes } from "./library.js";
+import { Handle, type Library, requireBytes } from "./library.js";
 
 /**
  * `BIO_s_bio(3)`: two halves, each bounded. OpenSSL works on the internal one; this object is the network half, where
@@ -16,19 +17,21 @@ import { type Library, Owned, requireBytes } from "./library.js";
  * }
  * ```
  */
-export class BioPair extends Owned {
+export class BioPair extends Handle<"bioPairs"> {
   /** @internal */
   static readonly kind = "bioPairs";
-  #internal: number;
-  #internalIsOurs = true;
+  /** The internal half, which lives as long as the `Ssl` that has taken it; 0 = it is gone. */
+  #internal: Borrowed<"BIO"> | 0;
+  /** The same, until then: 0 = an `Ssl` has taken it. */
+  #ours: Owned<"BIO"> | 0;
 
-  private constructor(library: Library, network: number, internal: number) {
+  private constructor(library: Library, network: Owned<"BIO">, internal: Owned<"BIO">) {
     super(library, network);
-    this.#internal = internal;
+    this.#internal = lend(internal);
+    this.#ours = internal;
   }
 
-  /** The internal half, which lives as long as the `Ssl` that has taken it. @internal */
-  get internal(): number {
+  get #lent(): Borrowed<"BIO"> {
     if (this.#internal === 0) throw new TlsError("freed", "the Ssl of this BioPair was freed");
     return this.#internal;
   }
@@ -42,26 +45,34 @@ export class BioPair extends Owned {
   static create(library: Library, internalSize: number, networkSize: number, datagram: boolean): BioPair {
     const { abi, memory } = library;
     abi.wassl_ERR_clear_error();
-    const made = abi.wassl_BIO_new_bio_pair(internalSize, networkSize, Number(datagram), memory.scratch);
+    // The network half is put behind the internal one.
+    const [internal, network] = [memory.slot<Owned<"BIO">>(0), memory.slot<Owned<"BIO">>(1)];
+    const made = abi.wassl_BIO_new_bio_pair(internalSize, networkSize, bool(datagram), internal);
     library.check(made, `no BIO pair of ${internalSize} and ${networkSize} bytes`);
-    return new BioPair(library, memory.word(memory.scratch + 4), memory.word(memory.scratch));
+    return new BioPair(library, memory.result(network), memory.result(internal));
   }
 
   /**
-   * Gives the pair rings of other sizes (see {@link BioPair.create}), unless it holds bytes or there is no memory: false.
-   * Not after {@link BioPair.shutdownWrite}.
+   * Gives the pair rings of other sizes (see {@link BioPair.create}), unless it holds bytes or there is no memory:
+   * false. Not after {@link BioPair.shutdownWrite}.
    *
    * @internal
    */
   resize(internalSize: number, networkSize: number): boolean {
-    return (
-      this.library.abi.wassl_BIO_resize_bio_pair(this.internal, internalSize, this.ptr, networkSize) === 1
-    );
+    return this.library.abi.wassl_BIO_resize_bio_pair(this.#lent, internalSize, this.ptr, networkSize) === 1;
   }
 
-  /** Hands the internal half to an `Ssl`, which frees it. @internal */
-  giveInternal(): void {
-    this.#internalIsOurs = false;
+  /**
+   * Hands the internal half to the `SSL` that `make` makes, which frees it; if it makes none the half stays here.
+   * @internal
+   */
+  giveInternal(make: (internal: Owned<"BIO">) => Owned<"SSL"> | 0): Owned<"SSL"> | 0 {
+    if (this.#ours === 0) {
+      throw new TlsError("invalid-argument", "this BIO pair belongs to another Ssl already");
+    }
+    const ssl = make(this.#ours);
+    if (ssl !== 0) this.#ours = 0;
+    return ssl;
   }
 
   /** The `Ssl` is freed, and has freed it. @internal */
@@ -70,7 +81,7 @@ export class BioPair extends Owned {
   }
 
   get internalIsTaken(): boolean {
-    return !this.#internalIsOurs;
+    return this.#ours === 0;
   }
 
   /** `BIO_read(3)` on the network half: how many bytes, 0 = the end, -1 = nothing there now. */
@@ -80,9 +91,10 @@ export class BioPair extends Owned {
     let done = 0;
     // Twice at most: the ring may wrap around.
     while (done < dst.length) {
-      const n = abi.wassl_BIO_nread(this.ptr, memory.scratch, dst.length - done);
+      const from = memory.slot<Bytes>();
+      const n = abi.wassl_BIO_nread(this.ptr, from, dst.length - done);
       if (n <= 0) return done > 0 ? done : n;
-      dst.set(memory.view(memory.word(memory.scratch), n), done);
+      dst.set(memory.view(memory.result(from), n), done);
       done += n;
     }
     return done;
@@ -91,8 +103,9 @@ export class BioPair extends Owned {
   /** Takes out what is there, up to where the ring wraps around. @internal */
   take(): Uint8Array<ArrayBuffer> {
     const { abi, memory } = this.library;
-    const n = abi.wassl_BIO_nread(this.ptr, memory.scratch, 2 ** 30);
-    return n > 0 ? memory.copyOut(memory.word(memory.scratch), n) : new Uint8Array(0);
+    const from = memory.slot<Bytes>();
+    const n = abi.wassl_BIO_nread(this.ptr, from, 2 ** 30);
+    return n > 0 ? memory.copyOut(memory.result(from), n) : new Uint8Array(0);
   }
 
   /** `BIO_write(3)` on the network half: how many bytes there was room for, -1 = none. */
@@ -101,9 +114,10 @@ export class BioPair extends Owned {
     const { abi, memory } = this.library;
     let done = 0;
     while (done < src.length) {
-      const n = abi.wassl_BIO_nwrite(this.ptr, memory.scratch, src.length - done);
+      const to = memory.slot<Bytes>();
+      const n = abi.wassl_BIO_nwrite(this.ptr, to, src.length - done);
       if (n <= 0) return done > 0 ? done : n;
-      memory.copyIn(src.subarray(done, done + n), memory.word(memory.scratch));
+      memory.copyIn(src.subarray(done, done + n), memory.result(to));
       done += n;
     }
     return done;
@@ -129,27 +143,32 @@ export class BioPair extends Owned {
    * anything here; empty when there is nothing.
    */
   nread0(): Uint8Array {
-    return this.#view(this.library.abi.wassl_BIO_nread0(this.ptr, this.library.memory.scratch));
+    return this.#view(this.library.abi.wassl_BIO_nread0(this.ptr, this.#at));
   }
 
   /** `BIO_nread(3)`: takes up to `max` bytes out; the view is good until the next call to anything here. */
   nread(max: number): Uint8Array {
-    return this.#view(this.library.abi.wassl_BIO_nread(this.ptr, this.library.memory.scratch, max));
+    return this.#view(this.library.abi.wassl_BIO_nread(this.ptr, this.#at, max));
   }
 
   /** `BIO_nwrite0(3)`: the room that can be written without copying, as a view good until the next call. */
   nwrite0(): Uint8Array {
-    return this.#view(this.library.abi.wassl_BIO_nwrite0(this.ptr, this.library.memory.scratch));
+    return this.#view(this.library.abi.wassl_BIO_nwrite0(this.ptr, this.#at));
   }
 
   /** `BIO_nwrite(3)`: commits `length` bytes that were put where `nwrite0` showed; how many it took. */
   nwrite(length: number): number {
-    return this.library.abi.wassl_BIO_nwrite(this.ptr, this.library.memory.scratch, length);
+    return this.library.abi.wassl_BIO_nwrite(this.ptr, this.#at, length);
   }
 
   #view(n: number): Uint8Array {
     const { memory } = this.library;
-    return n > 0 ? memory.view(memory.word(memory.scratch), n) : new Uint8Array(0);
+    return n > 0 ? memory.view(memory.result(this.#at), n) : new Uint8Array(0);
+  }
+
+  /** Where the module says where the bytes are. */
+  get #at(): Out<Bytes> {
+    return this.library.memory.slot();
   }
 
   /** Bytes that wait to be read from the network half. */
@@ -178,25 +197,26 @@ export class BioPair extends Owned {
   }
 
   /**
-   * Takes back what was written to the network half and OpenSSL has not read. After the peer's close_notify that is what
-   * followed it. Only while the `Ssl` lives.
+   * Takes back what was written to the network half and OpenSSL has not read. After the peer's close_notify that is
+   * what followed it. Only while the `Ssl` lives.
    */
   takeUnread(): Uint8Array<ArrayBuffer> {
     const { abi, memory } = this.library;
     const bytes = new Uint8Array(this.wpending());
     let done = 0;
     while (done < bytes.length) {
-      const n = abi.wassl_BIO_nread(this.internal, memory.scratch, bytes.length - done);
+      const from = memory.slot<Bytes>();
+      const n = abi.wassl_BIO_nread(this.#lent, from, bytes.length - done);
       if (n <= 0) break;
-      bytes.set(memory.view(memory.word(memory.scratch), n), done);
+      bytes.set(memory.view(memory.result(from), n), done);
       done += n;
     }
     return bytes.subarray(0, done);
   }
 
   /** @internal */
-  protected override release(ptr: number): void {
+  protected override release(ptr: Owned<"BIO">): void {
     this.library.abi.wassl_BIO_free(ptr);
-    if (this.#internalIsOurs) this.library.abi.wassl_BIO_free(this.internal);
+    if (this.#ours !== 0) this.library.abi.wassl_BIO_free(this.#ours);
   }
 }

@@ -1,6 +1,8 @@
+import { WASSL_ROLE_DTLS, WASSL_ROLE_SERVER, WASSL_TICKET_KEY_SIZE } from "../binding/abi.js";
+import { type Borrowed, type Bytes, bool, type Ok, type Owned, type Text } from "../binding/pointers.js";
 import { TlsError } from "../errors.js";
 import type { BioPair } from "./bio-pair.js";
-import { bytesOf, type Library, Owned, requireBytes } from "./library.js";
+import { bytesOf, Handle, type Library, requireBytes } from "./library.js";
 import { Ssl } from "./ssl.js";
 import type { TrustAnchors } from "./trust-anchors.js";
 import { addCaCert, addCrl, addTrustAnchors, setVerifyParam, type VerifyParam } from "./verify.js";
@@ -11,12 +13,10 @@ export type Role = "client" | "server" | "dtls-client" | "dtls-server";
 
 const ROLE_BITS: Readonly<Record<Role, number>> = {
   client: 0,
-  server: 1,
-  "dtls-client": 2,
-  "dtls-server": 3,
+  server: WASSL_ROLE_SERVER,
+  "dtls-client": WASSL_ROLE_DTLS,
+  "dtls-server": WASSL_ROLE_SERVER | WASSL_ROLE_DTLS,
 };
-
-const TICKET_KEY_SIZE = 80;
 
 function requireList(value: unknown, what: string): void {
   if (!Array.isArray(value)) throw new TlsError("invalid-argument", `${what} must be a list`);
@@ -51,7 +51,7 @@ function requireUint32(value: number): void {
  * ssl.setConnectState();
  * ```
  */
-export class SslContext extends Owned {
+export class SslContext extends Handle<"contexts"> {
   /** @internal */
   static readonly kind = "contexts";
   /** @internal */
@@ -62,22 +62,22 @@ export class SslContext extends Owned {
     return new SslContext(library, library.check(library.abi.wassl_SSL_CTX_new(bits), "no SSL_CTX"));
   }
 
-  #set(what: string, call: (ctx: number) => number): number {
+  #set(what: string, call: (ctx: Borrowed<"SSL_CTX">) => Ok): void {
     const ctx = this.ptr;
     this.library.abi.wassl_ERR_clear_error();
-    return this.library.check(call(ctx), what, "invalid-argument");
+    this.library.check(call(ctx), what, "invalid-argument");
   }
 
-  #setText(what: string, text: string, call: (ctx: number, ptr: number) => number): void {
+  #setText(what: string, text: string, call: (ctx: Borrowed<"SSL_CTX">, ptr: Text) => Ok): void {
     this.library.memory.withText(text, (ptr) => this.#set(`${what} "${text}"`, (ctx) => call(ctx, ptr)));
   }
 
   #setBytes(
     what: string,
     data: string | Uint8Array,
-    call: (ctx: number, ptr: number, n: number) => number,
-  ): number {
-    return this.library.memory.withBytes(bytesOf(data, what), (ptr, n) =>
+    call: (ctx: Borrowed<"SSL_CTX">, ptr: Bytes, n: number) => Ok,
+  ): void {
+    this.library.memory.withBytes(bytesOf(data, what), (ptr, n) =>
       this.#set(`the ${what} cannot be used`, (ctx) => call(ctx, ptr, n)),
     );
   }
@@ -145,7 +145,7 @@ export class SslContext extends Owned {
   }
 
   /** `SSL_CTX_get_cert_store(3)`, which goes when the context goes. */
-  get #store(): number {
+  get #store(): Borrowed<"X509_STORE"> {
     return this.library.abi.wassl_SSL_CTX_get_cert_store(this.ptr);
   }
 
@@ -245,8 +245,8 @@ export class SslContext extends Owned {
   }
 
   /**
-   * The key of that certificate is elsewhere: the handshake stops where it has to sign, see `Ssl.getToBeSigned`. `id`: by
-   * which the caller knows it. `algorithms`: the signatures that it makes (RFC 8446 §4.2.3).
+   * The key of that certificate is elsewhere: the handshake stops where it has to sign, see `Ssl.getToBeSigned`. `id`:
+   * by which the caller knows it. `algorithms`: the signatures that it makes (RFC 8446 §4.2.3).
    */
   useExternalKey(id: number, algorithms: readonly number[]): void {
     const { abi } = this.library;
@@ -257,9 +257,9 @@ export class SslContext extends Owned {
   }
 
   /**
-   * A server that asks for certificates resumes a session only if it would accept the client's now, and makes a full handshake
-   * otherwise: OpenSSL verifies nothing when it resumes. Its tickets hold the certificates above the client's own, up to
-   * 8 KiB, for that.
+   * A server that asks for certificates resumes a session only if it would accept the client's now, and makes a full
+   * handshake otherwise: OpenSSL verifies nothing when it resumes. Its tickets hold the certificates above the client's
+   * own, up to 8 KiB, for that.
    */
   verifyResumed(): void {
     this.library.abi.wassl_SSL_CTX_verify_resumed(this.ptr);
@@ -278,14 +278,14 @@ export class SslContext extends Owned {
     );
   }
 
-  #withPassphrase(passphrase: string | undefined, use: (ptr: number) => void): void {
+  #withPassphrase(passphrase: string | undefined, use: (ptr: Text | 0) => void): void {
     if (passphrase === undefined) use(0);
     else this.library.memory.withText(passphrase, use);
   }
 
   /**
-   * An external pre-shared key, known to both ends under `identity` (up to 256 bytes of UTF-8). In TLS 1.3 it is bound to
-   * the hash of a cipher suite, by default SHA-256; TLS 1.2 needs PSK suites in {@link SslContext.setCipherList}.
+   * An external pre-shared key, known to both ends under `identity` (up to 256 bytes of UTF-8). In TLS 1.3 it is bound
+   * to the hash of a cipher suite, by default SHA-256; TLS 1.2 needs PSK suites in {@link SslContext.setCipherList}.
    */
   setPsk(identity: string, key: Uint8Array, hash: "SHA-256" | "SHA-384" = "SHA-256"): void {
     const { abi, memory } = this.library;
@@ -310,18 +310,18 @@ export class SslContext extends Owned {
   }
 
   /**
-   * … and judges it (RFC 6960): its signature and signer, whom it is about, whether it is current, and what it says. One that is
-   * not good ends the handshake with bad_certificate_status_response; so does none at all when `required`.
+   * … and judges it (RFC 6960): its signature and signer, whom it is about, whether it is current, and what it says.
+   * One that is not good ends the handshake with bad_certificate_status_response; so does none at all when `required`.
    */
   checkOcspResponse(required: boolean): void {
     this.#set("no OCSP request", (c) =>
-      this.library.abi.wassl_SSL_CTX_check_ocsp_response(c, Number(required)),
+      this.library.abi.wassl_SSL_CTX_check_ocsp_response(c, bool(required)),
     );
   }
 
   /** `SSL_CTX_set_quiet_shutdown(3)` */
   setQuietShutdown(on: boolean): void {
-    this.library.abi.wassl_SSL_CTX_set_quiet_shutdown(this.ptr, Number(on));
+    this.library.abi.wassl_SSL_CTX_set_quiet_shutdown(this.ptr, bool(on));
   }
 
   getQuietShutdown(): boolean {
@@ -354,23 +354,23 @@ export class SslContext extends Owned {
   }
 
   /**
-   * The keys of a server's tickets, 80 bytes each: 16 name, 32 HMAC-SHA-256, 32 AES-256. The first encrypts, all of them
-   * decrypt, and who brings a ticket under another than the first gets a new one. Processes that share them resume each
-   * other's sessions. Whoever has one can read what was sent under TLS 1.2 sessions and 0-RTT: change them often (RFC 5077
-   * §5.5). With none the context uses random ones of its own, as it does until this is called.
+   * The keys of a server's tickets, 80 bytes each: 16 name, 32 HMAC-SHA-256, 32 AES-256. The first encrypts, all of
+   * them decrypt, and who brings a ticket under another than the first gets a new one. Processes that share them resume
+   * each other's sessions. Whoever has one can read what was sent under TLS 1.2 sessions and 0-RTT: change them often
+   * (RFC 5077 §5.5). With none the context uses random ones of its own, as it does until this is called.
    */
   setTicketKeys(keys: readonly Uint8Array[]): void {
     requireList(keys, "ticket keys");
-    const all = new Uint8Array(keys.length * TICKET_KEY_SIZE);
+    const all = new Uint8Array(keys.length * WASSL_TICKET_KEY_SIZE);
     for (const [i, key] of keys.entries()) {
       requireBytes(key, "a ticket key");
-      if (key.length !== TICKET_KEY_SIZE) {
+      if (key.length !== WASSL_TICKET_KEY_SIZE) {
         throw new TlsError(
           "invalid-argument",
-          `a ticket key has ${TICKET_KEY_SIZE} bytes, not ${key.length}`,
+          `a ticket key has ${WASSL_TICKET_KEY_SIZE} bytes, not ${key.length}`,
         );
       }
-      all.set(key, i * TICKET_KEY_SIZE);
+      all.set(key, i * WASSL_TICKET_KEY_SIZE);
     }
     const { abi } = this.library;
     this.#setBytes("ticket keys", all, (c, p) => abi.wassl_SSL_CTX_set_ticket_keys(c, p, keys.length));
@@ -379,7 +379,7 @@ export class SslContext extends Owned {
 
   /** Whether `Ssl.takeSessions` gives the sessions that the cache mode names (`SSL_CTX_sess_set_new_cb(3)`). */
   keepNewSessions(on: boolean): void {
-    this.library.abi.wassl_SSL_CTX_keep_new_sessions(this.ptr, Number(on));
+    this.library.abi.wassl_SSL_CTX_keep_new_sessions(this.ptr, bool(on));
   }
 
   /** How much early data the tickets of a TLS 1.3 server allow, in bytes; 0, the default, is none. */
@@ -396,12 +396,12 @@ export class SslContext extends Owned {
 
   /** Whether `Ssl.takeEvents` gives the lines of a key log, with which anybody can read the connection. */
   setKeylog(on: boolean): void {
-    this.library.abi.wassl_SSL_CTX_set_keylog(this.ptr, Number(on));
+    this.library.abi.wassl_SSL_CTX_set_keylog(this.ptr, bool(on));
   }
 
   /** Whether `Ssl.takeEvents` tells of records and handshake messages, on connections made from then on. */
   setTrace(on: boolean): void {
-    this.library.abi.wassl_SSL_CTX_set_trace(this.ptr, Number(on));
+    this.library.abi.wassl_SSL_CTX_set_trace(this.ptr, bool(on));
   }
 
   /** `SSL_CTX_sess_number(3)`: sessions in the cache now. */
@@ -435,7 +435,7 @@ export class SslContext extends Owned {
   }
 
   /** @internal */
-  protected override release(ptr: number): void {
+  protected override release(ptr: Owned<"SSL_CTX">): void {
     this.library.abi.wassl_SSL_CTX_free(ptr);
   }
 }

@@ -1,4 +1,13 @@
 /** What happened on a connection, as OpenSSL's callbacks told it; fetched afterwards. See abi.h for the bytes. */
+import {
+  WASSL_EVENT_ALERT,
+  WASSL_EVENT_CONTENT,
+  WASSL_EVENT_HANDSHAKE,
+  WASSL_EVENT_KEYLOG,
+  WASSL_EVENT_LOST,
+  WASSL_EVENT_RECORD,
+  WASSL_EVENT_SESSION,
+} from "../binding/abi.js";
 import type { Alert } from "../errors.js";
 import { alertName } from "./alerts.js";
 
@@ -45,14 +54,6 @@ export type SslEvent =
   | { readonly type: "new-session" }
   /** More happened than was kept: memory is short, or nobody fetched for long. */
   | { readonly type: "lost" };
-
-const LOST = 0;
-const ALERT = 1;
-const KEYLOG = 2;
-const RECORD = 3;
-const CONTENT = 4;
-const HANDSHAKE = 5;
-const SESSION = 6;
 
 const CONTENT_TYPES: Readonly<Record<number, string>> = {
   20: "change_cipher_spec",
@@ -106,23 +107,23 @@ function parse(
 ): SslEvent | undefined {
   const byte = (offset: number) => bytes.getUint8(at + offset);
   switch (kind) {
-    case LOST:
+    case WASSL_EVENT_LOST:
       return { type: "lost" };
-    case ALERT: {
+    case WASSL_EVENT_ALERT: {
       const level = byte(0) === 2 ? "fatal" : "warning";
       return { type: "alert", direction, level, description: alertName(byte(1)), code: byte(1) };
     }
-    case KEYLOG: {
+    case WASSL_EVENT_KEYLOG: {
       const text = new Uint8Array(bytes.buffer, bytes.byteOffset + at, length);
       return { type: "keylog", line: new TextDecoder().decode(text) };
     }
-    case RECORD: {
+    case WASSL_EVENT_RECORD: {
       const [version, size] = [bytes.getUint16(at + 1), bytes.getUint16(at + 3)];
       return { type: "record", direction, contentType: contentType(byte(0)), version, length: size };
     }
-    case CONTENT:
+    case WASSL_EVENT_CONTENT:
       return { type: "content", direction, contentType: contentType(byte(0)) };
-    case HANDSHAKE: {
+    case WASSL_EVENT_HANDSHAKE: {
       const size = bytes.getUint32(at) & 0xff_ffff;
       return {
         type: "handshake",
@@ -131,7 +132,7 @@ function parse(
         length: size,
       };
     }
-    case SESSION:
+    case WASSL_EVENT_SESSION:
       return { type: "new-session" };
     default:
       return undefined;

@@ -1,5 +1,6 @@
 import type { Abi } from "../binding/abi.js";
 import { Memory } from "../binding/memory.js";
+import { type Borrowed, type Checked, lend, type Owned } from "../binding/pointers.js";
 import { dispose } from "../engine.js";
 import { type OpenSslError, TlsError } from "../errors.js";
 import { ERR_LIB_PROV, ERR_R_MALLOC_FAILURE, PROV_R_INVALID_ITERATION_COUNT } from "./constants.js";
@@ -38,10 +39,11 @@ export class Library {
     const { abi, memory } = this;
     const errors: OpenSslError[] = [];
     for (;;) {
-      const packed = abi.wassl_ERR_get_error(memory.scratch);
+      const about = memory.slot<Borrowed<"text"> | 0>();
+      const packed = abi.wassl_ERR_get_error(about);
       if (packed === 0) return errors;
       // First the data: it is only borrowed until the next call.
-      const data = memory.text(memory.word(memory.scratch)) ?? "";
+      const data = memory.text(memory.result(about)) ?? "";
       const code = packed >>> 0;
       const library =
         memory.text(abi.wassl_ERR_lib_error_string(packed)) ?? `lib(${abi.wassl_ERR_get_lib(packed)})`;
@@ -67,56 +69,86 @@ export class Library {
     return new TlsError(code, why ? `${what}: ${why}` : what, { errors });
   }
 
-  readonly #anchors = new Map<string, number>();
+  readonly #anchors = new Map<string, Borrowed<"wassl_anchors">>();
 
   /** Where a block of trust anchors lies (see abi.h), for as long as this instance lives: all its stores share it. */
-  anchors({ table }: TrustAnchors): number {
+  anchors({ table }: TrustAnchors): Borrowed<"wassl_anchors"> {
     let ptr = this.#anchors.get(table);
     if (ptr === undefined) {
       if (typeof table !== "string")
         throw new TlsError("invalid-argument", "trust anchors must have a table");
       this.abi.wassl_ERR_clear_error();
-      ptr = this.memory.withText(table, (text) => this.abi.wassl_anchors_new(text));
-      this.check(ptr, "these are no trust anchors", "invalid-argument");
+      const made = this.memory.withText(table, (text) => this.abi.wassl_anchors_new(text));
+      ptr = this.check(made, "these are no trust anchors", "invalid-argument");
       this.#anchors.set(table, ptr);
     }
     return ptr;
   }
 
-  /** Runs a call that answers 1, or something else of truth, when it succeeded. */
-  check<T extends number>(result: T, what: string, code?: "openssl" | "invalid-argument"): T {
+  /** Throws when a call failed, as its type has it. */
+  check<T extends Checked>(result: T, what: string, code?: "openssl" | "invalid-argument"): Exclude<T, 0> {
     if (result === 0) throw this.failure(what, code);
-    return result;
+    return result as Exclude<T, 0>;
   }
 }
 
+/** Of each kind of object: its type in C, and its class in this folder. */
+interface CTypes {
+  connections: "SSL";
+  contexts: "SSL_CTX";
+  sessions: "SSL_SESSION";
+  bioPairs: "BIO";
+  certificateLists: "STACK_OF(X509)";
+  stores: "X509_STORE";
+}
+const CLASSES: Readonly<Record<keyof Live, string>> = {
+  connections: "Ssl",
+  contexts: "SslContext",
+  sessions: "SslSession",
+  bioPairs: "BioPair",
+  certificateLists: "CertificateList",
+  stores: "X509Store",
+};
+
 /**
- * A pointer that is given back once. Every class that owns something in linear memory extends this: after `free()` each
- * use throws, and none reaches memory that may belong to something else by then.
+ * What owns something in linear memory, and gives it back once: the classes of this folder extend it. After `free()`
+ * each use throws, and none reaches memory that may belong to something else by then.
  */
-export abstract class Owned implements Disposable {
+export abstract class Handle<Kind extends keyof Live> implements Disposable {
   /** @internal */
   protected readonly library: Library;
-  #ptr: number;
-  readonly #kind: keyof Live;
+  /** What it is. */
+  protected readonly kind: Kind;
+  #ptr: Owned<CTypes[Kind]> | 0;
 
   /** @internal */
-  constructor(library: Library, ptr: number) {
+  constructor(library: Library, ptr: Owned<CTypes[Kind]>) {
     this.library = library;
     this.#ptr = ptr;
-    this.#kind = (new.target as unknown as { kind: keyof Live }).kind;
-    library.live[this.#kind]++;
+    this.kind = (new.target as unknown as { kind: Kind }).kind;
+    library.live[this.kind]++;
   }
 
   /** @internal */
-  get ptr(): number {
-    if (this.#ptr === 0) throw new TlsError("freed", `this ${this.constructor.name} was freed`);
-    return this.#ptr;
+  get ptr(): Borrowed<CTypes[Kind]> {
+    if (this.#ptr === 0) throw new TlsError("freed", `this ${CLASSES[this.kind]} was freed`);
+    return lend(this.#ptr);
   }
 
-  /** Whether it lies in the memory of that instance. @internal */
-  isOf(library: Library): boolean {
-    return this.library === library;
+  /**
+   * The pointer of another object, for a function of `library`. In another instance the same number is the address of
+   * something else, or of nothing.
+   *
+   * @internal
+   */
+  static ptrOf<K extends keyof Live>(library: Library, value: Handle<K>, kind: K): Borrowed<CTypes[K]> {
+    if (!(value instanceof Handle) || value.kind !== kind) {
+      throw new TlsError("invalid-argument", `a ${CLASSES[kind]} was expected`);
+    }
+    if (value.library !== library) {
+      throw new TlsError("invalid-argument", `this ${CLASSES[kind]} is of another OpenSsl`);
+    }
+    return value.ptr;
   }
 
   get freed(): boolean {
@@ -128,7 +160,7 @@ export abstract class Owned implements Disposable {
     if (this.#ptr === 0) return;
     const ptr = this.#ptr;
     this.#ptr = 0;
-    this.library.live[this.#kind]--;
+    this.library.live[this.kind]--;
     this.release(ptr);
   }
 
@@ -137,24 +169,7 @@ export abstract class Owned implements Disposable {
   }
 
   /** @internal */
-  protected abstract release(ptr: number): void;
-}
-
-/**
- * The pointer of a second object, for a function of `library`. In another instance the same number is the address of something
- * else, or of nothing.
- */
-export function ptrOf<T extends Owned>(
-  library: Library,
-  value: T,
-  // biome-ignore lint/complexity/noBannedTypes: a class, whatever its constructor
-  kind: Function & { prototype: T },
-): number {
-  if (!(value instanceof kind)) throw new TlsError("invalid-argument", `a ${kind.name} was expected`);
-  if (!value.isOf(library)) {
-    throw new TlsError("invalid-argument", `this ${kind.name} is of another OpenSsl`);
-  }
-  return value.ptr;
+  protected abstract release(ptr: Owned<CTypes[Kind]>): void;
 }
 
 /** Whether `value` is a Uint8Array (of any realm). */

@@ -114,8 +114,8 @@ export class OpenSsl {
   static #loaded: OpenSsl | undefined;
 
   /**
-   * The instance that `startTls` uses when it is given none: loaded once, and again if that failed, or if the instance has ended
-   * since ("wasm-crashed").
+   * The instance that `startTls` uses when it is given none: loaded once, and again if that failed, or if the instance
+   * has ended since ("wasm-crashed").
    */
   static shared(): Promise<OpenSsl> {
     // A new promise each time: in Cloudflare Workers one that another request made must not be waited for.
@@ -224,8 +224,8 @@ export class OpenSsl {
   }
 
   /**
-   * How many objects were made in this instance and not freed, by this package's own work or by `wassl/openssl`: what grows
-   * while the program does the same again and again is not freed by somebody.
+   * How many objects were made in this instance and not freed, by this package's own work or by `wassl/openssl`: what
+   * grows while the program does the same again and again is not freed by somebody.
    */
   get live(): Readonly<Live> {
     return { ...this.#library.live };

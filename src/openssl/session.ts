@@ -1,4 +1,5 @@
-import { type Library, Owned, requireBytes } from "./library.js";
+import { bool, type Owned } from "../binding/pointers.js";
+import { Handle, type Library, requireBytes } from "./library.js";
 import { X509 } from "./x509.js";
 
 /**
@@ -15,7 +16,7 @@ import { X509 } from "./x509.js";
  * }
  * ```
  */
-export class SslSession extends Owned {
+export class SslSession extends Handle<"sessions"> {
   /** @internal */
   static readonly kind = "sessions";
   /** @internal */
@@ -68,8 +69,9 @@ export class SslSession extends Owned {
 
   getAlpnSelected(): string | undefined {
     const { abi, memory } = this.library;
-    const ptr = abi.wassl_SSL_SESSION_get0_alpn_selected(this.ptr, memory.scratch);
-    return ptr === 0 ? undefined : new TextDecoder().decode(memory.view(ptr, memory.word(memory.scratch)));
+    const length = memory.slot<number>();
+    const ptr = abi.wassl_SSL_SESSION_get0_alpn_selected(this.ptr, length);
+    return ptr === 0 ? undefined : new TextDecoder().decode(memory.view(ptr, memory.result(length)));
   }
 
   /** What is kept with a client's session, also where it is written, and not sent to anybody. @internal */
@@ -83,8 +85,9 @@ export class SslSession extends Owned {
   /** @internal */
   getMark(): Uint8Array | undefined {
     const { abi, memory } = this.library;
-    const ptr = abi.wassl_SSL_SESSION_get0_mark(this.ptr, memory.scratch);
-    return ptr === 0 ? undefined : memory.copyOut(ptr, memory.word(memory.scratch));
+    const length = memory.slot<number>();
+    const ptr = abi.wassl_SSL_SESSION_get0_mark(this.ptr, length);
+    return ptr === 0 ? undefined : memory.copyOut(ptr, memory.result(length));
   }
 
   /** The peer's own certificate, if it had one. */
@@ -99,8 +102,8 @@ export class SslSession extends Owned {
   }
 
   /**
-   * The same, with the certificates above the peer's own behind it, so that {@link Ssl.verifySession} can check them again.
-   * What reads one session of the bytes, as OpenSSL does, finds it at their beginning.
+   * The same, with the certificates above the peer's own behind it, so that {@link Ssl.verifySession} can check them
+   * again. What reads one session of the bytes, as OpenSSL does, finds it at their beginning.
    */
   toBytes(): Uint8Array<ArrayBuffer> {
     return this.#serialize(true);
@@ -108,13 +111,13 @@ export class SslSession extends Owned {
 
   #serialize(withChain: boolean): Uint8Array<ArrayBuffer> {
     const { abi, memory } = this.library;
-    const bytes = memory.takeBytes(abi.wassl_i2d_SSL_SESSION(this.ptr, Number(withChain)));
+    const bytes = memory.takeBytes(abi.wassl_i2d_SSL_SESSION(this.ptr, bool(withChain)));
     if (!bytes) throw this.library.failure("the session cannot be written");
     return bytes;
   }
 
   /** @internal */
-  protected override release(ptr: number): void {
+  protected override release(ptr: Owned<"SSL_SESSION">): void {
     this.library.abi.wassl_SSL_SESSION_free(ptr);
   }
 }

@@ -1,6 +1,16 @@
+import { WASSL_MANY_SHIFT, WASSL_VERIFY_ANYWAY, WASSL_VERIFY_TOO } from "../binding/abi.js";
 import { Memory } from "../binding/memory.js";
+import {
+  type Borrowed,
+  type Bytes,
+  bool,
+  further,
+  type Ok,
+  type Owned,
+  type Text,
+} from "../binding/pointers.js";
 import { type OpenSslError, TlsError } from "../errors.js";
-import { BioPair } from "./bio-pair.js";
+import type { BioPair } from "./bio-pair.js";
 import {
   ERR_R_MALLOC_FAILURE,
   SSL_ERROR_SSL,
@@ -17,9 +27,8 @@ import {
   SSL_READ_EARLY_DATA_SUCCESS,
   X509_V_ERR,
 } from "./constants.js";
-import { SslContext } from "./context.js";
 import { parseEvents, type SslEvent } from "./events.js";
-import { type Library, Owned, ptrOf, requireBytes } from "./library.js";
+import { Handle, type Library, requireBytes } from "./library.js";
 import { SslSession } from "./session.js";
 import { X509 } from "./x509.js";
 
@@ -33,9 +42,6 @@ export const ZERO_RETURN = -SSL_ERROR_ZERO_RETURN;
 export const WANT_CLIENT_HELLO = -SSL_ERROR_WANT_CLIENT_HELLO_CB;
 export const WANT_VERIFY = -SSL_ERROR_WANT_RETRY_VERIFY;
 export const WANT_SIGNATURE = -SSL_ERROR_WANT_X509_LOOKUP;
-
-/** `WASSL_MANY_SHIFT` in abi.h. */
-const MANY_SHIFT = 20;
 
 /** Why a certificate was not accepted. */
 export interface VerifyFailure {
@@ -79,18 +85,15 @@ export interface SslFailure {
  * }
  * ```
  */
-export class Ssl extends Owned {
+export class Ssl extends Handle<"connections"> {
   /** @internal */
   static readonly kind = "connections";
   /** @internal */
-  static create(library: Library, ctx: number, pair: BioPair): Ssl {
-    ptrOf(library, pair, BioPair);
-    if (pair.internalIsTaken) {
-      throw new TlsError("invalid-argument", "this BIO pair belongs to another Ssl already");
-    }
+  static create(library: Library, ctx: Borrowed<"SSL_CTX">, pair: BioPair): Ssl {
+    Handle.ptrOf(library, pair, "bioPairs");
     library.abi.wassl_ERR_clear_error();
-    const ssl = new Ssl(library, library.check(library.abi.wassl_SSL_new(ctx, pair.internal), "no SSL"));
-    pair.giveInternal();
+    const made = pair.giveInternal((internal) => library.abi.wassl_SSL_new(ctx, internal));
+    const ssl = new Ssl(library, library.check(made, "no SSL"));
     ssl.#pair = pair;
     return ssl;
   }
@@ -162,13 +165,9 @@ export class Ssl extends Owned {
   writeEx(src: Uint8Array): number | undefined {
     const { abi, memory } = this.library;
     const ptr = this.ptr;
-    const out = memory.allocate(4);
-    try {
-      const ok = this.#send(src, (p, n) => abi.wassl_SSL_write_ex(ptr, p, n, out));
-      return ok === 1 ? memory.word(out) : undefined;
-    } finally {
-      abi.wassl_heap_free(out);
-    }
+    const written = memory.slot<number>();
+    const ok = this.#send(src, (p, n) => abi.wassl_SSL_write_ex(ptr, p, n, written));
+    return ok === 1 ? memory.result(written) : undefined;
   }
 
   /** 1, 0 or -1: see `SSL_shutdown(3)`. */
@@ -204,14 +203,14 @@ export class Ssl extends Owned {
   }
 
   /**
-   * What {@link Ssl.tryRead} would give in several calls, into `memory.bulk` from `at` on, up to `max` bytes: how many. Fewer
-   * than that, and {@link Ssl.stopped} says why.
+   * What {@link Ssl.tryRead} would give in several calls, into `memory.bulk` from `at` on, up to `max` bytes: how many.
+   * Fewer than that, and {@link Ssl.stopped} says why.
    *
    * @internal
    */
   tryReadMany(at: number, max: number): number {
     const { abi, memory } = this.library;
-    return this.#many(abi.wassl_try_read_many(this.ptr, memory.bulk + at, max));
+    return this.#many(abi.wassl_try_read_many(this.ptr, further(memory.bulk, at), max));
   }
 
   /** The first `n` bytes of what {@link Ssl.tryReadMany} has read. @internal */
@@ -226,19 +225,25 @@ export class Ssl extends Owned {
     dst.set(memory.view(memory.bulk, n), at);
   }
 
-  /** What {@link Ssl.tryWrite} would take in several calls, of at most 64 KiB: how many bytes. See {@link Ssl.stopped}. @internal */
+  /**
+   * What {@link Ssl.tryWrite} would take in several calls, of at most 64 KiB: how many bytes. See {@link Ssl.stopped}.
+   * @internal
+   */
   tryWriteMany(src: Uint8Array): number {
     const { abi, memory } = this.library;
     memory.copyIn(src, memory.bulk);
     return this.#many(abi.wassl_try_write_many(this.ptr, memory.bulk, src.length));
   }
 
-  /** Why {@link Ssl.tryReadMany} or {@link Ssl.tryWriteMany} ended early: minus an `SSL_ERROR_*`; 0 = it did not. @internal */
+  /**
+   * Why {@link Ssl.tryReadMany} or {@link Ssl.tryWriteMany} ended early: minus an `SSL_ERROR_*`; 0 = it did not.
+   * @internal
+   */
   stopped = 0;
 
   #many(result: number): number {
-    this.stopped = -(result >> MANY_SHIFT);
-    return result & ((1 << MANY_SHIFT) - 1);
+    this.stopped = -(result >> WASSL_MANY_SHIFT);
+    return result & ((1 << WASSL_MANY_SHIFT) - 1);
   }
 
   /** 0, 1, or minus an `SSL_ERROR_*`. */
@@ -247,14 +252,15 @@ export class Ssl extends Owned {
   }
 
   /**
-   * After a failure: writes the rest of an alert for which the BIO pair had no room. False while it still has none: fetch
-   * what is there, and call again. OpenSSL has no function for this; without it the peer would see a record that is cut.
+   * After a failure: writes the rest of an alert for which the BIO pair had no room. False while it still has none:
+   * fetch what is there, and call again. OpenSSL has no function for this; without it the peer would see a record that
+   * is cut.
    */
   dispatchAlert(): boolean {
     return this.library.abi.wassl_SSL_dispatch_alert(this.ptr) === 1;
   }
 
-  #receive(dst: Uint8Array, call: (ptr: number, length: number) => number): number {
+  #receive(dst: Uint8Array, call: (ptr: Bytes, length: number) => number): number {
     requireBytes(dst, "the destination");
     const { memory } = this.library;
     const n = call(memory.scratch, Math.min(dst.length, Memory.SCRATCH));
@@ -262,7 +268,7 @@ export class Ssl extends Owned {
     return n;
   }
 
-  #send(src: Uint8Array, call: (ptr: number, length: number) => number): number {
+  #send(src: Uint8Array, call: (ptr: Bytes, length: number) => number): number {
     requireBytes(src, "the source");
     const { memory } = this.library;
     if (src.length > Memory.SCRATCH) return memory.withBytes(src, call);
@@ -294,7 +300,7 @@ export class Ssl extends Owned {
   }
 
   setQuietShutdown(on: boolean): void {
-    this.library.abi.wassl_SSL_set_quiet_shutdown(this.ptr, Number(on));
+    this.library.abi.wassl_SSL_set_quiet_shutdown(this.ptr, bool(on));
   }
 
   getQuietShutdown(): boolean {
@@ -326,7 +332,7 @@ export class Ssl extends Owned {
 
   /** `SSL_set_post_handshake_auth(3)`: a TLS 1.3 client offers it, before the handshake. */
   setPostHandshakeAuth(on: boolean): void {
-    this.library.abi.wassl_SSL_set_post_handshake_auth(this.ptr, Number(on));
+    this.library.abi.wassl_SSL_set_post_handshake_auth(this.ptr, bool(on));
   }
 
   /** `SSL_verify_client_post_handshake(3)`: a TLS 1.3 server asks with its next operation. */
@@ -349,23 +355,26 @@ export class Ssl extends Owned {
   }
 
   setSession(session: SslSession): void {
-    const ptr = ptrOf(this.library, session, SslSession);
+    const ptr = Handle.ptrOf(this.library, session, "sessions");
     this.library.abi.wassl_ERR_clear_error();
     this.library.check(this.library.abi.wassl_SSL_set_session(this.ptr, ptr), "the session cannot be used");
   }
 
   /**
-   * Whether this client would accept now, by all that is set, what the session knows of its peer: chain, dates, name. OpenSSL
-   * verifies nothing when it resumes. Before the handshake. `X509_V_OK`, or what is wrong.
+   * Whether this client would accept now, by all that is set, what the session knows of its peer: chain, dates, name.
+   * OpenSSL verifies nothing when it resumes. Before the handshake. `X509_V_OK`, or what is wrong.
    */
   verifySession(session: SslSession): number {
     const { abi } = this.library;
-    const result = abi.wassl_SSL_verify_session(this.ptr, ptrOf(this.library, session, SslSession));
+    const result = abi.wassl_SSL_verify_session(this.ptr, Handle.ptrOf(this.library, session, "sessions"));
     abi.wassl_ERR_clear_error();
     return result;
   }
 
-  /** `SSL_CTX_remove_session(3)` for the session of this connection: it cannot be resumed any more. True if the cache had it. */
+  /**
+   * `SSL_CTX_remove_session(3)` for the session of this connection: it cannot be resumed any more. True if the cache
+   * had it.
+   */
   removeSession(): boolean {
     return this.library.abi.wassl_SSL_CTX_remove_session(this.ptr) === 1;
   }
@@ -375,8 +384,8 @@ export class Ssl extends Owned {
   }
 
   /**
-   * The sessions that are new since the last call, oldest first, 8 at most: those of tickets that came, or were sent. Only
-   * after `SslContext.keepNewSessions`, and of the kinds that its cache mode names. Each is the caller's to free.
+   * The sessions that are new since the last call, oldest first, 8 at most: those of tickets that came, or were sent.
+   * Only after `SslContext.keepNewSessions`, and of the kinds that its cache mode names. Each is the caller's to free.
    */
   takeSessions(): SslSession[] {
     const sessions: SslSession[] = [];
@@ -389,34 +398,28 @@ export class Ssl extends Owned {
 
   // Early data (RFC 8446 §2.3). Others may have recorded it and send it again: see SSL_read_early_data(3).
 
-  /** `SSL_write_early_data(3)`, by a client before its handshake: how many bytes, or undefined. Then ask `getError(0)`. */
+  /**
+   * `SSL_write_early_data(3)`, by a client before its handshake: how many bytes, or undefined. Then ask `getError(0)`.
+   */
   writeEarlyData(src: Uint8Array): number | undefined {
     const { abi, memory } = this.library;
     const ptr = this.ptr;
-    const out = memory.allocate(4);
-    try {
-      const ok = this.#send(src, (p, n) => abi.wassl_SSL_write_early_data(ptr, p, n, out));
-      return ok === 1 ? memory.word(out) : undefined;
-    } finally {
-      abi.wassl_heap_free(out);
-    }
+    const written = memory.slot<number>();
+    const ok = this.#send(src, (p, n) => abi.wassl_SSL_write_early_data(ptr, p, n, written));
+    return ok === 1 ? memory.result(written) : undefined;
   }
 
   /** `SSL_read_early_data(3)`, by a server before its handshake: `SSL_READ_EARLY_DATA_*`, and how many bytes. */
   readEarlyData(dst: Uint8Array): { status: number; length: number } {
     const { abi, memory } = this.library;
     const ptr = this.ptr;
-    const out = memory.allocate(4);
+    const read = memory.slot<number>();
     let status = SSL_READ_EARLY_DATA_ERROR;
-    try {
-      const length = this.#receive(dst, (p, n) => {
-        status = abi.wassl_SSL_read_early_data(ptr, p, n, out);
-        return status === SSL_READ_EARLY_DATA_SUCCESS ? memory.word(out) : 0;
-      });
-      return { status, length };
-    } finally {
-      abi.wassl_heap_free(out);
-    }
+    const length = this.#receive(dst, (p, n) => {
+      status = abi.wassl_SSL_read_early_data(ptr, p, n, read);
+      return status === SSL_READ_EARLY_DATA_SUCCESS ? memory.result(read) : 0;
+    });
+    return { status, length };
   }
 
   /** Bytes written, or minus an `SSL_ERROR_*`. */
@@ -438,12 +441,12 @@ export class Ssl extends Owned {
 
   /** Whether {@link Ssl.takeEvents} tells of records and handshake messages too. */
   setTrace(on: boolean): void {
-    this.library.abi.wassl_SSL_set_trace(this.ptr, Number(on));
+    this.library.abi.wassl_SSL_set_trace(this.ptr, bool(on));
   }
 
   /**
-   * `SSL_export_keying_material(3)` (RFC 5705, RFC 8446 §7.5): `length` bytes, 1 to 16,384, that only the two ends know.
-   * In TLS 1.2 no context differs from an empty one.
+   * `SSL_export_keying_material(3)` (RFC 5705, RFC 8446 §7.5): `length` bytes, 1 to 16,384, that only the two ends
+   * know. In TLS 1.2 no context differs from an empty one.
    */
   exportKeyingMaterial(label: string, length: number, context?: Uint8Array): Uint8Array {
     const { abi, memory } = this.library;
@@ -468,8 +471,8 @@ export class Ssl extends Owned {
   }
 
   /**
-   * The channel binding tls-server-end-point (RFC 5929 §4): the hash of the server's certificate. Undefined where there is
-   * none: without a certificate, for signatures without a hash of their own (Ed25519), and on a server of several
+   * The channel binding tls-server-end-point (RFC 5929 §4): the hash of the server's certificate. Undefined where there
+   * is none: without a certificate, for signatures without a hash of their own (Ed25519), and on a server of several
    * certificates that resumed a session.
    */
   getServerEndPoint(): Uint8Array | undefined {
@@ -517,7 +520,7 @@ export class Ssl extends Owned {
     return ok;
   }
 
-  #setText(text: string, call: (ptr: number) => number): void {
+  #setText(text: string, call: (ptr: Text) => Ok): void {
     this.library.abi.wassl_ERR_clear_error();
     this.library.check(this.library.memory.withText(text, call), `the name "${text}"`, "invalid-argument");
   }
@@ -552,15 +555,17 @@ export class Ssl extends Owned {
 
   getAlpnSelected(): string | undefined {
     const { abi, memory } = this.library;
-    const ptr = abi.wassl_SSL_get0_alpn_selected(this.ptr, memory.scratch);
-    return ptr === 0 ? undefined : new TextDecoder().decode(memory.view(ptr, memory.word(memory.scratch)));
+    const length = memory.slot<number>();
+    const ptr = abi.wassl_SSL_get0_alpn_selected(this.ptr, length);
+    return ptr === 0 ? undefined : new TextDecoder().decode(memory.view(ptr, memory.result(length)));
   }
 
   /** The OCSP response (DER) that the server stapled. It was not checked. */
   getOcspResponse(): Uint8Array | undefined {
     const { abi, memory } = this.library;
-    const ptr = abi.wassl_SSL_get0_ocsp_response(this.ptr, memory.scratch);
-    return ptr === 0 ? undefined : memory.copyOut(ptr, memory.word(memory.scratch));
+    const length = memory.slot<number>();
+    const ptr = abi.wassl_SSL_get0_ocsp_response(this.ptr, length);
+    return ptr === 0 ? undefined : memory.copyOut(ptr, memory.result(length));
   }
 
   /** The peer's certificates, its own first, as it sent them. */
@@ -573,14 +578,15 @@ export class Ssl extends Owned {
   }
 
   /**
-   * `SSL_get0_verified_chain(3)`: the path that was judged, from the peer's certificate on, as far as it was built; up to the trust
-   * anchor if {@link Ssl.getVerifyResult} is `X509_V_OK`. Of a session that is resumed the one by which its certificate was verified
-   * again. `known`: certificates that are there already, which are not made again.
+   * `SSL_get0_verified_chain(3)`: the path that was judged, from the peer's certificate on, as far as it was built; up
+   * to the trust anchor if {@link Ssl.getVerifyResult} is `X509_V_OK`. Of a session that is resumed the one by which
+   * its certificate was verified again. `known`: certificates that are there already, which are not made again.
    */
   getVerifiedChain(known: readonly X509[] = []): X509[] {
     const { abi } = this.library;
     const stack = abi.wassl_SSL_get0_verified_chain(this.ptr);
-    return Array.from({ length: Math.max(abi.wassl_sk_X509_num(stack), 0) }, (_, i) => {
+    if (stack === 0) return [];
+    return Array.from({ length: abi.wassl_sk_X509_num(stack) }, (_, i) => {
       const certificate = X509.copy(this.library, abi.wassl_sk_X509_value(stack, i));
       return known.find(({ der }) => sameBytes(der, certificate.der)) ?? certificate;
     });
@@ -609,54 +615,49 @@ export class Ssl extends Owned {
   // Where the handshake waits for an answer from outside
 
   /**
-   * The ClientHello that a server stopped at (`SSL_ERROR_WANT_CLIENT_HELLO_CB`, see
-   * `SslContext.suspendClientHello`): its legacy version, the length of its cipher suites and they, and its extensions as
-   * on the wire.
+   * The ClientHello that a server stopped at (`SSL_ERROR_WANT_CLIENT_HELLO_CB`, see `SslContext.suspendClientHello`):
+   * its legacy version, the length of its cipher suites and they, and its extensions as on the wire.
    */
   getClientHello(): Uint8Array<ArrayBuffer> | undefined {
     return this.library.memory.takeBytes(this.library.abi.wassl_SSL_get_client_hello(this.ptr));
   }
 
-  /** Goes on, with `context` if one is given; or, with an alert, refuses the client. */
-  answerClientHello(context?: SslContext, alert = -1): void {
+  /** Goes on, with `context` (an `SslContext`) if one is given; or, with an alert, refuses the client. */
+  answerClientHello(context?: Handle<"contexts">, alert = -1): void {
     const { abi } = this.library;
-    const ctx = context === undefined ? 0 : ptrOf(this.library, context, SslContext);
+    const ctx = context === undefined ? 0 : Handle.ptrOf(this.library, context, "contexts");
     this.#answer(abi.wassl_SSL_answer_client_hello(this.ptr, ctx, alert), "ClientHello");
   }
 
   /**
-   * Stops behind the peer's certificates (`SSL_ERROR_WANT_RETRY_VERIFY`) if OpenSSL accepts them; "anyway": also if it does
-   * not, and then what was wrong stays in {@link Ssl.getVerifyFailure}.
+   * Stops behind the peer's certificates (`SSL_ERROR_WANT_RETRY_VERIFY`) if OpenSSL accepts them; "anyway": also if it
+   * does not, and then what was wrong stays in {@link Ssl.getVerifyFailure}.
    */
   suspendVerify(when: "never" | "accepted" | "anyway"): void {
-    const mode = { never: 0, accepted: 1, anyway: 2 }[when];
+    const mode = { never: 0, accepted: WASSL_VERIFY_TOO, anyway: WASSL_VERIFY_ANYWAY }[when];
     if (mode === undefined) throw new TlsError("invalid-argument", `there is no "${when}"`);
     this.library.check(this.library.abi.wassl_SSL_suspend_verify(this.ptr, mode), "no room");
   }
 
   /** Goes on, or refuses the peer with bad_certificate. */
   answerVerify(accept: boolean): void {
-    this.#answer(this.library.abi.wassl_SSL_answer_verify(this.ptr, Number(accept)), "verification");
+    this.#answer(this.library.abi.wassl_SSL_answer_verify(this.ptr, bool(accept)), "verification");
   }
 
   /**
-   * What a key of `SslContext.useExternalKey` has to sign (`SSL_ERROR_WANT_X509_LOOKUP`): the bytes, the algorithm (RFC 8446
-   * §4.2.3) and the id of the key.
+   * What a key of `SslContext.useExternalKey` has to sign (`SSL_ERROR_WANT_X509_LOOKUP`): the bytes, the algorithm (RFC
+   * 8446 §4.2.3) and the id of the key.
    */
   getToBeSigned(): { bytes: Uint8Array<ArrayBuffer>; algorithm: number; id: number } | undefined {
     const { abi, memory } = this.library;
-    const at = memory.allocate(8);
-    try {
-      const bytes = memory.takeBytes(abi.wassl_SSL_get_to_be_signed(this.ptr, at, at + 4));
-      return bytes && { bytes, algorithm: memory.word(at), id: memory.word(at + 4) };
-    } finally {
-      abi.wassl_heap_free(at);
-    }
+    const [algorithm, id] = [memory.slot<number>(0), memory.slot<number>(1)];
+    const bytes = memory.takeBytes(abi.wassl_SSL_get_to_be_signed(this.ptr, algorithm, id));
+    return bytes && { bytes, algorithm: memory.result(algorithm), id: memory.result(id) };
   }
 
   /**
-   * Goes on with the signature, or, without one, fails with internal_error; so it does, and false is returned, when it is none by
-   * the key's certificate.
+   * Goes on with the signature, or, without one, fails with internal_error; so it does, and false is returned, when it
+   * is none by the key's certificate.
    */
   answerSignature(signature: Uint8Array = new Uint8Array(0)): boolean {
     requireBytes(signature, "the signature");
@@ -682,12 +683,12 @@ export class Ssl extends Owned {
     return block ? parseEvents(block) : [];
   }
 
-  #text(ptr: number): string | undefined {
+  #text(ptr: Text | 0): string | undefined {
     return this.library.memory.text(ptr);
   }
 
   /** @internal */
-  protected override release(ptr: number): void {
+  protected override release(ptr: Owned<"SSL">): void {
     this.#pair?.internalFreed();
     this.library.abi.wassl_SSL_free(ptr);
     this.library.memory.forget();

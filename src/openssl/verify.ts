@@ -1,6 +1,15 @@
+import {
+  type Borrowed,
+  type Bytes,
+  type Count,
+  Held,
+  type Ok,
+  type Owned,
+  type Text,
+} from "../binding/pointers.js";
 import { TlsError } from "../errors.js";
 import { X509_V_ERR } from "./constants.js";
-import { bytesOf, type Library, Owned } from "./library.js";
+import { bytesOf, Handle, type Library } from "./library.js";
 import type { TrustAnchors } from "./trust-anchors.js";
 import { CertificateList, X509 } from "./x509.js";
 
@@ -95,17 +104,17 @@ export interface ChainFailure {
 }
 
 /**
- * What came of a verification. `chain` begins with the leaf, and ends with the trust anchor, or where nothing further was
- * found. Of the failures the first is OpenSSL's verdict, with which a handshake would have ended; the others were found
- * by going on, and may follow from it.
+ * What came of a verification. `chain` begins with the leaf, and ends with the trust anchor, or where nothing further
+ * was found. Of the failures the first is OpenSSL's verdict, with which a handshake would have ended; the others were
+ * found by going on, and may follow from it.
  */
 export type VerifyResult =
   | { readonly ok: true; readonly chain: readonly X509[] }
   | { readonly ok: false; readonly chain: readonly X509[]; readonly failures: readonly ChainFailure[] };
 
 /**
- * `X509_STORE`: trust anchors, revocation lists, and how to verify. Nothing is trusted at first, and no purpose, name or
- * level is checked.
+ * `X509_STORE`: trust anchors, revocation lists, and how to verify. Nothing is trusted at first, and no purpose, name
+ * or level is checked.
  *
  * Methods that set something throw a `TlsError` with OpenSSL's reasons when it is refused.
  *
@@ -118,7 +127,7 @@ export type VerifyResult =
  * console.log(result.ok || result.failures);
  * ```
  */
-export class X509Store extends Owned {
+export class X509Store extends Handle<"stores"> {
   /** @internal */
   static readonly kind = "stores";
   /** @internal */
@@ -157,24 +166,26 @@ export class X509Store extends Owned {
     if (certificates.length === 0)
       throw new TlsError("invalid-argument", "there is no certificate to verify");
     const list = new CertificateList(this.library);
-    let verification = 0;
     try {
       for (const [i, data] of certificates.entries()) {
         list.add(data, i === 0 ? "the certificate" : "the intermediate certificates");
       }
       abi.wassl_ERR_clear_error();
-      verification = this.library.check(
-        abi.wassl_X509_verify_cert(store, list.ptr),
-        "the certificate cannot be verified",
+      const made = abi.wassl_X509_verify_cert(store, list.ptr);
+      const verification: Held<"wassl_verification"> = new Held(
+        this.library.check(made, "the certificate cannot be verified"),
       );
-      return this.#result(verification);
+      try {
+        return this.#result(verification.ptr);
+      } finally {
+        verification.giveTo(abi.wassl_verification_free);
+      }
     } finally {
-      abi.wassl_verification_free(verification);
       list.free();
     }
   }
 
-  #result(verification: number): VerifyResult {
+  #result(verification: Borrowed<"wassl_verification">): VerifyResult {
     const { abi, memory } = this.library;
     const chain = X509.copyAll(this.library, abi.wassl_verification_chain(verification));
     const failures = Array.from({ length: abi.wassl_verification_failures(verification) }, (_, i) => {
@@ -192,23 +203,31 @@ export class X509Store extends Owned {
   }
 
   /** @internal */
-  protected override release(ptr: number): void {
+  protected override release(ptr: Owned<"X509_STORE">): void {
     this.library.abi.wassl_X509_STORE_free(ptr);
   }
 }
 
 /** Adds to a store, which may be a context's. */
-export function addCaCert(library: Library, store: number, data: string | Uint8Array): number {
+export function addCaCert(
+  library: Library,
+  store: Borrowed<"X509_STORE">,
+  data: string | Uint8Array,
+): number {
   return add(library, "CA certificate", data, (at, n) => library.abi.wassl_X509_STORE_add_ca(store, at, n));
 }
 
-export function addTrustAnchors(library: Library, store: number, anchors: TrustAnchors): void {
+export function addTrustAnchors(
+  library: Library,
+  store: Borrowed<"X509_STORE">,
+  anchors: TrustAnchors,
+): void {
   const table = library.anchors(anchors);
   library.abi.wassl_ERR_clear_error();
   library.check(library.abi.wassl_X509_STORE_add_anchors(store, table), "the trust anchors cannot be used");
 }
 
-export function addCrl(library: Library, store: number, data: string | Uint8Array): number {
+export function addCrl(library: Library, store: Borrowed<"X509_STORE">, data: string | Uint8Array): number {
   return add(library, "CRL", data, (at, n) => library.abi.wassl_X509_STORE_add_crl(store, at, n));
 }
 
@@ -216,7 +235,7 @@ function add(
   library: Library,
   what: string,
   data: string | Uint8Array,
-  call: (at: number, length: number) => number,
+  call: (at: Bytes, length: number) => Count,
 ): number {
   library.abi.wassl_ERR_clear_error();
   const count = library.memory.withBytes(bytesOf(data, what), call);
@@ -224,7 +243,11 @@ function add(
 }
 
 /** All is looked at before anything is set. */
-export function setVerifyParam(library: Library, to: number, param: VerifyParam): void {
+export function setVerifyParam(
+  library: Library,
+  to: Borrowed<"X509_VERIFY_PARAM">,
+  param: VerifyParam,
+): void {
   const { abi } = library;
   const { time, depth, purpose, policies = [], securityLevel, hostname, ip, email } = param;
   const seconds = time === undefined ? undefined : secondsOf(time);
@@ -233,7 +256,11 @@ export function setVerifyParam(library: Library, to: number, param: VerifyParam)
   if (securityLevel !== undefined) requireInteger(securityLevel, "securityLevel", 5);
   requirePolicies(policies);
 
-  const setText = (what: string, text: string | undefined, call: (to: number, ptr: number) => number) => {
+  const setText = (
+    what: string,
+    text: string | undefined,
+    call: (to: Borrowed<"X509_VERIFY_PARAM">, ptr: Text) => Ok,
+  ) => {
     if (text === undefined) return;
     if (typeof text !== "string" || text === "") throw new TlsError("invalid-argument", `an empty ${what}`);
     abi.wassl_ERR_clear_error();

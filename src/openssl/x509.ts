@@ -1,4 +1,5 @@
-import { bytesOf, type Library, Owned } from "./library.js";
+import { type Borrowed, Held, type Owned } from "../binding/pointers.js";
+import { bytesOf, Handle, type Library } from "./library.js";
 import type { TrustAnchors } from "./trust-anchors.js";
 
 interface Fields {
@@ -44,11 +45,15 @@ export class X509 {
     const ptr = memory.withBytes(bytesOf(data, "a certificate"), (at, length) =>
       abi.wassl_d2i_X509(at, length),
     );
-    library.check(ptr, "this is no certificate", "invalid-argument");
+    return X509.#take(library, library.check(ptr, "this is no certificate", "invalid-argument"));
+  }
+
+  static #take(library: Library, ptr: Owned<"X509">): X509 {
+    const x509: Held<"X509"> = new Held(ptr);
     try {
-      return X509.copy(library, ptr);
+      return X509.copy(library, x509.ptr);
     } finally {
-      abi.wassl_X509_free(ptr);
+      x509.giveTo(library.abi.wassl_X509_free);
     }
   }
 
@@ -64,7 +69,7 @@ export class X509 {
   }
 
   /** From a `STACK_OF(X509)` that stays its owner's. @internal */
-  static copyAll(library: Library, stack: number): X509[] {
+  static copyAll(library: Library, stack: Borrowed<"STACK_OF(X509)">): X509[] {
     const { abi } = library;
     return Array.from({ length: abi.wassl_sk_X509_num(stack) }, (_, i) =>
       X509.copy(library, abi.wassl_sk_X509_value(stack, i)),
@@ -77,17 +82,13 @@ export class X509 {
     const table = library.anchors(anchors);
     return Array.from({ length: abi.wassl_anchors_count(table) }, (_, i) => {
       abi.wassl_ERR_clear_error();
-      const ptr = library.check(abi.wassl_anchors_certificate(table, i), "a trust anchor cannot be read");
-      try {
-        return X509.copy(library, ptr);
-      } finally {
-        abi.wassl_X509_free(ptr);
-      }
+      const ptr = abi.wassl_anchors_certificate(table, i);
+      return X509.#take(library, library.check(ptr, "a trust anchor cannot be read"));
     });
   }
 
   /** From a pointer that stays its owner's. @internal */
-  static copy(library: Library, ptr: number): X509 {
+  static copy(library: Library, ptr: Borrowed<"X509">): X509 {
     const der = library.memory.takeBytes(library.abi.wassl_i2d_X509(ptr));
     if (!der) throw library.failure("a certificate cannot be written");
     return new X509(library, der);
@@ -141,9 +142,10 @@ export class X509 {
     if (this.#fields) return this.#fields;
     const { abi, memory } = this.#library;
     abi.wassl_ERR_clear_error();
-    const ptr = memory.withBytes(this.der, (at, length) => abi.wassl_d2i_X509(at, length));
-    this.#library.check(ptr, "a certificate cannot be read");
+    const read = memory.withBytes(this.der, (at, length) => abi.wassl_d2i_X509(at, length));
+    const x509: Held<"X509"> = new Held(this.#library.check(read, "a certificate cannot be read"));
     try {
+      const { ptr } = x509;
       const fields = {
         subject: memory.takeText(abi.wassl_X509_subject(ptr)) ?? "",
         issuer: memory.takeText(abi.wassl_X509_issuer(ptr)) ?? "",
@@ -162,13 +164,13 @@ export class X509 {
       this.#fields = fields;
       return fields;
     } finally {
-      abi.wassl_X509_free(ptr);
+      x509.giveTo(abi.wassl_X509_free);
     }
   }
 }
 
 /** `STACK_OF(X509)`. Not public. */
-export class CertificateList extends Owned {
+export class CertificateList extends Handle<"certificateLists"> {
   /** @internal */
   static readonly kind = "certificateLists";
   constructor(library: Library) {
@@ -186,7 +188,7 @@ export class CertificateList extends Owned {
     this.library.check(count, `${what} cannot be read`, "invalid-argument");
   }
 
-  protected override release(ptr: number): void {
+  protected override release(ptr: Owned<"STACK_OF(X509)">): void {
     this.library.abi.wassl_sk_X509_free(ptr);
   }
 }

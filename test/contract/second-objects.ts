@@ -182,7 +182,7 @@ const hostile: Record<string, () => unknown> = {
 
 /** Not for the public: their arguments are the library's own. */
 const internal = new Set(
-  "constructor free release tryReadMany bulk copyBulk tryWriteMany copyAll resize giveInternal internalFreed isOf setMark getMark take".split(
+  "constructor free release tryReadMany bulk copyBulk tryWriteMany copyAll resize giveInternal internalFreed setMark getMark take".split(
     " ",
   ),
 );

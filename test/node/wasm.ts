@@ -1,4 +1,4 @@
-/** The module itself: what it exports and imports, and what it does when its stack or its memory is at an end. */
+/** The module itself: what it imports, and what it does when its stack or its memory is at an end. */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import QUnit from "qunit";
@@ -9,17 +9,6 @@ import { env } from "../contract/env.ts";
 const require = createRequire(import.meta.url);
 const bytes = readFileSync(require.resolve("wassl/openssl.wasm"));
 const module = new WebAssembly.Module(bytes);
-
-/** The lists in wasm/, which are not packed. */
-const folder = process.env.WASSL_REPOSITORY ?? "";
-const header = readFileSync(`${folder}/wasm/abi/abi.h`, "utf8").replace(/\/\*[\s\S]*?\*\//g, "");
-const allowed = readFileSync(`${folder}/wasm/abi/exports.txt`, "utf8")
-  .replace(/#.*/g, "")
-  .split(/\s+/)
-  .filter(Boolean);
-const abi = readFileSync(`${folder}/src/binding/abi.ts`, "utf8");
-/** Called while the module is made, and not there any more. */
-const prepare = "wassl_prepare";
 
 interface Section {
   id: number;
@@ -86,22 +75,6 @@ function signed(value: number): number[] {
 }
 
 QUnit.module("openssl.wasm", () => {
-  QUnit.test("exports what exports.txt allows, abi.h declares and abi.ts names", (assert) => {
-    // The table cannot be called through from outside with anything but what is exported: it stays, emcc insists.
-    const runtime = ["memory", "__indirect_function_table"];
-    const exported = WebAssembly.Module.exports(module).map(({ name }) => name);
-    assert.strictEqual(allowed.shift(), prepare);
-    assert.deepEqual(exported.filter((name) => name.startsWith("wassl_")).sort(), [...allowed].sort());
-    const others = exported.filter((name) => !name.startsWith("wassl_") && !runtime.includes(name));
-    assert.deepEqual(others, [], "and nothing else");
-    for (const name of allowed) {
-      assert.true(new RegExp(`\\b${name}\\(`).test(header), `${name} is in abi.h`);
-      assert.true(new RegExp(`\\b${name}\\(`).test(abi), `${name} is in abi.ts`);
-    }
-    const named = [...abi.matchAll(/\b(wassl_\w+)\(/g)].map((match) => match[1]);
-    assert.deepEqual([...named].sort(), [...allowed].sort());
-  });
-
   QUnit.test("imports entropy and the clock, and nothing else", (assert) => {
     const imports = WebAssembly.Module.imports(module).map((each) => `${each.module}.${each.name}`);
     assert.deepEqual(imports.sort(), ["host.clock_get", "host.random_get"]);

@@ -1,8 +1,8 @@
 /*
- * Alerts that leave in pieces, since the BIO pair had no room for the whole record. OpenSSL takes the rest up again only
- * within SSL_shutdown, where a fatal alert never gets ("shutdown while in init"), so that the peer would see a record that
- * is cut instead of the reason. Nor does it tell the message callback of such an alert. Both are made good here; no
- * public function does either, hence OpenSSL's private headers.
+ * Alerts that leave in pieces, since the BIO pair had no room for the whole record. OpenSSL takes the rest up again
+ * only within SSL_shutdown, where a fatal alert never gets ("shutdown while in init"), so that the peer would see a
+ * record that is cut instead of the reason. Nor does it tell the message callback of such an alert. Both are made good
+ * here; no public function does either, hence OpenSSL's private headers.
  */
 #include "abi.h"
 

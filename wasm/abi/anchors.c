@@ -1,7 +1,8 @@
 /*
- * Many trust anchors in one block that all stores share (layout in abi.h), as an X509_LOOKUP: OpenSSL asks for a subject
- * when it looks for an issuer, and only the anchors of that subject are parsed. They stay in the store, as with by_dir.
- * Some are trusted for certificates up to a date: that is looked at when a chain is there, see not_after_its_date().
+ * Many trust anchors in one block that all stores share (layout in abi.h), as an X509_LOOKUP: OpenSSL asks for a
+ * subject when it looks for an issuer, and only the anchors of that subject are parsed. They stay in the store, as with
+ * by_dir. Some are trusted for certificates up to a date: that is looked at when a chain is there, see
+ * not_after_its_date().
  */
 #include "internal.h"
 
@@ -29,7 +30,10 @@ static uint32_t word(const uint8_t *table, uint32_t i)
     return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-/* The words of an anchor: hash, end. After those of all, the words of those that have a date: which one, seconds since 1970. */
+/*
+ * The words of an anchor: hash, end. After those of all, the words of those that have a date: which one, seconds since
+ * 1970.
+ */
 #define HASH(i) (2 + (i) * 2)
 #define END(i) (3 + (i) * 2)
 #define DATED(table, i) (2 + word(table, 0) * 2 + (i) * 2)
@@ -144,7 +148,9 @@ int wassl_anchors_load(X509_STORE *store, const X509_NAME *subject)
     return 1;
 }
 
-/* Asked when the store has nothing of this subject. All anchors that have it are put there; *found borrows the first. */
+/*
+ * Asked when the store has nothing of this subject. All anchors that have it are put there; *found borrows the first.
+ */
 static int by_subject(X509_LOOKUP *lookup, X509_LOOKUP_TYPE type, const X509_NAME *subject, X509_OBJECT *found)
 {
     X509_STORE *store = X509_LOOKUP_get_store(lookup);
@@ -173,7 +179,9 @@ static void free_sets(void *parent, void *p, CRYPTO_EX_DATA *ad, int index, long
     }
 }
 
-/* Up to when leaves are trusted that lead to this anchor. 0: without end; the store may have been given it by itself. */
+/*
+ * Up to when leaves are trusted that lead to this anchor. 0: without end; the store may have been given it by itself.
+ */
 static time_t date_of(const set *s, X509 *anchor)
 {
     uint8_t *own = NULL;
@@ -200,8 +208,8 @@ static time_t date_of(const set *s, X509 *anchor)
 }
 
 /*
- * OpenSSL asks after revocation when a chain that leads to an anchor is there, and stops where that is 0. Of a CRL's own path
- * no leaf is a server's.
+ * OpenSSL asks after revocation when a chain that leads to an anchor is there, and stops where that is 0. Of a CRL's
+ * own path no leaf is a server's.
  */
 static int not_after_its_date(X509_STORE_CTX *ctx)
 {

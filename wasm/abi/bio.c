@@ -41,5 +41,3 @@ EXPORT size_t wassl_BIO_ctrl_wpending(BIO *b) { return BIO_ctrl_wpending(b); }
 EXPORT size_t wassl_BIO_ctrl_get_write_guarantee(BIO *b) { return BIO_ctrl_get_write_guarantee(b); }
 EXPORT size_t wassl_BIO_ctrl_get_read_request(BIO *b) { return BIO_ctrl_get_read_request(b); }
 EXPORT int wassl_BIO_shutdown_wr(BIO *b) { return (int)BIO_shutdown_wr(b); }
-EXPORT int wassl_BIO_eof(BIO *b) { return BIO_eof(b); }
-EXPORT int wassl_BIO_should_retry(BIO *b) { return BIO_should_retry(b); }

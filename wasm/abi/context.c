@@ -53,7 +53,6 @@ EXPORT int wassl_SSL_CTX_set_min_proto_version(SSL_CTX *c, int v) { return SSL_C
 EXPORT int wassl_SSL_CTX_set_max_proto_version(SSL_CTX *c, int v) { return SSL_CTX_set_max_proto_version(c, v); }
 EXPORT uint64_t wassl_SSL_CTX_set_options(SSL_CTX *c, uint64_t o) { return SSL_CTX_set_options(c, o); }
 EXPORT uint64_t wassl_SSL_CTX_clear_options(SSL_CTX *c, uint64_t o) { return SSL_CTX_clear_options(c, o); }
-EXPORT uint64_t wassl_SSL_CTX_get_options(SSL_CTX *c) { return SSL_CTX_get_options(c); }
 EXPORT uint32_t wassl_SSL_CTX_set_mode(SSL_CTX *c, uint32_t m) { return (uint32_t)SSL_CTX_set_mode(c, m); }
 EXPORT uint32_t wassl_SSL_CTX_clear_mode(SSL_CTX *c, uint32_t m) { return (uint32_t)SSL_CTX_clear_mode(c, m); }
 EXPORT void wassl_SSL_CTX_set_verify(SSL_CTX *c, int mode) { SSL_CTX_set_verify(c, mode, wassl_verify_callback); }
@@ -119,7 +118,9 @@ EXPORT int wassl_SSL_CTX_send_ca_names(SSL_CTX *ctx)
 
 extern unsigned ossl_explicit_parameters; /* patches/trust.patch */
 
-/* Of an EC key with explicit parameters OpenSSL's own error says nothing. `before`: how many were refused until then. */
+/*
+ * Of an EC key with explicit parameters OpenSSL's own error says nothing. `before`: how many were refused until then.
+ */
 static int told(int ok, unsigned before)
 {
     if (!ok && ossl_explicit_parameters != before)

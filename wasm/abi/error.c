@@ -13,8 +13,6 @@ EXPORT void wassl_ERR_clear_error(void)
     failed_before = wassl_failed_allocations;
 }
 
-EXPORT unsigned long wassl_ERR_peek_error(void) { return ERR_peek_error(); }
-
 EXPORT const char *wassl_ERR_lib_error_string(unsigned long e)
 {
     wassl_load_error_texts();

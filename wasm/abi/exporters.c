@@ -24,7 +24,10 @@ EXPORT wassl_bytes *wassl_SSL_export_keying_material(SSL *ssl, size_t length, co
 
 EXPORT int wassl_SSL_get_extms_support(SSL *s) { return (int)SSL_get_extms_support(s); }
 
-/* The server's certificate of this connection. The one a resumed server would have shown is not known if it has several. */
+/*
+ * The server's certificate of this connection. The one a resumed server would have shown is not known if it has
+ * several.
+ */
 static X509 *server_certificate(SSL *ssl)
 {
     SSL_CONNECTION *sc = SSL_CONNECTION_FROM_SSL(ssl);

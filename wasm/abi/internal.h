@@ -1,23 +1,26 @@
 /*
- * What the .c files here and in ../instead have of each other. No export but the first. A function is declared under the file that has
- * it, and no file needs one that needs it in turn: test/node/layers.ts looks at both.
+ * What the .c files here and in ../instead have of each other. No export but wassl_prepare. A function is declared
+ * under the file that has it, and no file needs one that needs it in turn: test/node/layers.ts looks at both.
  */
 #ifndef WASSL_INTERNAL_H
 #define WASSL_INTERNAL_H
 
 #include "abi.h"
 
-_Static_assert(sizeof(void *) == 4 && sizeof(size_t) == 4 && sizeof(long) == 4, "one word each, as TypeScript reads them");
+_Static_assert(sizeof(void *) == 4 && sizeof(size_t) == 4 && sizeof(long) == 4, "one word, as TypeScript reads it");
 _Static_assert(offsetof(wassl_bytes, data) == 4, "the bytes follow their length");
 
 /* ---- abi/start.c ---------------------------------------------------------------------------------------------- */
 
-EXPORT int wassl_prepare(void); /* Starts OpenSSL, and finds the algorithms of a context. Not in the published module: snapshot.mjs calls
-                                 * it, once, after _initialize, and keeps what it made. */
+/*
+ * Starts OpenSSL, and finds the algorithms of a context. Exported, but not from the published module: snapshot.mjs
+ * calls it, once, after _initialize, and keeps what it made.
+ */
+int wassl_prepare(void);
 
 /* ---- instead/libc.c: memory ----------------------------------------------------------------------------------- */
 
-extern unsigned wassl_failed_allocations; /* how often there was no memory, until now; patches/trust.patch reads it too */
+extern unsigned wassl_failed_allocations; /* how often there was no memory; patches/trust.patch reads it too */
 
 /* ---- instead/random.c ----------------------------------------------------------------------------------------- */
 
@@ -27,7 +30,7 @@ void wassl_random_zeros(int on); /* instead of random numbers, for wassl_prepare
 
 wassl_bytes *wassl_bytes_new(const void *, size_t);
 wassl_bytes *wassl_bytes_from_bio(BIO *); /* takes the memory BIO */
-void wassl_forget_stack(void); /* overwrites what calls that have returned left there: when a secret, or who had it, is gone */
+void wassl_forget_stack(void); /* overwrites what calls that have returned left there: when a secret is gone */
 
 /* ---- instead/error_texts.c ------------------------------------------------------------------------------------ */
 
@@ -51,13 +54,13 @@ void wassl_forget_key_exchange(SSL *); /* after the handshake; wassl_try_handsha
 
 int wassl_looks_like_pem(const uint8_t *, size_t);
 int wassl_at_end_of_pem(int count); /* after `count` objects: nothing more begins. Any other error is a broken block. */
-STACK_OF(X509) *wassl_parse_certificates(const uint8_t *, size_t); /* all of a PEM text, or the one of a DER block; or 0 */
+STACK_OF(X509) *wassl_parse_certificates(const uint8_t *, size_t); /* all of a PEM text, or one DER; or 0 */
 
 /* ---- abi/anchors.c -------------------------------------------------------------------------------------------- */
 
 int wassl_anchors_init(void);
 int wassl_anchors_given(X509_STORE *, X509 *);           /* this anchor is the caller's own choice */
-int wassl_anchors_load(X509_STORE *, const X509_NAME *); /* all anchors of that subject become certificates of the store */
+int wassl_anchors_load(X509_STORE *, const X509_NAME *); /* all of that subject become certificates of the store */
 
 /* ---- abi/suspend.c: see suspend.h ----------------------------------------------------------------------------- */
 
@@ -81,14 +84,17 @@ void wassl_message_callback(int sent, int version, int type, const void *, size_
 
 /* ---- instead/paths.c: other paths to a trust anchor ----------------------------------------------------------- */
 
-int wassl_find_other_path(X509_STORE_CTX *, int error, int depth); /* 1 = there is a good one, which is now the context's */
-int wassl_verify_paths(X509_STORE_CTX *, void *); /* X509_verify_cert for a connection, and then wassl_find_other_path */
+int wassl_find_other_path(X509_STORE_CTX *, int error, int depth); /* 1 = there is a good one, now the context's */
+int wassl_verify_paths(X509_STORE_CTX *, void *); /* X509_verify_cert for a connection, then wassl_find_other_path */
 
 /* ---- instead/resumed.c: sessions are verified again ------------------------------------------------------------ */
 
-int wassl_verify_now(SSL *, STACK_OF(X509) *chain); /* whether we would accept that chain now: X509_V_* */
-void wassl_forget_verdict(SSL *);        /* as before wassl_verify_now, for the handshake is still to come; a good path stays */
-int wassl_keep_chain(SSL *, void *);     /* before a ticket is made, of a server that verifies again */
+/* Whether we would accept that chain now: X509_V_*. */
+int wassl_verify_now(SSL *, STACK_OF(X509) *chain);
+/* Afterwards: the handshake is still to come. A path that was found good stays. */
+void wassl_forget_verdict(SSL *);
+/* Before a ticket is made, by a server that verifies again. */
+int wassl_keep_chain(SSL *, void *);
 
 /* ---- abi/context.c, psk.c, ocsp.c, tickets.c, session.c -------------------------------------------------------- */
 

@@ -8,10 +8,14 @@
 
 EXPORT void *wassl_heap_malloc(size_t n) { return malloc(n); }
 EXPORT void wassl_heap_free(void *p) { free(p); }
+EXPORT void wassl_bytes_free(wassl_bytes *b) { free(b); }
 
 EXPORT size_t wassl_heap_used(void) { return mallinfo().uordblks; }
 
-/* It begins at the bottom of memory (openssl.lock), but for the address that is none, and is seldom used beyond a tenth. */
+/*
+ * It begins at the bottom of memory (openssl.lock), but for the address that is none, and is seldom used beyond a
+ * tenth.
+ */
 void wassl_forget_stack(void)
 {
     volatile v128_t here;

@@ -111,8 +111,9 @@ static int is_strong(SSL *ssl, const X509_ALGOR *algorithm)
 }
 
 /*
- * Whether the issuer of the peer's certificate has authorized the signer (RFC 6960 §4.2.2.2): it has issued its certificate itself, for this
- * purpose. Verified as the peer's own chain is: as of the same moment, by the same flags, as strong.
+ * Whether the issuer of the peer's certificate has authorized the signer (RFC 6960 §4.2.2.2): it has issued its
+ * certificate itself, for this purpose. Verified as the peer's own chain is: as of the same moment, by the same flags,
+ * as strong.
  */
 static int is_delegate(SSL *ssl, X509 *signer, X509 *issuer, STACK_OF(X509) *chain)
 {
@@ -143,7 +144,10 @@ static int is_delegate(SSL *ssl, X509 *signer, X509 *issuer, STACK_OF(X509) *cha
     return ok;
 }
 
-/* Whether an entry is about `leaf`, whose issuer is `issuer`: 1, 0, or -1 when nobody can tell. Each has its own hash of the issuer. */
+/*
+ * Whether an entry is about `leaf`, whose issuer is `issuer`: 1, 0, or -1 when nobody can tell. Each has its own hash
+ * of the issuer.
+ */
 static int is_about(OCSP_CERTID *theirs, X509 *leaf, X509 *issuer)
 {
     ASN1_OBJECT *algorithm;

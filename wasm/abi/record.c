@@ -1,4 +1,7 @@
-/* What is recorded about a connection where OpenSSL would call back: its events, and why a certificate was not accepted. */
+/*
+ * What is recorded about a connection where OpenSSL would call back: its events, and why a certificate was not
+ * accepted.
+ */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -17,6 +20,7 @@ typedef struct {
 } state;
 
 #define EVENTS_LIMIT 65536
+_Static_assert(EVENTS_LIMIT <= 1 << 16 && WASSL_EVENT_SESSION < 1 << 8, "they fit the head of an event");
 
 static void forget_events(state *s)
 {

@@ -76,13 +76,15 @@ EXPORT int wassl_try_write(SSL *ssl, const void *p, int n)
     return answer(ssl, SSL_write(ssl, p, n));
 }
 
+_Static_assert((int64_t)SSL_ERROR_WANT_RETRY_VERIFY << WASSL_MANY_SHIFT <= INT32_MAX, "a positive int has both");
+
 /* What a loop over try_… comes to: bytes, and why it ended. */
 static int many(int done, int ret)
 {
     return done | (ret > 0 ? 0 : -ret << WASSL_MANY_SHIFT);
 }
 
-EXPORT int wassl_try_read_many(SSL *ssl, char *p, int n)
+EXPORT int wassl_try_read_many(SSL *ssl, uint8_t *p, int n)
 {
     int done = 0, ret = 1;
 
@@ -91,7 +93,7 @@ EXPORT int wassl_try_read_many(SSL *ssl, char *p, int n)
     return many(done, ret);
 }
 
-EXPORT int wassl_try_write_many(SSL *ssl, const char *p, int n)
+EXPORT int wassl_try_write_many(SSL *ssl, const uint8_t *p, int n)
 {
     int done = 0, ret = 1;
 
@@ -239,4 +241,3 @@ EXPORT STACK_OF(X509) *wassl_SSL_get0_verified_chain(SSL *s) { return SSL_get0_v
 EXPORT int wassl_SSL_get_verify_result(SSL *s) { return (int)SSL_get_verify_result(s); }
 
 EXPORT const char *wassl_X509_verify_cert_error_string(int e) { return X509_verify_cert_error_string(e); }
-EXPORT const char *wassl_SSL_alert_desc_string_long(int d) { return SSL_alert_desc_string_long(d); }

@@ -1,15 +1,15 @@
 /*
- * Where a handshake waits for an answer from outside. OpenSSL calls back and wants the answer at once; here nobody is called.
- * The operation returns with one of OpenSSL's own retry codes, whoever runs it finds the answer in his own time, says
- * it, and calls the operation again:
+ * Where a handshake waits for an answer from outside. OpenSSL calls back and wants the answer at once; here nobody is
+ * called. The operation returns with one of OpenSSL's own retry codes, whoever runs it finds the answer in his own
+ * time, says it, and calls the operation again:
  *
  *   SSL_ERROR_WANT_CLIENT_HELLO_CB   which SSL_CTX is for this client
  *   SSL_ERROR_WANT_RETRY_VERIFY      is the peer, whose certificate OpenSSL has checked, to be believed
  *   SSL_ERROR_WANT_X509_LOOKUP       sign this (external_key.c)
  *
- * Here are the questions and their answers. OpenSSL's state machine can wait before and after each message (WORK_MORE_…);
- * the linker puts our functions in between (--wrap, in openssl.lock): instead/suspend_verify.c and instead/suspend_sign.c.
- * Its own SSL_set_retry_verify is for clients only and verifies the chain anew each time.
+ * Here are the questions and their answers. OpenSSL's state machine can wait before and after each message
+ * (WORK_MORE_…); the linker puts our functions in between (--wrap, in openssl.lock): instead/suspend_verify.c and
+ * instead/suspend_sign.c. Its own SSL_set_retry_verify is for clients only and verifies the chain anew each time.
  */
 #include "suspend.h"
 
@@ -85,8 +85,8 @@ static int client_hello(SSL *ssl, int *alert, void *arg)
     if (s == NULL || !hash_of_told(sc, told))
         return SSL_CLIENT_HELLO_ERROR;
     /*
-     * Asked once: a second ClientHello, after a HelloRetryRequest, is of the same client. OpenSSL takes one with another name, and
-     * the first was chosen for; RFC 8446 §4.1.2 lets a client change nothing of that.
+     * Asked once: a second ClientHello, after a HelloRetryRequest, is of the same client. OpenSSL takes one with
+     * another name, and the first was chosen for; RFC 8446 §4.1.2 lets a client change nothing of that.
      */
     if (sc->hello_retry_request == SSL_HRR_PENDING && memcmp(told, s->told, sizeof told) != 0) {
         *alert = SSL_AD_ILLEGAL_PARAMETER;
@@ -183,8 +183,8 @@ static int take_over_param(SSL_CONNECTION *sc, SSL_CTX *ctx)
 }
 
 /*
- * SSL_set_SSL_CTX, which takes over certificates only, and the rest of what an SSL has from its SSL_CTX: all that SSL_new
- * copies and a TlsContext can set. What fails half way refuses the client.
+ * SSL_set_SSL_CTX, which takes over certificates only, and the rest of what an SSL has from its SSL_CTX: all that
+ * SSL_new copies and a TlsContext can set. What fails half way refuses the client.
  */
 static int take_over(SSL *ssl, SSL_CONNECTION *sc, SSL_CTX *ctx)
 {

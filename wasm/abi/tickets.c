@@ -1,6 +1,7 @@
 /*
- * Session tickets (RFC 5077, RFC 8446 §4.6.1) under keys that are given: so they outlive the SSL_CTX, can be rotated, and
- * shared between processes. A ticket looks as OpenSSL's own: key name, IV, AES-256-CBC, HMAC-SHA-256 over all of it.
+ * Session tickets (RFC 5077, RFC 8446 §4.6.1) under keys that are given: so they outlive the SSL_CTX, can be rotated,
+ * and shared between processes. A ticket looks as OpenSSL's own: key name, IV, AES-256-CBC, HMAC-SHA-256 over all of
+ * it.
  */
 #include "internal.h"
 

@@ -1,4 +1,7 @@
-/* Whom to trust (X509_STORE), how to verify (X509_VERIFY_PARAM), and the verification of a chain outside of a handshake. */
+/*
+ * Whom to trust (X509_STORE), how to verify (X509_VERIFY_PARAM), and the verification of a chain outside of a
+ * handshake.
+ */
 #include "internal.h"
 
 #include <openssl/err.h>
@@ -156,8 +159,8 @@ static void add_failure(wassl_verification *v, int error, int depth, X509 *certi
 }
 
 /*
- * Goes on after each failure, so that all are found. The first is the one a verification that stops would end with. It is not asked
- * about what OpenSSL verifies on the way: see verified.c.
+ * Goes on after each failure, so that all are found. The first is the one a verification that stops would end with. It
+ * is not asked about what OpenSSL verifies on the way: see verified.c.
  */
 static int record(int ok, X509_STORE_CTX *ctx)
 {

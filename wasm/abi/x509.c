@@ -89,7 +89,7 @@ failed:
 
 EXPORT STACK_OF(X509) *wassl_sk_X509_new(void) { return sk_X509_new_null(); }
 EXPORT void wassl_sk_X509_free(STACK_OF(X509) *list) { OSSL_STACK_OF_X509_free(list); }
-EXPORT int wassl_sk_X509_num(const STACK_OF(X509) *list) { return list == NULL ? 0 : sk_X509_num(list); }
+EXPORT int wassl_sk_X509_num(const STACK_OF(X509) *list) { return sk_X509_num(list); }
 EXPORT X509 *wassl_sk_X509_value(const STACK_OF(X509) *list, int i) { return sk_X509_value(list, i); }
 
 EXPORT int wassl_sk_X509_add(STACK_OF(X509) *list, const uint8_t *data, size_t length)

@@ -100,18 +100,23 @@ function memoryType(content) {
   return Buffer.concat([uleb(1), uleb(flags), uleb(memory.length / PAGE), content.subarray(rest)]);
 }
 
-/** @param {Buffer} content */
+/**
+ * By name: in one order, in whichever file of wasm/abi a function is; it compresses best so, too.
+ *
+ * @param {Buffer} content
+ */
 function exportsWithout(content) {
   let [count, at] = leb(content, 0);
   const entries = [];
   for (; count > 0; count--) {
     const start = at;
-    const [length, name] = leb(content, at);
-    [, at] = leb(content, name + length + 1);
-    if (!done.includes(content.toString("latin1", name, name + length)))
-      entries.push(content.subarray(start, at));
+    const [length, begin] = leb(content, at);
+    const name = content.toString("latin1", begin, begin + length);
+    [, at] = leb(content, begin + length + 1);
+    if (!done.includes(name)) entries.push({ name, bytes: content.subarray(start, at) });
   }
-  return Buffer.concat([uleb(entries.length), ...entries]);
+  entries.sort((a, b) => (a.name < b.name ? -1 : 1));
+  return Buffer.concat([uleb(entries.length), ...entries.map(({ bytes }) => bytes)]);
 }
 
 /** The stretches of memory that are not zero. */

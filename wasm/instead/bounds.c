@@ -37,8 +37,8 @@ int __wrap_NAME_CONSTRAINTS_check(X509 *x, NAME_CONSTRAINTS *nc)
 /* ---- the rounds of a passphrase ----------------------------------------------------------------------------- */
 
 /*
- * A file says itself through how many rounds its passphrase goes, as often as it has encrypted parts, and OpenSSL believes it: 200
- * bytes are enough to keep it busy for hours. This is for all of a file together.
+ * A file says itself through how many rounds its passphrase goes, as often as it has encrypted parts, and OpenSSL
+ * believes it: 200 bytes are enough to keep it busy for hours. This is for all of a file together.
  */
 #define MAX_ROUNDS 10000000
 static uint64_t rounds;

@@ -1,7 +1,7 @@
 /*
- * Which ciphers OpenSSL's older functions find by name: those of an encrypted PEM file ("DEK-Info: AES-256-CBC,…"). Stands in
- * for crypto/evp/c_allc.c, whose list of everything would link a second set of ciphers that nothing calls, AES-GCM with
- * look-up tables among them: TLS, PKCS #8 and #12 ask the provider, by any name.
+ * Which ciphers OpenSSL's older functions find by name: those of an encrypted PEM file ("DEK-Info: AES-256-CBC,…").
+ * Stands in for crypto/evp/c_allc.c, whose list of everything would link a second set of ciphers that nothing calls,
+ * AES-GCM with look-up tables among them: TLS, PKCS #8 and #12 ask the provider, by any name.
  */
 #include <openssl/evp.h>
 #include <openssl/obj_mac.h>

@@ -1,6 +1,6 @@
 /*
- * Curve448, which has no arithmetic here: what uses such a key fails. Stands in for crypto/ec/curve448/, which code for all keys of
- * RFC 7748 and 8032 refers to.
+ * Curve448, which has no arithmetic here: what uses such a key fails. Stands in for crypto/ec/curve448/, which code for
+ * all keys of RFC 7748 and 8032 refers to.
  */
 #include <openssl/crypto.h>
 

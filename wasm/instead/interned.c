@@ -1,11 +1,12 @@
 /*
- * A certificate of a chain that was accepted lately is not read again: the same bytes give the same object. A server's chain comes with
- * each connection to it, and connections that are open at the same time share it. OpenSSL does not change an X509 that it has read, but
- * adds what it found out about it, its extensions and its key in the provider's form, and that need not be found out again either. None
- * of this depends on who asks, and on no option: only on the bytes.
+ * A certificate of a chain that was accepted lately is not read again: the same bytes give the same object. A server's
+ * chain comes with each connection to it, and connections that are open at the same time share it. OpenSSL does not
+ * change an X509 that it has read, but adds what it found out about it, its extensions and its key in the provider's
+ * form, and that need not be found out again either. None of this depends on who asks, and on no option: only on the
+ * bytes.
  *
- * What is kept belongs to a chain that OpenSSL verified in a handshake that is over, so nothing of a peer stays that was refused. When
- * an allocation fails what is kept is given up: something might have been found out in part.
+ * What is kept belongs to a chain that OpenSSL verified in a handshake that is over, so nothing of a peer stays that
+ * was refused. When an allocation fails what is kept is given up: something might have been found out in part.
  */
 #include "internal.h"
 
@@ -74,7 +75,10 @@ void wassl_keep_certificates(SSL *ssl)
 X509 *__real_d2i_X509(X509 **, const unsigned char **, long);
 X509 *__wrap_d2i_X509(X509 **, const unsigned char **, long);
 
-/* As in OpenSSL *a is where it goes. What is there is never one that others have: who reads gives NULL, or one just made. */
+/*
+ * As in OpenSSL *a is where it goes. What is there is never one that others have: who reads gives NULL, or one just
+ * made.
+ */
 X509 *__wrap_d2i_X509(X509 **a, const unsigned char **in, long length)
 {
     unsigned failures = wassl_failed_allocations;

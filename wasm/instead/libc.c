@@ -26,7 +26,10 @@
 
 __attribute__((import_module("host"), import_name("random_get"))) int host_random_get(void *buffer, size_t length);
 
-/* All random numbers are from here: see random.c. The toolchain's own version aborts: a standalone module has no entropy. */
+/*
+ * All random numbers are from here: see random.c. The toolchain's own version aborts: a standalone module has no
+ * entropy.
+ */
 int getentropy(void *buffer, size_t length) {
     if (host_random_get(buffer, length) == 0) return 0;
     errno = EIO;
@@ -77,7 +80,10 @@ void *calloc(size_t count, size_t size) { return given(emscripten_builtin_calloc
  * with what was encrypted. The toolchain's own functions do the rest. */
 void free(void *block) {
     if (block == NULL) return;
-    /* 4 or 12 more than a multiple of 16, and 12 at least. Most are small, and a call of memset would take longer than that. */
+    /*
+     * 4 or 12 more than a multiple of 16, and 12 at least. Most are small, and a call of memset would take longer than
+     * that.
+     */
     size_t size = malloc_usable_size(block);
     char *at = block, *end = at + size;
     if (size < 16) {

@@ -1,18 +1,23 @@
 /*
- * Other paths. From a certificate OpenSSL follows one path to a trust anchor, and judges it. Where authorities are cross-signed there are
- * several, and the one that it happens on may be the one that is bad: it ends at an authority that nobody trusts any more, goes through a
- * certificate that has expired or may not sign for this name, or runs in a circle. Go and browsers try the others; so do we.
+ * Other paths. From a certificate OpenSSL follows one path to a trust anchor, and judges it. Where authorities are
+ * cross-signed there are several, and the one that it happens on may be the one that is bad: it ends at an authority
+ * that nobody trusts any more, goes through a certificate that has expired or may not sign for this name, or runs in a
+ * circle. Go and browsers try the others; so do we.
  *
- * When a path fails, an intermediate of it is left out of what the peer sent, and OpenSSL builds and judges anew: by the same
- * parameters, all of it, and ending at the first failure. The first path that is good is the one that counts. If none is, the verdict
- * is that of the path without anything left out. Nothing is accepted that would not be if the peer had left those certificates out itself.
+ * When a path fails, an intermediate of it is left out of what the peer sent, and OpenSSL builds and judges anew: by
+ * the same parameters, all of it, and ending at the first failure. The first path that is good is the one that counts.
+ * If none is, the verdict is that of the path without anything left out. Nothing is accepted that would not be if the
+ * peer had left those certificates out itself.
  */
 #include "internal.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 
-/* What one verification may cost at most beyond the first path: so many paths, and right signatures in them. A wrong one ends its path. */
+/*
+ * What one verification may cost at most beyond the first path: so many paths, and right signatures in them. A wrong
+ * one ends its path.
+ */
 #define PATHS 10
 #define SIGNATURES 32
 
@@ -165,7 +170,10 @@ int wassl_verify_paths(X509_STORE_CTX *ctx, void *arg)
         wassl_forget_verify_failure(ssl);
         result = 1;
     }
-    /* What went wrong on the way to yes is told by the verdict. In the queue it would end the handshake that waits for an answer. */
+    /*
+     * What went wrong on the way to yes is told by the verdict. In the queue it would end the handshake that waits for
+     * an answer.
+     */
     if (result > 0)
         ERR_pop_to_mark();
     else

@@ -3,8 +3,9 @@
  * crypto/provider_predefined.c, whose tables name all that OpenSSL has: what no TLS connection, certificate or key file
  * asks for would be linked for their sake, and each table is gone through before its first algorithm is found.
  *
- * Not here, although TLS or X.509 would know what to do with it: X448 and Ed448, ciphers without encryption, key formats
- * other than PKCS #8, PKCS #12 and the traditional PEM of RSA and EC keys. Keys are read and never written, so there are no encoders.
+ * Not here, although TLS or X.509 would know what to do with it: X448 and Ed448, ciphers without encryption, key
+ * formats other than PKCS #8, PKCS #12 and the traditional PEM of RSA and EC keys. Keys are read and never written, so
+ * there are no encoders.
  */
 #include <openssl/core.h>
 #include <openssl/core_dispatch.h>

@@ -1,7 +1,7 @@
 /*
  * OpenSSL's random numbers, in place of crypto/rand/rand_lib.c: each is asked of the host when it is wanted, since
- * crypto.getRandomValues is a generator already. OpenSSL's own behind it cost thirty times as much, most of it in AES, and
- * is a state that no two instances may share.
+ * crypto.getRandomValues is a generator already. OpenSSL's own behind it cost thirty times as much, most of it in AES,
+ * and is a state that no two instances may share.
  */
 #include "internal.h"
 

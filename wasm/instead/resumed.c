@@ -1,6 +1,7 @@
 /*
- * OpenSSL verifies nothing when it resumes. Here a server resumes a session only if it would accept the client now, and its tickets
- * hold the certificates above the client's own for that; what a session of another version is worth is looked at in time.
+ * OpenSSL verifies nothing when it resumes. Here a server resumes a session only if it would accept the client now, and
+ * its tickets hold the certificates above the client's own for that; what a session of another version is worth is
+ * looked at in time.
  */
 #include "internal.h"
 
@@ -23,7 +24,10 @@ int wassl_verify_now(SSL *ssl, STACK_OF(X509) *chain)
     return result;
 }
 
-/* The connection is as it was before wassl_verify_now: its handshake is still to come. But a path that was found good stays. */
+/*
+ * The connection is as it was before wassl_verify_now: its handshake is still to come. But a path that was found good
+ * stays.
+ */
 void wassl_forget_verdict(SSL *ssl)
 {
     SSL_CONNECTION *sc = SSL_CONNECTION_FROM_SSL(ssl);
@@ -94,9 +98,9 @@ static STACK_OF(X509) *whole_chain(SSL_SESSION *session)
 }
 
 /*
- * A session gets nobody in where a full handshake would not: who has to show a certificate has shown one, and it is verified
- * again. The verdict of then must be the one of now; one that is not good is only for who asks the application, which is told
- * the present one.
+ * A session gets nobody in where a full handshake would not: who has to show a certificate has shown one, and it is
+ * verified again. The verdict of then must be the one of now; one that is not good is only for who asks the
+ * application, which is told the present one.
  */
 static int lets_in(SSL_CONNECTION *sc, SSL *ssl, SSL_SESSION *session)
 {
@@ -144,11 +148,13 @@ int __wrap_ssl_get_prev_session(SSL_CONNECTION *sc, CLIENTHELLO_MSG *hello)
 
 /* ---- sessions of TLS 1.2 are none in TLS 1.3 ---------------------------------------------------------------- */
 
-SSL_TICKET_STATUS __real_tls_decrypt_ticket(SSL_CONNECTION *, const unsigned char *, size_t, const unsigned char *, size_t, SSL_SESSION **);
+SSL_TICKET_STATUS __real_tls_decrypt_ticket(SSL_CONNECTION *, const unsigned char *, size_t, const unsigned char *, size_t,
+    SSL_SESSION **);
 
 /*
- * Of a ticket OpenSSL compares the version (its cache does at once) when it has looked at the PSK's binder with the hash of the session's cipher, which for one of
- * TLS 1.2 may be none that TLS 1.3 has: then it fails. Such an identity is unknown (RFC 8446 §4.2.11).
+ * Of a ticket OpenSSL compares the version (its cache does at once) when it has looked at the PSK's binder with the
+ * hash of the session's cipher, which for one of TLS 1.2 may be none that TLS 1.3 has: then it fails. Such an identity
+ * is unknown (RFC 8446 §4.2.11).
  */
 static int of_another_version(SSL_CONNECTION *sc, SSL_SESSION **session)
 {

@@ -1,11 +1,11 @@
 /*
  * Where a handshake waits for a signature by a key that is elsewhere (abi/external_key.c).
  *
- * OpenSSL signs in the middle of a function that writes a message: CertificateVerify, or ServerKeyExchange in TLS 1.2. So that
- * function is run ahead of its time, before OpenSSL's state machine would (where it can wait, see suspend.c), with
- * EVP_DigestSign keeping what is to be signed and giving zeros. The message lacks only its signature then, which is the
- * last field. When it is there the state machine goes on, and instead of writing the message again gets the one that is
- * kept. Nothing is undone or done twice; ephemeral keys and random numbers are those that were signed.
+ * OpenSSL signs in the middle of a function that writes a message: CertificateVerify, or ServerKeyExchange in TLS 1.2.
+ * So that function is run ahead of its time, before OpenSSL's state machine would (where it can wait, see suspend.c),
+ * with EVP_DigestSign keeping what is to be signed and giving zeros. The message lacks only its signature then, which
+ * is the last field. When it is there the state machine goes on, and instead of writing the message again gets the one
+ * that is kept. Nothing is undone or done twice; ephemeral keys and random numbers are those that were signed.
  */
 #include "suspend.h"
 

@@ -1,6 +1,6 @@
 /*
- * Where a handshake waits for the verdict of the application on its peer, whose certificate OpenSSL has found good (or whose failure is
- * let pass): behind the message, see suspend.c for the questions and their answers.
+ * Where a handshake waits for the verdict of the application on its peer, whose certificate OpenSSL has found good (or
+ * whose failure is let pass): behind the message, see suspend.c for the questions and their answers.
  */
 #include "suspend.h"
 

@@ -1,6 +1,7 @@
 /*
- * What OpenSSL refers to and nothing here reaches: each of these would link code, which is cut off here. They are linked before
- * the archives, or in their place with --wrap where an object file has other functions that are needed (openssl.lock).
+ * What OpenSSL refers to and nothing here reaches: each of these would link code, which is cut off here. They are
+ * linked before the archives, or in their place with --wrap where an object file has other functions that are needed
+ * (openssl.lock).
  */
 #include <openssl/asn1t.h>
 #include <openssl/bn.h>
@@ -33,7 +34,10 @@ int __wrap_DH_generate_parameters_ex(DH *dh, int length, int generator, BN_GENCB
 
 int __wrap_ossl_dh_generate_ffc_parameters(DH *dh, int type, int bits, int q_bits, BN_GENCB *cb) { return 0; }
 
-/* A key of TLS 1.2's DHE is looked at with DH_check_params(3), which does not ask. Who does is told that it cannot be said. */
+/*
+ * A key of TLS 1.2's DHE is looked at with DH_check_params(3), which does not ask. Who does is told that it cannot be
+ * said.
+ */
 int __wrap_BN_check_prime(const BIGNUM *p, BN_CTX *ctx, BN_GENCB *cb) { return -1; }
 
 int __wrap_RSA_generate_multi_prime_key(RSA *rsa, int bits, int primes, BIGNUM *e, BN_GENCB *cb) { return 0; }

@@ -1,16 +1,18 @@
 /*
- * The signatures of certificates that were found right are remembered: the same chain is seen with each connection to a server, and
- * again when a session is resumed. Only the arithmetic is spared. Everything else is judged anew each time: names, times, purposes,
- * revocation, the strength of the key.
+ * The signatures of certificates that were found right are remembered: the same chain is seen with each connection to a
+ * server, and again when a session is resumed. Only the arithmetic is spared. Everything else is judged anew each time:
+ * names, times, purposes, revocation, the strength of the key.
  *
- * A signature is remembered under a hash of all that decides whether it is right, in the encoding that was judged: the issuer's
- * certificate, in which its SubjectPublicKeyInfo stands as it was sent, and the certificate that is signed. OpenSSL is given no more
- * than a key that was read from the former; two encodings that read alike are two issuers here. And a signature is remembered only
- * once the whole verification has ended well: nothing in it failed, nobody let a failure pass, and no allocation failed. (Keys with
- * explicit curve parameters are not read at all: see patches/trust.patch.)
+ * A signature is remembered under a hash of all that decides whether it is right, in the encoding that was judged: the
+ * issuer's certificate, in which its SubjectPublicKeyInfo stands as it was sent, and the certificate that is signed.
+ * OpenSSL is given no more than a key that was read from the former; two encodings that read alike are two issuers
+ * here. And a signature is remembered only once the whole verification has ended well: nothing in it failed, nobody let
+ * a failure pass, and no allocation failed. (Keys with explicit curve parameters are not read at all: see
+ * patches/trust.patch.)
  *
- * What OpenSSL verifies on the way, the issuer of a revocation list, has a context of its own. It neither fills the memory nor is
- * answered from it, and the callback that belongs to the outer verification does not answer for it: what fails there has failed.
+ * What OpenSSL verifies on the way, the issuer of a revocation list, has a context of its own. It neither fills the
+ * memory nor is answered from it, and the callback that belongs to the outer verification does not answer for it: what
+ * fails there has failed.
  */
 #define OPENSSL_SUPPRESS_DEPRECATED /* SHA256_* */
 #include "internal.h"
@@ -144,8 +146,8 @@ int __real_ssl_verify_cert_chain(SSL_CONNECTION *, STACK_OF(X509) *);
 int __wrap_ssl_verify_cert_chain(SSL_CONNECTION *, STACK_OF(X509) *);
 
 /*
- * OpenSSL prepares a connection's verification with functions whose failure it does not look at, among them the one that copies the
- * names the peer must have: what is left out for want of memory is not asked.
+ * OpenSSL prepares a connection's verification with functions whose failure it does not look at, among them the one
+ * that copies the names the peer must have: what is left out for want of memory is not asked.
  */
 int __wrap_ssl_verify_cert_chain(SSL_CONNECTION *sc, STACK_OF(X509) *chain)
 {

@@ -1,28 +1,28 @@
-/** Every error that Wassl throws itself. What an `AbortSignal` carries as its reason is thrown as it is. */
+/** Every error that Wassl throws itself. The reason of an `AbortSignal` is thrown as it is. */
 
 /**
- * What went wrong, stable across versions; the message is for people and may change.
+ * What went wrong. Codes are stable across versions; the message is for people and may change.
  *
  * - `invalid-argument`: an option or a value that cannot work; nothing was done.
- * - `not-tls`: the peer answered something that is no TLS.
+ * - `not-tls`: the peer answered with something that is not TLS.
  * - `certificate`: the peer's certificate was not accepted ({@link TlsCertificateError}).
  * - `alert`: the peer ended the connection with an alert ({@link TlsAlertError}).
- * - `protocol`: the peer broke the protocol, or there is nothing that both ends support.
+ * - `protocol`: the peer broke the protocol, or the two ends support nothing in common.
  * - `truncated`: the transport ended without close_notify ({@link TlsTruncationError}).
  * - `transport`: the transport failed; `cause` says how.
  * - `timeout`: a bound on waiting was reached.
- * - `discard-limit`: a peer went on sending more than `maxDiscard` bytes while `shutdown()` waited.
- * - `unread-data`: `shutdown()` of `wassl/blocking` met data that nobody has read; nothing was lost.
- * - `callback`: a function or a `CryptoKey` that was given failed; `cause` says how.
- * - `closed`: the connection is closed on our side.
+ * - `discard-limit`: the peer sent more than `maxDiscard` bytes while `shutdown()` waited.
+ * - `unread-data`: `shutdown()` of `wassl/blocking` met data that was not read yet; nothing was lost.
+ * - `callback`: a function or a `CryptoKey` of the caller failed; `cause` says how.
+ * - `closed`: the connection is closed on this side.
  * - `freed`: an object was used after it was freed.
  * - `out-of-memory`: linear memory is exhausted.
  * - `entropy`: the platform has no `crypto.getRandomValues`, or it failed.
  * - `wasm-not-found`, `wasm-mime`, `wasm-csp`, `wasm-corrupt`: openssl.wasm could not be loaded.
- * - `wasm-crashed`: OpenSSL trapped (a stack overflow, say); the instance cannot be used any more.
+ * - `wasm-crashed`: OpenSSL trapped (a stack overflow, for example); the instance cannot be used any more.
  * - `not-isolated`: there is no shared memory; in a browser the page must be cross-origin isolated.
- * - `cannot-block`: this thread must not wait, as a page's own.
- * - `session-store`: a store of sessions refused or cannot be spoken with. Connections go on without it.
+ * - `cannot-block`: this thread must not wait, for example because it is the page's own.
+ * - `session-store`: a session store failed or cannot be reached. Connections go on without it.
  * - `openssl`: OpenSSL refused an operation for a reason of its own; see `errors`.
  */
 export type TlsErrorCode =
@@ -61,9 +61,9 @@ export interface OpenSslError {
   readonly reason: string;
   /** The number of the reason within its library, `SSL_R_*` and so on. */
   readonly reasonCode: number;
-  /** What else OpenSSL had to say, or "". */
+  /** What else OpenSSL said about it, or "". */
   readonly data: string;
-  /** All of it in one line, as `ERR_error_string(3)` prints it. */
+  /** The whole entry in one line, as `ERR_error_string(3)` prints it. */
   readonly text: string;
 }
 
@@ -73,7 +73,7 @@ export interface Alert {
   readonly level: "warning" | "fatal";
   /** The name in the RFCs, for example "handshake_failure". */
   readonly description: string;
-  /** Its number, 0 to 255. */
+  /** The number of the alert, 0 to 255. */
   readonly code: number;
 }
 
@@ -83,13 +83,13 @@ export interface CloseInfo {
   readonly receivedCloseNotify: boolean;
   /**
    * - `complete`: close_notify went both ways.
-   * - `closed-without-waiting`: we closed, and did not wait for the peer's close_notify.
-   * - `quiet`: we closed without close_notify, as `quietShutdown` asks.
+   * - `closed-without-waiting`: this side closed, and did not wait for the peer's close_notify.
+   * - `quiet`: this side closed without close_notify, as `quietShutdown` asks.
    * - `truncated`: the transport ended before the peer's close_notify.
-   * - `alert`: a fatal alert, ours or the peer's, or a protocol error.
-   * - `timeout`: `shutdown()` waited as long as it may.
+   * - `alert`: a fatal alert, sent or received, or a protocol error.
+   * - `timeout`: `shutdown()` or `close()` waited as long as it may.
    * - `aborted`: `abort()`, or a signal.
-   * - `failed`: the transport broke.
+   * - `failed`: the transport failed.
    */
   readonly how:
     | "complete"
@@ -100,13 +100,13 @@ export interface CloseInfo {
     | "timeout"
     | "aborted"
     | "failed";
-  /** Where the transport ended: between two records, within one, or in the handshake. */
+  /** Where the transport ended: between two records, within a record, or in the handshake. */
   readonly truncatedAt?: TruncationPoint;
   /** The fatal alert, if there was one. */
   readonly alert?: Alert;
   /** Whether OpenSSL lets the session be resumed (`SSL_SESSION_is_resumable(3)`). */
   readonly resumable: boolean;
-  /** Bytes of application data that arrived during `shutdown()` and that nobody read. */
+  /** Bytes of application data that arrived during `shutdown()` and were not read. */
   readonly discarded: number;
 }
 
@@ -114,12 +114,12 @@ export type TruncationPoint = "record" | "mid-record" | "handshake";
 
 export interface TlsErrorOptions {
   cause?: unknown;
-  /** OpenSSL's error queue at that moment, earliest first. */
+  /** OpenSSL's error queue when this error was made, earliest first. */
   errors?: readonly OpenSslError[];
 }
 
 /**
- * The base of all errors here.
+ * The base class of all errors of Wassl.
  *
  * @example
  * ```ts
@@ -137,7 +137,7 @@ export class TlsError extends Error {
   override readonly name: string = "TlsError";
   readonly code: TlsErrorCode;
   readonly errors: readonly OpenSslError[];
-  /** How the connection ended, where this error ended one. */
+  /** How the connection ended, if this error ended one. */
   declare outcome?: CloseInfo;
 
   constructor(code: TlsErrorCode, message: string, options: TlsErrorOptions = {}) {
@@ -168,7 +168,7 @@ export class TlsCertificateError extends TlsError {
   readonly verifyError: string;
   /** Which certificate: 0 is the peer's own, 1 its issuer, and so on. */
   readonly depth: number;
-  /** Subject of that certificate (RFC 2253), or "" where OpenSSL names none. */
+  /** The subject of that certificate (RFC 2253), or "" if OpenSSL names no certificate. */
   readonly subject: string;
 
   constructor(
@@ -209,8 +209,8 @@ export class TlsAlertError extends TlsError {
 }
 
 /**
- * The transport ended without the peer's close_notify. All bytes that arrived intact were delivered; whether more
- * were meant to follow cannot be known.
+ * The transport ended without the peer's close_notify. All bytes that arrived intact were delivered. Whether more were
+ * meant to follow cannot be known.
  *
  * @example
  * ```ts

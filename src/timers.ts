@@ -1,9 +1,9 @@
-/** The most that `setTimeout` can wait for, in milliseconds; with more it fires at once. */
+/** The longest time for `setTimeout`, in milliseconds; with a longer one it fires at once. */
 const MOST = 2 ** 31 - 1;
 
 /**
- * Calls back in so many milliseconds, however many: `Infinity` is never. What it returns stops that. In the background, it
- * keeps no program alive.
+ * Calls `act` in `milliseconds`, which may be any number; `Infinity` is never. The function that it returns stops the
+ * timer. A timer in the background does not keep a program alive.
  */
 export function after(milliseconds: number, act: () => void, background = false): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -16,7 +16,7 @@ export function after(milliseconds: number, act: () => void, background = false)
   return () => clearTimeout(timer);
 }
 
-/** Node.js has objects for timers, and Deno numbers. In browsers nothing is kept alive by one. */
+/** Timers are objects in Node.js and numbers in Deno. In browsers a timer keeps nothing alive. */
 function unref(timer: unknown): void {
   if (typeof timer === "object") (timer as { unref?(): void }).unref?.();
   else (globalThis as { Deno?: { unrefTimer?(timer: unknown): void } }).Deno?.unrefTimer?.(timer);
@@ -27,8 +27,8 @@ export function sleep(milliseconds: number): Promise<void> {
 }
 
 /**
- * What `work` comes to, unless it takes longer than `milliseconds`: then a rejection with what `late` makes. With `progress`
- * the time is that during which this number stands still.
+ * Settles as `work` does, unless that takes longer than `milliseconds`: then it rejects with what `late` returns. With
+ * `progress`, the time counts only while this number stands still.
  */
 export async function within<T>(
   milliseconds: number,
@@ -40,7 +40,7 @@ export async function within<T>(
   const tooLate = new Promise<never>((_, reject) => {
     let seen = progress?.();
     let still = 0;
-    // Looked at in small steps, so that what moves late in one is not thought to have stood still for all of it.
+    // The steps are small, so that progress late in one step does not count as a standstill for all of it.
     const step = progress ? milliseconds / 8 : milliseconds;
     const watch = () => {
       stop = after(step, () => {

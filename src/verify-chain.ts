@@ -7,34 +7,37 @@ import { hostName } from "./options/names.js";
 import { holds, snapshot } from "./options/snapshot.js";
 import { applyVerifyOptions, VERIFY_OPTIONS, type VerifyOptions } from "./options/verify.js";
 
-/** A certificate, or in PEM several. */
+/** One certificate, or several in PEM. */
 export type Certificates = CertificateData | X509;
 
 export interface VerifyChainOptions extends VerifyOptions {
-  /** The certificate in question. What follows it in a PEM text helps as `intermediates` do. */
+  /** The certificate to verify. What follows it in a PEM text helps as `intermediates` do. */
   leaf: Certificates;
-  /** Certificates that may help to build the chain, in any order. None of them is trusted for being here. */
+  /** Certificates that may help to build the chain, in any order. Being listed here makes no certificate trusted. */
   intermediates?: Certificates | readonly Certificates[] | undefined;
-  /** The trust anchors: these are all, there is no hidden store. */
+  /** The trust anchors. These are all of them: there is no hidden store. */
   roots: CaCerts;
   /**
-   * Whom the certificate must be for: a DNS name or an IP literal, as in `startTls`. Without any of `hostname`, `ip` and
-   * `email` a good chain says who it is, not that it is whom you mean. Where there are several, all must fit.
+   * The name that the certificate must be for: a DNS name or an IP literal, as in `startTls`. Without `hostname`, `ip`
+   * and `email`, a good chain says whose certificate it is, and not that it is the peer you mean. If several are given,
+   * all must fit.
    */
   hostname?: string;
   /** An IP address that the certificate must be for. */
   ip?: string;
-  /** A mail address that one of its alternative names must be. */
+  /** A mail address that must be among its alternative names. */
   email?: string;
-  /** As in `startTls`: the common name and partial wildcards count, and a mail address in the subject. Default false. */
+  /**
+   * As in `startTls`: the common name and partial wildcards count, and a mail address in the subject. Default false.
+   */
   unsafelyAllowLegacyNames?: boolean;
   /** How strong keys and signatures must be, 0 to 5 (`SSL_CTX_set_security_level(3)`). Default 2, as in a handshake. */
   securityLevel?: number;
-  /** The OpenSSL to use. By default the one that connections share, loaded at first use. */
+  /** The OpenSSL to use. By default the one that connections share, loaded at the first use. */
   openssl?: OpenSsl;
 }
 
-/** All of it, by name: what is not here is not read. */
+/** All options, by name: an option that is not here is not read. */
 const VERIFY_CHAIN_OPTIONS: Record<keyof VerifyChainOptions, true> = {
   ...VERIFY_OPTIONS,
   leaf: true,
@@ -49,9 +52,9 @@ const VERIFY_CHAIN_OPTIONS: Record<keyof VerifyChainOptions, true> = {
 };
 
 /**
- * Verifies a chain of certificates as a handshake would, and tells all that is wrong with it.
+ * verifyChain verifies a chain of certificates as a handshake would, and tells everything that is wrong with it.
  *
- * A certificate that is not accepted is a result and no error: `ok` is false then.
+ * A certificate that is not accepted is a result and not an error: `ok` is false then.
  *
  * @throws TlsError "invalid-argument" for what is no certificate, no name or no option
  *
@@ -66,11 +69,12 @@ const VERIFY_CHAIN_OPTIONS: Record<keyof VerifyChainOptions, true> = {
  * ```
  */
 export async function verifyChain(given: VerifyChainOptions): Promise<VerifyResult> {
-  // At once: what the caller does with its object meanwhile is of no consequence.
+  // Read at once: later changes of the caller's object do not count.
   const options = snapshot(given, VERIFY_CHAIN_OPTIONS, { roots: { table: true } }) as VerifyChainOptions;
   const identity = identityOf(given, options);
   requireBooleans(options, ["unsafelyAllowLegacyNames"]);
-  if (options.roots === undefined) throw new TlsError("invalid-argument", "there are no roots");
+  if (options.roots === undefined)
+    throw new TlsError("invalid-argument", "roots is missing: give the trust anchors");
   const openssl = options.openssl ?? (await OpenSsl.shared());
   const store = openssl.newX509Store();
   try {
@@ -87,20 +91,26 @@ export async function verifyChain(given: VerifyChainOptions): Promise<VerifyResu
   }
 }
 
-/** An identity that was meant to be checked, and is undefined by mistake, must not pass for one that is not asked for. */
+/**
+ * An identity that was meant to be checked, and is undefined by mistake, must not pass for one that is not asked for.
+ */
 function identityOf(given: VerifyChainOptions, options: VerifyChainOptions) {
   for (const name of ["hostname", "ip", "email"] as const) {
     if (holds(given, name) && typeof options[name] !== "string") {
-      throw new TlsError("invalid-argument", `${name} is there, and is no string`);
+      throw new TlsError("invalid-argument", `${name} is given, and must be a text`);
     }
   }
   const { hostname, ip, email } = options;
   const address = ip === undefined ? undefined : hostName(ip, "ip");
-  if (address?.kind === "dns") throw new TlsError("invalid-argument", `ip "${ip}" is no IP address`);
+  if (address?.kind === "dns") throw new TlsError("invalid-argument", `ip "${ip}" is not an IP address`);
   if (hostname === undefined) return { ip: address?.name, email };
   const { kind, name } = hostName(hostname);
   if (kind === "dns") return { hostname: name, ip: address?.name, email };
-  if (address) throw new TlsError("invalid-argument", "hostname is an IP address, and there is ip too");
+  if (address)
+    throw new TlsError(
+      "invalid-argument",
+      "hostname is an IP address already: give hostname or ip, not both",
+    );
   return { ip: name, email };
 }
 

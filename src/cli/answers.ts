@@ -1,4 +1,4 @@
-/** What `wassl serve` says to a client by itself: --www, --echo, --rev. */
+/** What `wassl serve` answers by itself: --www, --echo, --rev. */
 import type { TlsStream } from "wassl";
 import { infoFields } from "./report.js";
 
@@ -7,7 +7,7 @@ export type Answer = keyof typeof answers;
 
 type Served = Pick<TlsStream, "readable" | "writable" | "info">;
 
-/** Sends back what comes. */
+/** Sends back what arrives. */
 async function echo({ readable, writable }: Served): Promise<void> {
   await readable.pipeTo(writable, { preventClose: true });
 }
@@ -41,7 +41,7 @@ async function rev({ readable, writable }: Served): Promise<void> {
 /** The longest head of a request, in bytes. */
 const HEAD = 65_536;
 
-/** Answers one HTTP request with a page that tells of the connection. */
+/** Answers one HTTP request with a page about the connection. */
 async function www(stream: Served): Promise<void> {
   const head = await requestHead(stream.readable);
   if (head === undefined) return;

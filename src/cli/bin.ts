@@ -12,7 +12,7 @@ function processIo(): Io {
   const { stdin, stdout, stderr } = process;
   const interrupt = new AbortController();
   for (const signal of signals) process.once(signal, () => interrupt.abort(signal));
-  // The callback of the write tells of it; without a listener it would be an uncaught exception as well.
+  // The callback of the write tells of the error; without a listener it would be an uncaught exception as well.
   stdout.on("error", () => {});
   stderr.on("error", () => {});
   return {
@@ -29,7 +29,7 @@ function processIo(): Io {
   };
 }
 
-/** Node.js 20 has a WebSocket, but only for those who ask: the same again, asking. */
+/** Node.js 20 has a WebSocket only behind a flag: run the same program again, with the flag. */
 function againWithWebSocket(args: string[]): Promise<number> {
   const program = [flag, ...process.execArgv, fileURLToPath(import.meta.url), ...args];
   const child = spawn(process.execPath, program, { stdio: "inherit" });

@@ -11,7 +11,7 @@ import { closings, talk } from "./talk.js";
 import { connectTcp, format, type Link, settle } from "./tcp.js";
 import { connectionOptions, contextOptions, defined, fileOf, trustAnchors } from "./tls-options.js";
 
-/** In milliseconds, for all that comes before the first byte of data. */
+/** In milliseconds, for everything that comes before the first byte of data. */
 const CONNECT_TIMEOUT = 30_000;
 
 export async function connect(
@@ -106,7 +106,7 @@ function keepSession(stream: TlsStream, path: string | undefined, report: Report
     report.tell("session", { kept: false }, "there is no session to keep");
     return;
   }
-  // Whoever has it can go on in our name.
+  // Anybody who has the file can resume the session in our name.
   const file = new SecretFile("session-out", path, "replace");
   try {
     file.write(session);
@@ -116,7 +116,7 @@ function keepSession(stream: TlsStream, path: string | undefined, report: Report
   report.tell("session", { kept: true });
 }
 
-/** Where a relay is told whom to connect to: in place of {host} and {port}, or as parameters of these names. */
+/** Where a relay is told which server to connect to: in place of {host} and {port}, or as parameters of these names. */
 function relayUrl(via: string, { host, port }: Address): URL {
   const filled = via.replaceAll("{host}", encodeURIComponent(host)).replaceAll("{port}", String(port));
   const url = URL.canParse(filled) ? new URL(filled) : undefined;

@@ -6,7 +6,7 @@ export type WebSocketClass = NonNullable<ConnectWebSocketOptions["WebSocket"]>;
 export interface Io {
   readonly stdin: AsyncIterable<Uint8Array>;
   readonly stdinIsTerminal: boolean;
-  /** Settles when the bytes have been taken; rejects when nobody reads any more. */
+  /** Settles when the bytes have been taken; rejects when they are not read any more. */
   stdout(bytes: Uint8Array): Promise<void>;
   stderr(text: string): void;
   readonly stderrIsTerminal: boolean;

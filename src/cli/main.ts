@@ -1,4 +1,4 @@
-/** The commands, and what their ends come to as an exit code. */
+/** The commands, and the exit codes of their ends. */
 import { connect } from "./connect.js";
 import type { Io } from "./io.js";
 import { type Command, commandHelp, generalHelp, isCommand, parse, type Values } from "./options.js";

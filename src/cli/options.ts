@@ -1,11 +1,11 @@
-/** The options: their names and what `--help` says of them. What they do is in the other files. */
+/** The options: their names, and what `--help` says of them. What they do is in the other files. */
 import { parseArgs } from "node:util";
 import { UsageError } from "./report.js";
 
 interface Option {
   readonly type: "string" | "boolean";
   readonly multiple?: boolean;
-  /** What stands for the value in the help. */
+  /** The placeholder for the value in the help. */
   readonly value?: string;
   readonly help: string;
 }
@@ -30,12 +30,12 @@ const both = {
   ciphersuites: { type: "string", value: "LIST", help: "cipher suites of TLS 1.3" },
   groups: { type: "string", value: "LIST", help: "groups of the key exchange, best first" },
   sigalgs: { type: "string", value: "LIST", help: "signature algorithms, best first" },
-  seclevel: { type: "string", value: "N", help: "what is too weak, 0 to 5; default 2" },
+  seclevel: { type: "string", value: "N", help: "how strong keys and signatures must be, 0 to 5; default 2" },
   crl: {
     type: "string",
     multiple: true,
     value: "FILE",
-    help: "revocation lists, PEM or DER; then all are checked",
+    help: "revocation lists, PEM or DER; then every certificate is checked",
   },
   policy: {
     type: "string",
@@ -64,36 +64,44 @@ const both = {
   },
   trace: { type: "boolean", help: "tell what happens as it happens, records and handshake messages too" },
   json: { type: "boolean", help: "one line of JSON for each event, and a last one for the outcome" },
-  help: { type: "boolean", help: "say this" },
+  help: { type: "boolean", help: "show this help" },
 } as const satisfies Record<string, Option>;
 
 const tables = {
   connect: {
     ...both,
-    servername: { type: "string", value: "NAME", help: "whom we mean to talk to, if it is not HOST (SNI)" },
+    servername: {
+      type: "string",
+      value: "NAME",
+      help: "the server's name, if it is not HOST; also sent as SNI",
+    },
     "verify-host": {
       type: "string",
       value: "NAME",
-      help: "whom the certificate must be for, if it is neither",
+      help: "the name that the certificate must be for, if it is neither",
     },
     "unsafe-legacy-names": {
       type: "boolean",
       help: "common names and partial wildcards count, as before RFC 9525",
     },
     ocsp: { type: "string", value: "HOW", help: "a stapled OCSP response: off (default), soft, require" },
-    "session-in": { type: "string", value: "FILE", help: "resume the session that --session-out has kept" },
-    "session-out": { type: "string", value: "FILE", help: "keep the newest session there, if there is one" },
+    "session-in": { type: "string", value: "FILE", help: "resume the session in a file of --session-out" },
+    "session-out": {
+      type: "string",
+      value: "FILE",
+      help: "keep the newest session in this file, if there is one",
+    },
     "early-data": {
       type: "string",
       value: "FILE",
-      help: "send it first, ahead of the handshake's end (0-RTT); can be replayed",
+      help: "send this file first, ahead of the handshake's end (0-RTT); can be replayed",
     },
-    "no-verify": { type: "boolean", help: "accept any certificate from anybody" },
+    "no-verify": { type: "boolean", help: "accept any certificate, also an attacker's" },
     via: { type: "string", value: "URL", help: "through a relay, ws:// or wss://, instead of TCP" },
     starttls: {
       type: "string",
       value: "PROTOCOL",
-      help: "smtp, imap, pop3, ftp, postgres, mysql, xmpp or ldap first",
+      help: "ask for TLS first, in smtp, imap, pop3, ftp, postgres, mysql, xmpp or ldap",
     },
   },
   serve: {
@@ -113,8 +121,8 @@ const tables = {
       help: "take that much ahead of the handshake's end (0-RTT); can be replayed",
     },
     "no-tickets": { type: "boolean", help: "no tickets for later connections" },
-    www: { type: "boolean", help: "answer HTTP GET with a page that tells of the connection" },
-    echo: { type: "boolean", help: "send back what comes" },
+    www: { type: "boolean", help: "answer HTTP GET with a page about the connection" },
+    echo: { type: "boolean", help: "send back what arrives" },
     rev: { type: "boolean", help: "send back every line reversed" },
     starttls: {
       type: "string",
@@ -125,11 +133,19 @@ const tables = {
   },
   verify: {
     ca: both.ca,
-    untrusted: { type: "string", multiple: true, value: "FILE", help: "certificates that may be in between" },
+    untrusted: { type: "string", multiple: true, value: "FILE", help: "intermediate certificates" },
     crl: both.crl,
-    "verify-host": { type: "string", value: "NAME", help: "a DNS name or an IP address it must be for" },
-    "verify-ip": { type: "string", value: "ADDRESS", help: "an IP address it must be for" },
-    "verify-email": { type: "string", value: "ADDRESS", help: "a mail address it must be for" },
+    "verify-host": {
+      type: "string",
+      value: "NAME",
+      help: "a DNS name or an IP address that the certificate must be for",
+    },
+    "verify-ip": { type: "string", value: "ADDRESS", help: "an IP address that the certificate must be for" },
+    "verify-email": {
+      type: "string",
+      value: "ADDRESS",
+      help: "a mail address that the certificate must be for",
+    },
     "unsafe-legacy-names": {
       type: "boolean",
       help: "common names and partial wildcards count, as before RFC 9525",
@@ -137,11 +153,14 @@ const tables = {
     purpose: {
       type: "string",
       value: "NAME",
-      help: "what it must be good for: sslserver (default), sslclient, any, …",
+      help: "what the certificate must be good for: sslserver (default), sslclient, any, …",
     },
-    time: { type: "string", value: "TIME", help: "as of then: 2026-11-25T12:00:00Z" },
-    depth: { type: "string", value: "N", help: "how many there may be in between" },
-    "partial-chain": { type: "boolean", help: "any certificate of --ca ends the chain" },
+    time: { type: "string", value: "TIME", help: "verify as of this moment: 2026-11-25T12:00:00Z" },
+    depth: { type: "string", value: "N", help: "how many intermediate certificates there may be" },
+    "partial-chain": {
+      type: "boolean",
+      help: "any certificate of --ca may end the chain, self-signed or not",
+    },
     seclevel: both.seclevel,
     policy: both.policy,
     flag: both.flag,
@@ -208,7 +227,7 @@ export function integer(name: string, value: string | undefined, least = 0): num
 export function duration(name: string, value: string | undefined): number | undefined {
   if (value === undefined) return undefined;
   const seconds = /^(\d+|\d*\.\d+)$/.test(value) ? Number(value) : 0;
-  // What setTimeout can wait for.
+  // The longest time that setTimeout can wait for.
   if (seconds <= 0 || seconds * 1000 > 2 ** 31 - 1) {
     throw new UsageError(`--${name} is a number of seconds, more than 0; not "${value}"`);
   }
@@ -235,17 +254,17 @@ export function address(text: string | undefined, defaultHost?: string): Address
 // ---- help --------------------------------------------------------------------------------------------------------
 
 const usage = {
-  connect: "wassl connect HOST:PORT   standard input goes to the server, what it sends to standard output",
+  connect: "wassl connect HOST:PORT   standard input to the server, the server's data to standard output",
   serve: "wassl serve [HOST:]PORT   on 127.0.0.1 unless told otherwise; port 0 takes a free one",
   verify: "wassl verify FILE…        whether a certificate is good, and if not, why",
 } satisfies Record<Command, string>;
 
 const exitCodes = `Exit codes:
   0  complete: the connection ended as it should
-  1  it could not be made, or it failed
-  2  the command line, or a file it names, is wrong
+  1  the connection could not be made, or it failed
+  2  the command line, or a file that it names, is wrong
   3  a certificate was not accepted
-  4  truncated: it ended without close_notify
+  4  truncated: the connection ended without close_notify
   5  timeout
   130  interrupted
 `;
@@ -270,6 +289,6 @@ ${lines.join("\n")}
 ${"pass" in tables[command] ? secrets : ""}${exitCodes}`;
 }
 
-const secrets = `A SECRET is env:NAME, file:PATH or pass:TEXT, where the last one can be seen in the list of processes.
+const secrets = `A SECRET is env:NAME, file:PATH or pass:TEXT. Other users can see pass:TEXT in the list of processes.
 
 `;

@@ -1,4 +1,4 @@
-/** What is told on standard error, for people or as JSON, and what an end comes to as an exit code. */
+/** What is told on standard error, for people or as JSON, and the exit code of each end. */
 import { Buffer } from "node:buffer";
 import {
   type CloseInfo,
@@ -33,7 +33,7 @@ export interface Outcome {
   statistics?: Pick<Statistics, "sent" | "received">;
   /** Bytes that followed the peer's close_notify. */
   trailing?: number;
-  /** How many there were, where there may be several. */
+  /** How many connections there were, where there may be several. */
   connections?: number;
 }
 
@@ -65,7 +65,7 @@ export class Report {
     this.json = json;
   }
 
-  /** One thing that happened: as JSON, or in words where there are any. */
+  /** One event: as JSON, or in words if there are any. */
   tell(type: string, fields: object, words?: string): void {
     const time = Math.round(performance.now() - this.#begun) / 1000;
     if (this.json) this.#line(json({ type, time, ...fields }));
@@ -77,17 +77,17 @@ export class Report {
     if (!this.json) this.#line(printable(words));
   }
 
-  /** Whether what is told goes to standard output. Where there is a connection, that is its own. */
+  /** Whether reports go to standard output. Where there is a connection, standard output belongs to the connection. */
   toStdout(really: boolean): void {
     this.#toStdout = really;
   }
 
-  /** Settles when all that was told has been taken. */
+  /** Settles when everything that was told has been taken. */
   get written(): Promise<void> {
     return this.#written;
   }
 
-  /** What the library tells, of connection number `connection` where there are several. */
+  /** What the library tells, about connection number `connection` if there are several. */
   listener(connection?: number): (event: TlsEvent) => void {
     return ({ time: _, type, ...rest }) => {
       const words = [type, ...Object.values(rest)].join(" ");
@@ -141,7 +141,7 @@ export class Report {
     const line = `${this.#progressShown ? "\r\x1b[K" : ""}${text}\n`;
     this.#progressShown = false;
     if (!this.#toStdout) this.#io.stderr(line);
-    // Nobody may want to know.
+    // Standard error may be closed.
     else this.#written = this.#io.stdout(new TextEncoder().encode(line)).catch(() => {});
   }
 }
@@ -156,14 +156,14 @@ function printable(text: string): string {
   return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
-/** JSON, without the control characters that it would leave in. */
+/** JSON, without the control characters that JSON.stringify would leave in. */
 function json(value: object): string {
   return JSON.stringify(value).replace(/[\x7f-\x9f]/g, (c) => `\\u00${c.charCodeAt(0).toString(16)}`);
 }
 
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // The library's name for it.
+  // The library's name for the option.
   return (error.message || error.name)
     .replace('`ciphers` ("DEFAULT")', "--ciphers DEFAULT")
     .replace("`groups`", "--groups");
@@ -179,7 +179,7 @@ function errorFields(error: unknown): object {
   return { error: fields };
 }
 
-/** What was settled, for people. */
+/** What the handshake settled, for people. */
 export function inWords(info: TlsInfo): string {
   const { protocol, cipher, group, alpnProtocol, sessionReused, earlyData, peerCertificates, verified } =
     info;

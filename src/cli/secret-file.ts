@@ -1,4 +1,4 @@
-/** Files with secrets in them: for their owner's eyes, whatever lay at that path before. */
+/** Files with secrets in them: only their owner can read them, whatever lay at that path before. */
 import {
   closeSync,
   constants,
@@ -11,12 +11,13 @@ import {
 } from "node:fs";
 import { UsageError } from "./report.js";
 
-// Windows has neither of the last two, nor the links that anybody may make.
+// Windows has neither of the last two, nor links that every user may make.
 const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = constants;
 
 /**
- * A file that is open for writing, of mode 0600 before the first byte is. In a folder where others write too, somebody may
- * have put something there beforehand: a symbolic link is not followed, and what is no plain file is left alone.
+ * Opens a file for writing, with mode 0600 before the first byte is written. In a folder where others write too,
+ * somebody may have put something there beforehand. So a symbolic link is not followed, and only a plain file is
+ * written to.
  *
  * @throws UsageError that names the option
  */
@@ -27,13 +28,14 @@ export class SecretFile {
   constructor(option: string, path: string, how: "append" | "replace") {
     this.#option = option;
     this.#fd = this.#told(path, () => {
-      // Nothing is truncated before it is known to be ours. A pipe that nobody reads would hold us up without O_NONBLOCK.
+      // The file is truncated only after it is known to be ours. Without O_NONBLOCK, a pipe that is not read would
+      // block.
       const append = how === "append" ? O_APPEND : 0;
       const fd = openSync(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | append, 0o600);
       try {
         const opened = fstatSync(fd);
-        if (!opened.isFile()) throw new Error(`${path} is no plain file`);
-        // Deno follows links while it looks whether the path is allowed, and opens where that led.
+        if (!opened.isFile()) throw new Error(`${path} is not a plain file`);
+        // Deno follows links while it checks whether the path is allowed, and opens what they lead to.
         const { dev, ino } = lstatSync(path);
         if (dev !== opened.dev || ino !== opened.ino) throw new Error(followed(path));
         fchmodSync(fd, 0o600);
@@ -46,7 +48,7 @@ export class SecretFile {
     });
   }
 
-  /** All of it, at once. */
+  /** Writes all of it, at once. */
   write(bytes: Uint8Array): void {
     this.#told("", () => {
       for (let rest = bytes; rest.byteLength > 0; ) rest = rest.subarray(writeSync(this.#fd, rest));

@@ -19,7 +19,7 @@ import { connectionOptions, contextOptions, defined, fileOf, filesOf } from "./t
 
 /** In milliseconds. */
 const HANDSHAKE_TIMEOUT = 30_000;
-/** How long a client that is answered may neither say nor take anything, in milliseconds. */
+/** How long a client that is answered may neither send nor take anything, in milliseconds. */
 const IDLE_TIMEOUT = 60_000;
 
 export async function serve(
@@ -50,7 +50,7 @@ export async function serve(
   const clientAuth = choice("client-auth", values["client-auth"], ["none", "request", "require"]);
   const idle = (["ca", "crl", "policy", "flag"] as const).find((name) => values[name] !== undefined);
   if (idle !== undefined && clientAuth === undefined) {
-    throw new UsageError(`--${idle} needs --client-auth: nobody is asked for a certificate without it`);
+    throw new UsageError(`--${idle} needs --client-auth: without it no client is asked for a certificate`);
   }
   const control = new AbortController();
   const identity = await contextOptions(values, io);
@@ -69,7 +69,7 @@ export async function serve(
     }),
   });
   const options: ServerOptions = {
-    // HTTP says itself where a message ends, and browsers do not always say that they are done.
+    // HTTP itself says where a message ends, and browsers do not always send close_notify.
     ...(answer === "www" && { eofPolicy: "ignore" }),
     ...connectionOptions(values),
     context,
@@ -139,7 +139,7 @@ export async function serve(
   if (answer === undefined) {
     return accepted === 0 ? { exitCode: 130, error: control.signal.reason } : first;
   }
-  // Without --naccept there is no other way to end it.
+  // Without --naccept there is no other way to end the server.
   return { exitCode: io.interrupted.aborted ? 0 : first.exitCode, connections: accepted };
 }
 
@@ -170,11 +170,11 @@ async function respond(
   try {
     const { info, writable } = stream;
     await answers[answer]({ info, writable, readable: after(early, stream.readable) });
-    // There is nothing that the client could still say: half closed is as good as closed.
+    // The client can say nothing more that matters: half closed is as good as closed.
     await end(stream, { close: close === "half" ? "shutdown" : close, timeout });
   } catch {
-    // It is told by how the stream ended; and it has to end, for where an end without close_notify passes, a write fails and
-    // the connection goes on.
+    // How the stream ended tells of the failure. The stream has to end here: where an end without close_notify passes,
+    // a write fails and the connection goes on.
     await stream.close();
   } finally {
     stopWatching();

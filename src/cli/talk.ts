@@ -8,13 +8,13 @@ export type Closing = (typeof closings)[number];
 
 export interface TalkOptions {
   close: Closing;
-  /** How long to wait for the peer once we have ended, in milliseconds. */
+  /** How long to wait for the peer after our own end, in milliseconds. */
   timeout: number | undefined;
-  /** What comes ahead of standard input; the server has it by now if it accepted it early. */
+  /** What comes ahead of standard input. The server has it by now if it accepted it early. */
   earlyData?: Uint8Array | undefined;
 }
 
-/** Ends our side. Returns the count of bytes that followed the peer's close_notify, where that is to be known. */
+/** Ends our side. Returns how many bytes followed the peer's close_notify, if that is to be known. */
 export async function end(stream: TlsStream, { close, timeout }: TalkOptions): Promise<number> {
   switch (close) {
     case "half":
@@ -22,7 +22,7 @@ export async function end(stream: TlsStream, { close, timeout }: TalkOptions): P
       return 0;
     case "shutdown": {
       const { transport, trailing } = await stream.shutdown(timeout === undefined ? {} : { timeout });
-      // Nobody goes on with it. It has lost nothing if it is broken by now.
+      // The transport is not used any more. If it has failed by now, nothing is lost.
       await transport.writable.close().catch(() => {});
       await transport.readable.cancel().catch(() => {});
       return trailing.byteLength;
@@ -36,10 +36,10 @@ export async function end(stream: TlsStream, { close, timeout }: TalkOptions): P
   }
 }
 
-/** The reason of an abort that was asked for, which is no failure. */
+/** The reason of an abort that was asked for, which is not a failure. */
 const aborted = new TlsError("closed", "aborted, as --close says");
 
-/** How it ended, whoever ended it. */
+/** How it ended, whichever side ended it. */
 export async function ending(stream: TlsStream): Promise<Outcome> {
   let error: unknown;
   const closed = await stream.closed.catch((reason) => {
@@ -54,8 +54,8 @@ export async function ending(stream: TlsStream): Promise<Outcome> {
 }
 
 /**
- * Standard input to the peer, the peer's data to standard output, until both have ended. Each ends by itself when we
- * close by halves; otherwise, or with somebody at the keyboard, the peer's end is ours too.
+ * Standard input goes to the peer, and the peer's data to standard output, until both have ended. With a half-close
+ * each direction ends by itself. Otherwise, or with a user at the keyboard, the peer's end is ours too.
  */
 export async function talk(
   stream: TlsStream,
@@ -68,7 +68,7 @@ export async function talk(
   let sent = accepted ? (earlyData?.byteLength ?? 0) : 0;
   let received = 0;
   let trailing = 0;
-  /** Standard input or output have failed. */
+  /** Standard input or output has failed. */
   let failure: Error | undefined;
   const fail = async (what: string, error: unknown) => {
     failure ??= new Error(`${what}: ${messageOf(error)}`, { cause: error });
@@ -121,7 +121,7 @@ export async function talk(
     while (!over) {
       let next: IteratorResult<Uint8Array> | undefined;
       try {
-        // Not Promise.race: what lives long would keep every chunk that it ever raced with.
+        // Not Promise.race: a promise that lives long would keep every chunk that it ever raced with.
         next = await new Promise((resolve, reject) => {
           wake = () => resolve(undefined);
           input.next().then(resolve, reject);
@@ -141,7 +141,8 @@ export async function talk(
     trailing = await end(stream, options);
   };
 
-  // What goes wrong with the stream is told by its end. It is not over by itself where an end without close_notify passes.
+  // How the stream ends tells what went wrong with it. Where an end without close_notify passes, the stream does not
+  // end by itself.
   const giveUp = () => stream.close();
   const sending = send().catch(giveUp);
   const receiving = receive().catch(giveUp);

@@ -9,11 +9,11 @@ export interface Link {
   readonly transport: Transport;
   /** "127.0.0.1:4433" */
   readonly peer: string;
-  /** Settles when it is closed and nothing is under way any more; a program that ends earlier cuts it off. */
+  /** Settles when the socket is closed and nothing is under way any more; a program that exits earlier cuts it off. */
   readonly gone: Promise<void>;
 }
 
-/** Waits until it is gone. Whoever failed before there was TLS has not touched it: then nobody wants it any more. */
+/** Waits until the socket is gone. A failure before TLS has not touched the socket: then it is not used any more. */
 export async function settle({ transport, gone }: Link): Promise<void> {
   if (!transport.writable.locked) await transport.writable.abort().catch(() => {});
   await gone;
@@ -56,7 +56,7 @@ export function connectTcp(to: Address, signal: AbortSignal): Promise<Link> {
   });
 }
 
-/** Where a name has several addresses, the message is empty and the errors are inside. */
+/** If a name has several addresses, the message is empty and the errors are inside. */
 function reason(error: Error): string {
   const { errors } = error as AggregateError;
   return (
@@ -66,7 +66,7 @@ function reason(error: Error): string {
 
 export interface Listener {
   readonly at: Address;
-  /** No more connections; those that there are go on. */
+  /** Takes no more connections; those that exist go on. */
   close(): void;
   readonly closed: Promise<void>;
 }

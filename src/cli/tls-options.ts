@@ -40,7 +40,7 @@ export async function contextOptions(values: CommonValues, io: Io): Promise<Cont
   });
 }
 
-/** Each line is written at once: what comes after a crash is what matters most. */
+/** Each line is written at once: what comes just before a crash matters most. */
 function keylog(path: string | undefined): ((line: string) => void) | undefined {
   if (path === undefined) return undefined;
   const file = new SecretFile("keylog", path, "append");
@@ -58,7 +58,7 @@ function verifyOptions(
 
 type Shared = Pick<ServerIdentity, IdentityName | "verifyOptions">;
 
-/** What is a connection's own. */
+/** The options of one connection. */
 export function connectionOptions(values: CommonValues): ConnectionOptions {
   return defined({
     eofPolicy: choice("eof-policy", values["eof-policy"], ["strict", "record-boundary", "ignore"]),
@@ -67,7 +67,9 @@ export function connectionOptions(values: CommonValues): ConnectionOptions {
   });
 }
 
-/** A client has one of them; the library takes the same names for the first and the list of the others. */
+/**
+ * A client has one identity. The library takes the same names for the first identity and for the list of the others.
+ */
 async function identity(values: CommonValues, io: Io): Promise<Pick<ServerIdentity, IdentityName>> {
   const certs = [values.cert ?? []].flat();
   const keys = [values.key ?? []].flat();
@@ -120,7 +122,7 @@ async function secret(name: string, value: string | undefined, io: Io): Promise<
   return kind === undefined ? undefined : rest;
 }
 
-/** Whom to believe: the files of --ca alone, or Mozilla's. */
+/** The trust anchors: the files of --ca alone, or Mozilla's. */
 export async function trustAnchors(paths: string[] | undefined): Promise<Uint8Array[] | TrustAnchors> {
   return (await filesOf("ca", paths)) ?? (await import("wassl/roots")).mozillaRoots;
 }

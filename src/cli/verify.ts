@@ -5,7 +5,7 @@ import { certificateFields, type Outcome, type Report, UsageError } from "./repo
 import { defined, fileOf, filesOf, trustAnchors } from "./tls-options.js";
 
 export async function verify(values: Values<"verify">, paths: string[], report: Report): Promise<Outcome> {
-  if (paths.length === 0) throw new UsageError("FILE is missing: the certificate in question");
+  if (paths.length === 0) throw new UsageError("FILE is missing: the certificate to verify");
   const time = values.time === undefined ? undefined : new Date(values.time);
   if (time && Number.isNaN(time.getTime())) {
     throw new UsageError(`--time is like 2026-11-25T12:00:00Z; not "${values.time}"`);
@@ -18,7 +18,7 @@ export async function verify(values: Values<"verify">, paths: string[], report: 
     ip: values["verify-ip"],
     email: values["verify-email"],
     unsafelyAllowLegacyNames: values["unsafe-legacy-names"],
-    // The library knows which there are, and says so.
+    // The library knows which names there are, and says so.
     purpose: values.purpose as Purpose | undefined,
     policies: values.policy,
     flags: values.flag as VerifyFlag[] | undefined,

@@ -7,7 +7,7 @@ import { isGood, type Kept, type SessionStore } from "./store.js";
 
 export type { SessionStore } from "./store.js";
 
-/** What is used of a `Deno.Kv`. */
+/** The part of a `Deno.Kv` that is used. */
 export interface DenoKvLike {
   get(key: readonly string[]): Promise<DenoKvEntryLike>;
   set(key: readonly string[], value: unknown, options: { expireIn: number }): Promise<unknown>;
@@ -32,7 +32,7 @@ export interface DenoKvSessionStoreOptions {
   prefix?: string;
 }
 
-/** What a value may have at most, in bytes, with some room for what it is wrapped in. */
+/** The most that a value may have, in bytes, with some room for what it is wrapped in. */
 const VALUE_LIMIT = 65_000;
 
 /**
@@ -71,7 +71,7 @@ export class DenoKvSessionStore implements SessionStore {
     const entry = await this.#kv.get([this.#prefix, key]);
     if (entry.versionstamp === null) return undefined;
     const { ok } = await this.#kv.atomic().check(entry).delete([this.#prefix, key]).commit();
-    // Somebody else was faster, or has put another one: no session is as good as any.
+    // Another process was faster, or has put another session there: no session is as good as any.
     return ok && isGood(entry.value) ? entry.value.session : undefined;
   }
 }

@@ -8,9 +8,9 @@ import { isGood, type Kept, type SessionStore } from "./store.js";
 export type { SessionStore } from "./store.js";
 
 export interface IndexedDbSessionStoreOptions {
-  /** Name of the database. Default "wassl-sessions". */
+  /** The name of the database. Default "wassl-sessions". */
   name?: string;
-  /** How many sessions it keeps, one for each key; those that expire first go first. Default 1,000. */
+  /** How many sessions the store keeps, one for each key. Those that expire first go first. Default 1,000. */
   max?: number;
 }
 
@@ -18,8 +18,9 @@ const SESSIONS = "sessions";
 const EXPIRES = "expires";
 
 /**
- * Whoever can run a script in the origin, or read the browser's profile, can read the sessions: choose it where the way to
- * a connection costs more than that. A private window forgets them at its end.
+ * Keeps sessions in the browser's IndexedDB. Anybody who can run a script in the origin, or read the browser's profile,
+ * can read the sessions: use it if the time to make a connection costs more than that. A private window forgets them at
+ * its end.
  *
  * @example
  * ```ts
@@ -63,7 +64,7 @@ export class IndexedDbSessionStore implements SessionStore {
   }
 
   async take(key: string): Promise<Uint8Array | undefined> {
-    // One transaction that writes at a time: nobody else gets it in between.
+    // Only one transaction writes at a time, so no other caller gets the session in between.
     const store = await this.#begin("readwrite");
     const kept: unknown = await done(store.get(key));
     store.delete(key);
@@ -93,12 +94,12 @@ export class IndexedDbSessionStore implements SessionStore {
       request.result.createObjectStore(SESSIONS).createIndex(EXPIRES, "expires");
     };
     const database = await done(request);
-    // Somebody deletes it, or the browser takes it away.
+    // Other code deletes the database, or the browser takes it away.
     database.onversionchange = () => void this.close();
     database.onclose = () => {
       this.#database = undefined;
     };
-    // What has expired since somebody was here last. Whoever comes next waits for it.
+    // Deletes what has expired since the last visit. The next caller waits for it.
     dropOverdue(database.transaction(SESSIONS, "readwrite").objectStore(SESSIONS)).catch(() => {});
     return database;
   }

@@ -1,6 +1,7 @@
 /**
- * The key under which sessions are kept: a hash over all that must match, so that a session of one connection is never found
- * by another that has another peer in mind, believes others, or is somebody else itself. `functions` says which are the same.
+ * The key under which sessions are kept: a hash over everything that must match. So a connection never finds a session
+ * of another connection that means another peer, trusts other anchors, or has another identity itself. `functions` says
+ * which functions count as the same.
  */
 export function sessionKey(
   sha256: (bytes: Uint8Array) => Uint8Array,
@@ -11,7 +12,7 @@ export function sessionKey(
   return hex(sha256(new TextEncoder().encode(text)));
 }
 
-/** What a function does cannot be compared: each is like itself alone, in this program alone. */
+/** What a function does cannot be compared: each function equals itself alone, in this program alone. */
 export function whichFunction(value: object): string {
   let name = known.get(value);
   if (name === undefined) {
@@ -22,7 +23,7 @@ export function whichFunction(value: object): string {
   return name;
 }
 
-/** For where it is asked again whatever it is. */
+/** For an option that is asked again whatever it is. */
 export function anyFunction(): string {
   return "function";
 }
@@ -36,7 +37,7 @@ interface Means {
   functions(value: object): string;
 }
 
-/** The same for what means the same, whatever the order of names; secrets and large texts as hashes. */
+/** The same text for what means the same, whatever the order of names; secrets and large texts as hashes. */
 function canonical(means: Means, value: unknown): unknown {
   const { sha256, functions } = means;
   if (typeof value === "string") return value.length <= 64 ? `"${value}` : hashOfText(sha256, value);

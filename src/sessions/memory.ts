@@ -4,9 +4,9 @@ import { after } from "../timers.js";
 import { isGood, type Kept, type SessionStore } from "./store.js";
 
 export interface MemorySessionStoreOptions {
-  /** How many sessions it keeps in all; those whose key was not used for longest go first. Default 256. */
+  /** How many sessions the store keeps in all. Those whose key was not used for longest go first. Default 256. */
   max?: number;
-  /** How many it keeps for one key, so that connections side by side can resume. Default 4. */
+  /** How many sessions it keeps for one key, so that connections side by side can resume. Default 4. */
   maxPerKey?: number;
 }
 
@@ -29,7 +29,7 @@ export class MemorySessionStore implements SessionStore {
   /** Oldest use first; under each key the oldest session first. */
   readonly #keys = new Map<string, Kept[]>();
   #size = 0;
-  /** When the next one expires, as far as a timer waits for that. */
+  /** When the next session expires, if a timer waits for that. */
   #sweepAt = Infinity;
   #stopSweep: () => void = () => {};
 
@@ -76,7 +76,7 @@ export class MemorySessionStore implements SessionStore {
     return kept.session;
   }
 
-  /** Forgets all. */
+  /** Forgets all sessions. */
   clear(): void {
     this.#keys.clear();
     this.#size = 0;
@@ -84,12 +84,12 @@ export class MemorySessionStore implements SessionStore {
     this.#sweepAt = Infinity;
   }
 
-  /** A session that has expired is forgotten then, not when somebody comes by: it is a secret. */
+  /** A session that has expired is forgotten then, and not at the next visit: it is a secret. */
   #sweepBy(expires: number): void {
     if (expires >= this.#sweepAt) return;
     this.#stopSweep();
     this.#sweepAt = expires;
-    // A store that nobody has any more is not kept for that.
+    // The timer does not keep a store alive that is not used any more.
     const store = weakly(this);
     this.#stopSweep = after(
       Math.max(0, expires - Date.now()) + 1,
@@ -113,7 +113,7 @@ export class MemorySessionStore implements SessionStore {
     if (next < Infinity) this.#sweepBy(next);
   }
 
-  /** The newest that is still good; what is not is dropped on the way. */
+  /** The newest session that is still good. Sessions that are not good any more are dropped on the way. */
   #newest(key: string): Kept | undefined {
     const list = this.#use(key);
     while (list && list.length > 0) {

@@ -14,23 +14,26 @@ export type { SessionStore } from "./store.js";
 
 export interface RedisSessionStoreOptions {
   /**
-   * Connects to the server: a socket, or a `TlsStream` over one. Called at the first use, and again after the connection
-   * broke. What it carries are keys: over a network you do not trust, let it be TLS.
+   * Connects to the server: a socket, or a `TlsStream` over one. Called at the first use, and again after the
+   * connection has failed. The connection carries keys: over a network that you do not trust, use TLS.
    */
   connect(): Transport | Promise<Transport>;
-  /** Before each key. Default "wassl:session:". */
+  /** The text before each key. Default "wassl:session:". */
   prefix?: string;
-  /** For `AUTH`; without a `username` the default user's. */
+  /** For `AUTH`; without a `username` it is the default user's. */
   password?: string;
   username?: string;
   /** For `SELECT`. Default 0. */
   database?: number;
-  /** How long an answer may take, connecting included, in milliseconds; a handshake waits for it, two seconds at most. Default 1,000. */
+  /**
+   * How long an answer may take, connecting included, in milliseconds. A handshake waits for it, for two seconds at
+   * most. Default 1,000.
+   */
   timeout?: number;
 }
 
 /**
- * One session for each key. Its connection keeps a Node.js program alive until `close()`.
+ * Keeps one session for each key. Its connection keeps a Node.js program alive until `close()`.
  *
  * @example
  * ```ts
@@ -105,7 +108,8 @@ export class RedisSessionStore implements SessionStore, AsyncDisposable {
         return new TlsError("timeout", `Redis did not answer within ${this.#timeout} ms`);
       });
     } catch (error) {
-      // Replies have no numbers: who does not wait for one must not wait for the next on that connection either.
+      // Replies have no numbers. After a command whose reply is not awaited any more, its late reply would be taken for
+      // the next command's. So the connection is given up.
       if (late) {
         this.#forget(connecting);
         connecting.then(

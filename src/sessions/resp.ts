@@ -1,11 +1,13 @@
-/** As much of Redis's protocol (RESP 2) as a session store needs: commands out in order, replies back in the same order. */
+/**
+ * As much of Redis's protocol (RESP 2) as a session store needs: commands out in order, replies back in the same order.
+ */
 import { TlsError } from "../errors.js";
 import type { Transport } from "../transport.js";
 
-/** A status or number as text; a value as bytes; null = there is none. */
+/** A status or number as text; a value as bytes; null = there is no value. */
 export type Reply = string | Uint8Array | null;
 
-/** What a line, and a value, may have at most, in bytes. */
+/** The most that a line, and a value, may have, in bytes. */
 const LINE_LIMIT = 65_536;
 const VALUE_LIMIT = 2 ** 20;
 const CR = 13;
@@ -23,11 +25,11 @@ export class RespConnection {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #waiting: Waiting[] = [];
-  /** What came and is no whole reply yet, at the beginning of an array that grows by doubling. */
+  /** What has come and is no whole reply yet, at the beginning of an array that grows by doubling. */
   #input = new Uint8Array(0);
   #filled = 0;
   #over: { reason: unknown } | undefined;
-  /** Resolves when it has failed or was ended, and takes no more commands. */
+  /** Resolves when the connection has failed or was ended, and takes no more commands. */
   readonly ended: Promise<void>;
   #markEnded!: () => void;
 
@@ -41,7 +43,7 @@ export class RespConnection {
     void this.#receive();
   }
 
-  /** Rejects with what Redis answers as an error, and when the connection fails. */
+  /** Rejects with Redis's error answer, and when the connection fails. */
   command(...parts: (string | Uint8Array)[]): Promise<Reply> {
     if (this.#over) return Promise.reject(this.#over.reason);
     return new Promise((resolve, reject) => {
@@ -50,14 +52,14 @@ export class RespConnection {
     });
   }
 
-  /** Ends it properly. */
+  /** Ends the connection properly. */
   async close(): Promise<void> {
     if (this.#over) return;
     this.#end(new TlsError("closed", "the connection to Redis was closed"));
     await Promise.allSettled([this.#writer.close(), this.#reader.cancel()]);
   }
 
-  /** Ends it at once: who waits for a reply is rejected with `reason`. */
+  /** Ends the connection at once: commands that wait for a reply are rejected with `reason`. */
   abort(reason: unknown): void {
     if (this.#over) return;
     this.#end(reason);
@@ -158,7 +160,7 @@ function joined(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
 }
 
 function noRedis(): TlsError {
-  return new TlsError("session-store", "what answers does not speak Redis's protocol");
+  return new TlsError("session-store", "the server does not speak Redis's protocol");
 }
 
 function broken(doing: string, cause: unknown): TlsError {

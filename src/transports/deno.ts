@@ -1,17 +1,18 @@
 /**
  * A `Deno.Conn` as a transport, with half-close.
  *
- * A `Deno.Conn` has streams and can be given to `startTls` as it stands, but these streams close the whole
- * socket as soon as one of them ends: there is no reading after `writable.close()`, and nothing can be written
- * once the peer has ended, so that its close_notify is not answered. This file uses `read()`, `write()` and
- * `closeWrite()` instead, which leaves each direction its own end.
+ * A `Deno.Conn` has streams and can be given to `startTls` as it stands. But these streams close the whole socket as
+ * soon as one of them ends: nothing can be read after `writable.close()`, and nothing can be written once the peer has
+ * ended, so its close_notify is not answered. This file uses `read()`, `write()` and `closeWrite()` instead, so that
+ * each direction ends by itself.
  *
- * - Reading fetches only when a reader asks, straight into the reader's buffer where it brings one (BYOB).
+ * - Reading fetches only when a reader asks, and straight into the reader's buffer if it brings one (BYOB).
  * - A write settles when the kernel has the bytes.
- * - `writable.abort()` and `readable.cancel()` close the socket. When both directions have ended it is closed
- *   too. But if we have ended when the readable is cancelled, what the peer still sends is read and dropped until it
- *   ends too, for two seconds at most. A kernel that closes a socket with bytes unread (a TLS 1.3 ticket, say) resets
- *   the connection, and the peer loses what we had sent before.
+ * - `writable.abort()` and `readable.cancel()` close the socket. When both directions have ended, the socket is closed
+ *   too.
+ * - One exception: if this side has ended when the readable is cancelled, what the peer still sends is read and dropped
+ *   until the peer ends too, for two seconds at most. A kernel that closes a socket with unread bytes (a TLS 1.3
+ *   ticket, for example) resets the connection, and the peer loses what this side had sent before.
  *
  * @module
  */
@@ -20,7 +21,9 @@ import { TlsError } from "../errors.js";
 import { after } from "../timers.js";
 import type { Transport } from "../transport.js";
 
-/** What is used of a `Deno.Conn`. Written out so that neither this file nor its declarations need Deno's types. */
+/**
+ * The part of `Deno.Conn` that is used. Written out so that neither this file nor its declarations need Deno's types.
+ */
 export interface DenoConnLike {
   read(buffer: Uint8Array): Promise<number | null>;
   write(data: Uint8Array): Promise<number>;
@@ -29,11 +32,12 @@ export interface DenoConnLike {
 }
 
 const CHUNK = 64 * 1024;
-/** How long a socket that we have closed still takes what the peer sends, in milliseconds. */
+/** How long a socket that this side has closed still takes what the peer sends, in milliseconds. */
 const LINGER = 2_000;
 
 /**
- * Makes a transport of a connection (`Deno.TcpConn`, `Deno.UnixConn`, …), which belongs to it from then on.
+ * Makes a transport from a connection (`Deno.TcpConn`, `Deno.UnixConn`, …). The connection belongs to the transport
+ * from then on.
  *
  * Failures are `TlsError`s of code `"transport"` with Deno's error as their `cause`.
  *
@@ -50,7 +54,7 @@ export function denoTransport(conn: DenoConnLike): Transport {
   let readOpen = true;
   let writeOpen = true;
   let closed = false;
-  /** `writable.close()` was called; settles when the FIN has left. */
+  /** Set when `writable.close()` was called; settles when the FIN has left. */
   let ending: Promise<void> | undefined;
   let lingering = false;
   /** Only the writing side has failed. */
@@ -63,13 +67,13 @@ export function denoTransport(conn: DenoConnLike): Transport {
     try {
       conn.close();
     } catch {
-      // Somebody else has closed it.
+      // The connection was closed by other code already.
     }
   };
   const closeWhenDone = () => {
     if (!readOpen && !writeOpen && !lingering) close();
   };
-  /** Errors whichever side is still open, and gives the connection up. */
+  /** Errors the sides that are still open, and gives the connection up. */
   const fail = (error: TlsError) => {
     if (readOpen) reading.error(error);
     if (writeOpen) writing.error(error);
@@ -78,7 +82,7 @@ export function denoTransport(conn: DenoConnLike): Transport {
   };
   const errorOf = (cause: unknown) =>
     new TlsError("transport", cause instanceof Error ? cause.message : String(cause), { cause });
-  /** The stream errors with what this returns. Reading goes on: what the peer said before may tell why. */
+  /** The stream errors with what this returns. Reading goes on, because what the peer said before may tell why. */
   const writeFailed = (cause: unknown) => {
     writeOpen = false;
     writeFailure ??= errorOf(cause);
@@ -94,7 +98,7 @@ export function denoTransport(conn: DenoConnLike): Transport {
       const dropped = new Uint8Array(CHUNK);
       while ((await conn.read(dropped)) !== null);
     } catch {
-      // It is closed, by us or by the peer.
+      // The connection is closed, by this side or by the peer.
     }
     stop();
   };
@@ -118,7 +122,7 @@ export function denoTransport(conn: DenoConnLike): Transport {
       }
       if (!readOpen) return;
       if (length === null && writeFailure) {
-        // The kernel shows an end to those who read on after a failed write, whether there was one or not.
+        // After a failed write the kernel reports an end to every read, whether the peer ended or not.
         fail(writeFailure);
       } else if (length === null) {
         readOpen = false;
@@ -140,8 +144,8 @@ export function denoTransport(conn: DenoConnLike): Transport {
     start(controller) {
       writing = controller;
       const { signal } = controller;
-      // A sink's own abort() is only called after a write that is under way, which may never end. In a microtask,
-      // for the stream isn't to be errored while it aborts.
+      // A sink's own abort() is called only after a write that is under way, which may never end. In a microtask,
+      // because the stream must not be errored while it aborts.
       signal.addEventListener("abort", () =>
         queueMicrotask(() =>
           fail(new TlsError("transport", "The transport was aborted", { cause: signal.reason })),

@@ -7,20 +7,21 @@ export interface InboxHooks {
 }
 
 /**
- * The readable of a transport to which bytes come unasked: what has arrived and was not read yet, and what follows it, an
- * end or a failure. A failure never overtakes bytes. So the stream's own queue is not used: `controller.error()` empties it.
+ * The readable of a transport to which bytes come unasked. It keeps what has arrived and was not read yet, and the end
+ * or the failure that follows it. A failure never overtakes bytes. So the stream's own queue is not used:
+ * `controller.error()` empties it.
  */
 export class Inbox {
   readonly readable: ReadableStream<Uint8Array>;
-  /** Bytes that wait. */
+  /** How many bytes wait. */
   size = 0;
   readonly #hooks: InboxHooks;
   #controller!: ReadableStreamDefaultController<Uint8Array>;
-  /** What waits begins at `#next`. Shifting a long list out moves all of it each time. */
+  /** What waits begins at `#next`. To shift a long list moves all of it each time. */
   #chunks: (Uint8Array | undefined)[] = [];
   #next = 0;
   #behind: { failure?: unknown } | undefined;
-  /** Ended, failed, cancelled or dropped, as the reader sees it. */
+  /** It has ended, failed, or was cancelled or dropped, as the reader sees it. */
   #told = false;
   #pulled: (() => void) | undefined;
 
@@ -38,12 +39,12 @@ export class Inbox {
           return hooks.cancel(reason);
         },
       },
-      // It pulls when somebody waits for a chunk, and only then.
+      // The stream pulls only when a reader waits for a chunk.
       { highWaterMark: 0 },
     );
   }
 
-  /** More may come: neither an end nor a failure was put behind what is here, and nobody has cancelled. */
+  /** More may come: no end and no failure was put behind what is here, and the reader has not cancelled. */
   get open(): boolean {
     return this.#behind === undefined && !this.#told;
   }
@@ -67,14 +68,14 @@ export class Inbox {
     this.#tell();
   }
 
-  /** Nothing more comes, because of this; the reader is told when it has all that arrived. */
+  /** Nothing more comes, because of `error`. The reader gets it behind everything that has arrived. */
   fail(failure: unknown): void {
     if (!this.open) return;
     this.#behind = { failure };
     this.#tell();
   }
 
-  /** It is given up on our side: what waits is nobody's any more. */
+  /** This side gives the transport up: what waits is dropped. */
   drop(failure: unknown): void {
     if (this.#told) return;
     this.#forget();
@@ -112,7 +113,8 @@ export class Inbox {
 
   #tell(): void {
     if (this.#told || this.size > 0) return;
-    // A chunk that came for a reader who has left meanwhile is in the stream. The next pull comes when it was taken.
+    // A chunk that came for a reader which has left meanwhile lies in the stream. The next pull comes when it was
+    // taken.
     if (this.#controller.desiredSize !== 0) return;
     this.#told = true;
     const { failure } = this.#behind!;

@@ -1,6 +1,6 @@
 /**
- * A MessagePort as a transport: two tabs, a page and its worker, two Node.js threads. Both ends of the channel
- * use this file, since a bare port knows neither an end nor backpressure. What goes over it is:
+ * A MessagePort as a transport: two tabs, a page and its worker, two Node.js threads. Both ends of the channel use this
+ * file, because a bare port knows neither an end nor backpressure. These messages go over it:
  *
  * | message | meaning |
  * |---|---|
@@ -11,17 +11,18 @@
  * | `{ cancel: text }` | no more bytes are wanted; the other direction goes on |
  * | `{ abort: text }` | the transport is given up, both ways |
  *
- * Credit is what keeps memory flat: a receiver grants `window` bytes in advance and more only as its reader
- * takes them, so that at most `window` bytes wait per direction, however long the other tab sleeps.
+ * Credit bounds memory. A receiver grants `window` bytes in advance, and grants more only as its reader takes them. So
+ * at most `window` bytes wait in each direction, however long the other tab sleeps.
  *
- * Bytes are copied once and the copy is transferred: the memory of the one who writes stays his own (that of
- * a WebAssembly module could not be transferred at all).
+ * Bytes are copied once, and the copy is transferred: the writer keeps its memory (that of a WebAssembly module could
+ * not be transferred at all).
  *
- * A side that finds both directions ended closes the port; what it posted before still arrives. That a peer vanishes (its
- * tab is closed, its worker terminated) is told by the port itself in Node.js (the `close` event), and by a Web Lock where
- * pages have `navigator.locks` (secure contexts) and both ends are of one origin. Elsewhere, in Deno and between origins,
- * nothing tells: use a timeout of your own. Nor does an engine but Node.js tell that the port was transferred to somebody else
- * meanwhile: writes are lost then. A page with an open transport may be kept out of the back/forward cache for it.
+ * A side that finds both directions ended closes the port; what it posted before still arrives. A peer may vanish,
+ * because its tab is closed or its worker terminated. In Node.js the port itself tells that (the `close` event). In
+ * pages a Web Lock tells it, if they have `navigator.locks` (secure contexts) and both ends are of one origin.
+ * Elsewhere, in Deno and between origins, nothing tells it: use a timeout of your own. Only Node.js tells that the port
+ * was transferred to other code meanwhile; in other engines writes are lost then. A browser may keep a page with an
+ * open transport out of the back/forward cache.
  *
  * @module
  */
@@ -31,20 +32,20 @@ import { sleep } from "../timers.js";
 import type { Transport } from "../transport.js";
 import { Inbox } from "./inbox.js";
 
-/** What is used of a MessagePort: a browser's, Deno's and Node's all are one. */
+/** The part of a MessagePort that is used. The ports of browsers, Deno and Node.js all have it. */
 export interface MessagePortLike {
   postMessage(message: unknown, transfer: ArrayBuffer[]): void;
   start(): void;
   close(): void;
   addEventListener(type: "message", listener: (event: { data: unknown }) => void): void;
   addEventListener(type: "messageerror" | "close", listener: () => void): void;
-  /** Only Node's have these: an idle port must not keep the process alive. */
+  /** Only Node.js has these: an idle port must not keep the process alive. */
   ref?(): void;
   unref?(): void;
 }
 
 export interface MessagePortOptions {
-  /** Bytes that the other end may send before our reader has taken any. Default 256 KiB. */
+  /** Bytes that the other end may send before the reader here has taken any. Default 256 KiB. */
   window?: number;
 }
 
@@ -58,10 +59,10 @@ type Message =
 
 /** One message carries no more than this, so that credit flows back while a large write is under way. */
 const MAX_MESSAGE = 64 * 1024;
-/** How long what a peer has posted may take to arrive after its lock is free, in milliseconds. */
+/** How long the peer's last messages may take to arrive after its lock is free, in milliseconds. */
 const STRAGGLING = 1_000;
 
-/** What is used of a page's `navigator.locks`. */
+/** The part of a page's `navigator.locks` that is used. */
 interface Locks {
   request(name: string, options: { signal: AbortSignal }, holding: () => Promise<void>): Promise<unknown>;
   query(): Promise<{ held?: { name?: string }[] }>;
@@ -69,7 +70,7 @@ interface Locks {
 const locks = (globalThis as { navigator?: { locks?: Locks } }).navigator?.locks;
 
 /**
- * Makes a transport of a port. The port belongs to the transport from then on.
+ * Makes a transport from a port. The port belongs to the transport from then on.
  *
  * Failures are `TlsError`s of code `"transport"`.
  *
@@ -90,13 +91,13 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
   /** The peer has said so. */
   let ended = false;
 
-  /** Bytes that we may send. */
+  /** Bytes that this side may send. */
   let credit = 0;
-  /** Bytes that the peer may send, and those that our reader took since that was last told. */
+  /** Bytes that the peer may send, and bytes that the reader took since the peer was last told. */
   let granted = 0;
   let taken = 0;
 
-  /** Those who wait for the next message, after which they look at the state again. */
+  /** What waits for the next message. Each looks at the state again then. */
   const waiting: (() => void)[] = [];
   const event = () => {
     port.ref?.();
@@ -114,13 +115,13 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
   };
   const take = (bytes: number) => {
     taken += bytes;
-    // In large steps: a message per chunk would double the number of messages.
+    // In large steps: one message per chunk would double the number of messages.
     if (2 * taken < window || !inbox.open) return;
     grant(taken);
     taken = 0;
   };
 
-  /** Ends the lock of ours, and the waiting for the peer's. */
+  /** Gives up this side's lock, and stops waiting for the peer's. */
   const life = new AbortController();
   const leave = () => {
     port.close();
@@ -136,7 +137,7 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
       })
       .catch(() => {});
   const watchLife = async (name: string) => {
-    // The locks of another origin are others. One that nobody holds here says nothing.
+    // Another origin has other locks. A lock that is free here says nothing then.
     const { held = [] } = (await locks?.query()) ?? {};
     if (!held.some((lock) => lock.name === name)) return;
     await locks?.request(name, { signal }, async () => {});
@@ -149,8 +150,8 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
   };
 
   /**
-   * Errors whichever side is still open, the reading side behind what has arrived, and gives the port up. Of several
-   * failures the first one tells.
+   * Errors the sides that are still open, the reading side behind what has arrived, and gives the port up. Of several
+   * failures the first one is told.
    */
   const fail = (message: string, cause?: unknown, code: TlsErrorCode = "transport") => {
     failure ??= new TlsError(code, message, { cause });
@@ -176,8 +177,8 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
     start(controller) {
       writing = controller;
       const { signal } = controller;
-      // A sink's own abort() is only called after a write that is under way, which may never end. In a microtask,
-      // for the stream isn't to be errored while it aborts.
+      // A sink's own abort() is called only after a write that is under way, which may never end. In a microtask,
+      // because the stream must not be errored while it aborts.
       signal.addEventListener("abort", () =>
         queueMicrotask(() => {
           if (!failure) post({ abort: String(signal.reason) });

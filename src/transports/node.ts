@@ -1,21 +1,22 @@
 /**
  * A Node.js `Duplex` as a transport: a `net.Socket`, a `tls.TLSSocket`, a pipe, a pair of PassThroughs.
  *
- * Node's own `Duplex.toWeb` is not used. It reads ahead into a second queue, which breaks the promise that
- * nothing is fetched until somebody asks, it hands out `Buffer`s, and it turns a half-closed or destroyed
- * stream into `AbortError`s that hide what happened. What is needed is small:
+ * Node.js's own `Duplex.toWeb` is not used. It reads ahead into a second queue, so bytes are fetched before a reader
+ * asks. It hands out `Buffer`s. And it turns a half-closed or destroyed stream into `AbortError`s that hide what
+ * happened. What is needed is small:
  *
- * - Reading keeps the duplex paused. At most 64 KiB are read ahead, what waits in the duplex's own buffer included, so that
- *   TCP's window closes when nobody reads, and a reset takes nothing away that had come so far. An end is not looked for
- *   until somebody reads.
- * - A write settles when the duplex is done with the bytes (its write callback: for a socket, the kernel has
- *   them). Until then the caller's memory must not change; afterwards it may.
+ * - Reading keeps the duplex paused. At most 64 KiB are read ahead, including what waits in the duplex's own buffer. So
+ *   TCP's window closes when nothing is read, and a reset takes away nothing that had arrived. An end is not looked for
+ *   until a reader asks.
+ * - A write settles when the duplex is done with the bytes (its write callback: for a socket, the kernel has them).
+ *   Until then the caller's memory must not change; afterwards it may.
  * - When the peer takes no more (EPIPE, ECONNRESET), a socket would destroy itself, and with it what the peer had said
- *   before, perhaps why. Here only the writable fails. What arrived is read, and then the readable fails too.
+ *   before, perhaps why. Here only the writable fails. What has arrived is read, and then the readable fails too.
  * - `writable.close()` is `end()`: the bytes leave, then the FIN, and reading goes on.
- * - `writable.abort()` destroys. So does `readable.cancel()`, unless we have ended: then what the peer still sends is
- *   read and dropped until it ends too, for two seconds at most. A kernel that closes a socket with bytes unread (a
- *   TLS 1.3 ticket, say) resets the connection, and the peer loses what we had sent before.
+ * - `writable.abort()` destroys the duplex. So does `readable.cancel()`, unless this side has ended: then what the peer
+ *   still sends is read and dropped until the peer ends too, for two seconds at most. A kernel that closes a socket
+ *   with unread bytes (a TLS 1.3 ticket, for example) resets the connection, and the peer loses what this side had sent
+ *   before.
  *
  * @module
  */
@@ -25,14 +26,14 @@ import { after } from "../timers.js";
 import type { Transport } from "../transport.js";
 import { Inbox } from "./inbox.js";
 
-/** How long a socket that we have closed still takes what the peer sends, in milliseconds. */
+/** How long a socket that this side has closed still takes what the peer sends, in milliseconds. */
 const LINGER = 2_000;
 /** In bytes. */
 const READ_AHEAD = 64 * 1024;
 
 /**
- * What is used of `node:stream`'s `Duplex`; every `Duplex` is one. Written out so that neither this file nor
- * its declarations need Node's types.
+ * The part of `node:stream`'s `Duplex` that is used; every `Duplex` has it. Written out so that neither this file nor
+ * its declarations need Node.js's types.
  */
 export interface DuplexLike {
   readonly destroyed: boolean;
@@ -54,12 +55,12 @@ export interface DuplexLike {
 }
 
 /**
- * Makes a transport of a duplex. The duplex belongs to the transport from then on: don't read from it, don't
+ * Makes a transport from a duplex. The duplex belongs to the transport from then on: do not read from it, and do not
  * write to it.
  *
- * A socket made with Node's default `allowHalfOpen: false` ends its own side as soon as the peer's side ends,
- * before a close_notify could answer the peer's. Make sockets with `net.connect({ …, allowHalfOpen: true })`
- * (or `net.createServer({ allowHalfOpen: true })`) where the last word matters.
+ * A socket made with Node.js's default `allowHalfOpen: false` ends its own side as soon as the peer's side ends, before
+ * this side can answer the peer's close_notify. Make sockets with `net.connect({ …, allowHalfOpen: true })` (or
+ * `net.createServer({ allowHalfOpen: true })`) if the last word matters.
  *
  * Failures are `TlsError`s of code `"transport"` with the duplex's error as their `cause`.
  *
@@ -80,14 +81,14 @@ export function nodeTransport(duplex: DuplexLike): Transport {
   /** Only the writing side has failed. */
   let writeFailure: TlsError | undefined;
 
-  /** Those who wait for the duplex's next event, after which they look at its state again. */
+  /** What waits for the duplex's next event. Each looks at its state again then. */
   const waiting: (() => void)[] = [];
   const event = () => new Promise<void>((resolve) => waiting.push(resolve));
   const wake = () => {
     for (const resolve of waiting.splice(0)) resolve();
   };
 
-  /** What the duplex has goes to the reader, or as much of it. */
+  /** Gives the reader what the duplex has, or as much of it as fits. */
   const take = (size?: number): boolean => {
     const chunk = duplex.read(size);
     if (chunk instanceof Uint8Array) {
@@ -107,8 +108,8 @@ export function nodeTransport(duplex: DuplexLike): Transport {
   const ahead = Math.max(0, READ_AHEAD - duplex.readableHighWaterMark);
 
   /**
-   * Errors whichever side is still open, the reading side behind what has arrived, and gives the duplex up. Of several
-   * failures the first one tells.
+   * Errors the sides that are still open, the reading side behind what has arrived, and gives the duplex up. Of several
+   * failures the first one is told.
    */
   const fail = (code: TlsErrorCode, message: string, cause?: unknown) => {
     if (!failure) {
@@ -126,7 +127,7 @@ export function nodeTransport(duplex: DuplexLike): Transport {
     fail(code, message, cause);
   };
   const end = () => {
-    // The kernel shows an end to those who read on after a failed write, whether there was one or not.
+    // After a failed write the kernel reports an end to every read, whether the peer ended or not.
     if (writeFailure) {
       fail("transport", writeFailure.message, writeFailure.cause);
     } else {
@@ -166,8 +167,8 @@ export function nodeTransport(duplex: DuplexLike): Transport {
     start(controller) {
       writing = controller;
       const { signal } = controller;
-      // A sink's own abort() is only called after a write that is under way, which may never end. In a microtask,
-      // for the stream isn't to be errored while it aborts.
+      // A sink's own abort() is called only after a write that is under way, which may never end. In a microtask,
+      // because the stream must not be errored while it aborts.
       signal.addEventListener("abort", () =>
         queueMicrotask(() => drop("transport", "The transport was aborted", signal.reason)),
       );
@@ -179,7 +180,7 @@ export function nodeTransport(duplex: DuplexLike): Transport {
         duplex.write(chunk, (error) => {
           if (error) reject(fail("transport", error.message, error));
           else if (writeFailure) {
-            // Behind the end nobody reads on, and learns of it that way: the duplex would stay open.
+            // After the end no read comes that could learn of this: the duplex would stay open.
             if (duplex.readableEnded) fail("transport", writeFailure.message, writeFailure.cause);
             reject(writeFailure);
           }
@@ -208,7 +209,7 @@ export function nodeTransport(duplex: DuplexLike): Transport {
   });
   duplex.on("finish", wake);
   duplex.on("end", end);
-  // Listened to for good: a reset after both sides have ended must not become an uncaught exception.
+  // This listener stays: a reset after both sides have ended must not become an uncaught exception.
   duplex.on("error", (error) => fail("transport", error.message, error));
   duplex.on("close", () => {
     if (!duplex.readableEnded) fail("transport", "The duplex closed before it had ended");
@@ -221,7 +222,9 @@ export function nodeTransport(duplex: DuplexLike): Transport {
   return { readable: inbox.readable, writable };
 }
 
-/** The kernel's verdict on a write is kept from the socket, which would destroy itself, and `failed` is told of it instead. */
+/**
+ * Keeps the kernel's verdict on a write from the socket, which would destroy itself, and tells it to `failed` instead.
+ */
 function keepAfterFailedWrite(duplex: DuplexLike, failed: (error: Error) => void): void {
   for (const name of ["_write", "_writev"] as const) {
     const own = duplex[name];

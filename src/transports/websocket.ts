@@ -1,21 +1,21 @@
 /**
- * A WebSocket as a transport: every binary frame is a piece of the byte stream, whose frame boundaries mean
- * nothing. Typically a relay on the other side copies the bytes to and from a TCP connection.
+ * A WebSocket as a transport: every binary frame is a piece of the byte stream, and frame boundaries mean nothing.
+ * Typically a relay on the other side copies the bytes to and from a TCP connection.
  *
  * What a WebSocket cannot do, and what is done about it:
  *
- * - **It has no event for "sent".** There is only `bufferedAmount`, so a write that finds too much of it
- *   waits with a timer that grows from 1 ms to 32 ms. (A hidden page's timers run once a second or slower:
- *   sending goes on there, in steps of `maxBufferedAmount`.)
- * - **It cannot be paused.** Frames arrive whether or not somebody reads. They are queued, and when more than
- *   `maxUnread` bytes wait the transport fails instead of eating the memory of the page. (npm `ws` can be
- *   paused; it is, from 1 MiB on.)
- * - **It has no half-close.** `writable.close()` sends what is buffered and then closes both ways. Close it
- *   when nothing more is expected.
+ * - **It has no event for "sent".** There is only `bufferedAmount`. So a write that finds too much of it waits with a
+ *   timer that grows from 1 ms to 32 ms. (The timers of a hidden page run once a second or slower: there, sending goes
+ *   on in steps of `maxBufferedAmount`.)
+ * - **It cannot be paused.** Frames arrive whether they are read or not. They are queued, and when more than
+ *   `maxUnread` bytes wait, the transport fails instead of filling the memory of the page. (npm `ws` can be paused, and
+ *   is paused from 1 MiB on.)
+ * - **It has no half-close.** `writable.close()` sends what is buffered and then closes both ways. Close it when
+ *   nothing more is expected.
  *
- * The readable ends when the peer closes with code 1000 or without a code. Any other code, a connection that
- * just breaks, or a text frame is an error: a `TlsError` of code `"transport"` which names the code and reason.
- * The reader meets it behind all frames that had arrived.
+ * The readable ends when the peer closes with code 1000 or without a code. Any other code, a connection that just
+ * breaks, or a text frame is a `TlsError` of code `"transport"`, whose message has the code and the reason. The reader
+ * gets it behind all frames that had arrived.
  *
  * @module
  */
@@ -25,7 +25,10 @@ import { after, sleep } from "../timers.js";
 import type { Transport } from "../transport.js";
 import { Inbox } from "./inbox.js";
 
-/** What is used of a WebSocket: the browser's, Deno's and Node's global one, and npm `ws`, all are one. */
+/**
+ * The part of a WebSocket that is used. The global ones of browsers, Deno and Node.js and the one of npm `ws` all have
+ * it.
+ */
 export interface WebSocketLike {
   binaryType: string;
   readonly readyState: number;
@@ -48,18 +51,18 @@ export interface WebSocketLike {
 export interface WebSocketTransportOptions {
   /** Aborts the connecting and, afterwards, the transport. */
   signal?: AbortSignal;
-  /** Bytes: a write waits while more than these are buffered for sending. Default 1 MiB. */
+  /** In bytes: a write waits while more than this is buffered for sending. Default 1 MiB. */
   maxBufferedAmount?: number;
-  /** Bytes: when more than these have arrived and wait to be read, the transport fails. Default 64 MiB. */
+  /** In bytes: when more than this has arrived and waits to be read, the transport fails. Default 64 MiB. */
   maxUnread?: number;
-  /** Milliseconds: how long to wait for the peer's answer to our close. Default 5,000. */
+  /** In milliseconds: how long to wait for the peer's answer to a close from this side. Default 5,000. */
   closeTimeout?: number;
 }
 
 export interface ConnectWebSocketOptions extends WebSocketTransportOptions {
   /** Subprotocols to offer, as in `new WebSocket(url, protocols)`. */
   protocols?: string | string[];
-  /** The class to use instead of the global `WebSocket`: on Node.js 20, which has none, npm `ws`'s. */
+  /** The class to use instead of the global `WebSocket`. Node.js 20 has no global one: give npm `ws`'s. */
   WebSocket?: new (
     url: string | URL,
     protocols?: string | string[],
@@ -67,7 +70,7 @@ export interface ConnectWebSocketOptions extends WebSocketTransportOptions {
 }
 
 const OPEN = 1;
-/** Close codes of RFC 6455 §7.4: a purpose fulfilled; no code was given; the first one left to applications. */
+/** Close codes of RFC 6455 §7.4: a purpose fulfilled; no code was given; the first code left to applications. */
 const NORMAL = 1000;
 const NO_STATUS = 1005;
 const ABORTED = 4000;
@@ -76,7 +79,7 @@ const MAX_FRAME = 64 * 1024;
 const PAUSE_AT = 1024 * 1024;
 
 /**
- * Connects to a WebSocket server, and resolves once the connection is open.
+ * Connects to a WebSocket server. Resolves once the connection is open.
  *
  * @throws {TlsError} of code `"transport"` when it cannot be opened; the reason of `signal` when that is aborted.
  *
@@ -111,8 +114,8 @@ export async function connectWebSocket(
 }
 
 /**
- * Makes a transport of a WebSocket that is open or still connecting: then its writes wait for the opening.
- * Call it before the first frame can have arrived. The socket belongs to the transport from then on.
+ * Makes a transport from a WebSocket that is open or still connecting; in the second case its writes wait until it is
+ * open. Call it before the first frame can have arrived. The socket belongs to the transport from then on.
  *
  * @example
  * ```ts
@@ -151,14 +154,14 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
     onOpened = resolve;
     onNotOpened = reject;
   });
-  // Whoever reads or writes gets to know; nobody else has to.
+  // What reads or writes learns of it; nothing else has to.
   opened.catch(() => {});
   let onClosed: () => void;
   const closed = new Promise<void>((resolve) => {
     onClosed = resolve;
   });
 
-  /** Closes the socket, both ways; resolves when it is closed, or has had enough time for that. */
+  /** Closes the socket, both ways. Resolves when the socket is closed, or has had enough time for that. */
   const leave = (code: number) => {
     // A paused socket would not see the answer.
     resume();
@@ -172,8 +175,8 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
   };
 
   /**
-   * Errors whichever side is still open, the reading side behind what has arrived, and gives the socket up. Of several
-   * reasons the first one tells.
+   * Errors the sides that are still open, the reading side behind what has arrived, and gives the socket up. Of several
+   * reasons the first one is told.
    */
   const failWith = (reason: unknown) => {
     failure ??= { reason };
@@ -185,7 +188,7 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
   };
   const fail = (code: TlsErrorCode, message: string, cause?: unknown) =>
     failWith(new TlsError(code, message, { cause }));
-  /** The same when it is our side that gives it up: what has arrived is not wanted any more. */
+  /** The same when this side gives the socket up: what has arrived is not wanted any more. */
   const drop = (reason: unknown) => {
     inbox.drop(failure?.reason ?? reason);
     failWith(reason);
@@ -219,8 +222,8 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
     async start(controller) {
       writing = controller;
       const { signal } = controller;
-      // A sink's own abort() is only called after a write that is under way, which may never end. In a microtask,
-      // for the stream isn't to be errored while it aborts.
+      // A sink's own abort() is called only after a write that is under way, which may never end. In a microtask,
+      // because the stream must not be errored while it aborts.
       signal.addEventListener("abort", () =>
         queueMicrotask(() =>
           drop(new TlsError("transport", "The WebSocket was aborted", { cause: signal.reason })),
@@ -236,7 +239,7 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
         if (socket.readyState !== OPEN) {
           throw new TlsError("transport", `The WebSocket to ${socket.url} is closing`);
         }
-        // (The type of send() has no SharedArrayBuffer in it, nor has a transport.)
+        // (The type of send() has no SharedArrayBuffer in it, and a transport has none either.)
         const frame = chunk.subarray(at, at + MAX_FRAME) as Uint8Array<ArrayBuffer>;
         socket.send(copies ? frame : frame.slice());
         await drained(maxBufferedAmount);
@@ -258,7 +261,7 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
     }
     inbox.push(new Uint8Array(data));
     if (inbox.size > maxUnread) {
-      fail("transport", `${socket.url} sent over ${maxUnread} bytes that nobody read`);
+      fail("transport", `${socket.url} sent over ${maxUnread} bytes that were not read`);
     } else if (inbox.size > PAUSE_AT) {
       socket.pause?.();
       paused = true;

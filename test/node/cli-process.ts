@@ -146,7 +146,7 @@ QUnit.module("wassl as a program", () => {
           },
           "a pipe": {
             before: (path) => void execFileSync("mkfifo", [path]),
-            says: /no plain file|ENXIO|no such device/i,
+            says: /not a plain file|ENXIO|no such device/i,
           },
           "a folder": { before: (path) => mkdirSync(path), says: /EISDIR|directory/i },
         };

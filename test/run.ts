@@ -7,7 +7,7 @@
  *     tsx test/run.ts --quick [--grep TEXT] [--seed N] [--verbose]
  *
  * The second one is `npm run test:quick`: `src` as it is, without types and not packed, in Node.js; test/contract alone, or of all
- * suites what has that text in its name. With `--grep`, both take the certificates of an earlier run, if there are any.
+ * suites what has that text in its name ("module: test", or as a run reports it). With `--grep`, both take the certificates of an earlier run, if there are any.
  *
  * The last line is `N passed, N failed`; the exit code says the same. Nothing waits without a bound, and
  * whatever was started is stopped.
@@ -119,11 +119,13 @@ async function main(): Promise<void> {
     onPage: (browser, page) => onPage.get(browser)?.(page),
   });
 
+  let all = 0;
   const run = async (name: RuntimeName, suite: Suite) => {
     const started = Date.now();
     let tests = 0;
     const report: Report = (...result) => {
       tests++;
+      all++;
       results.report(...result);
     };
     try {
@@ -150,6 +152,8 @@ async function main(): Promise<void> {
   };
   // All at once: much of a test is waiting, and whatever had to wait for another one would run alone at the end.
   await Promise.all([demo, runMatrix(), ...programs.map(({ name, suite }) => run(name, suite))]);
+  if (options.grep && all === 0)
+    results.report("runner", "--grep", new Error(`no test has "${options.grep}" in its name`));
   server.close();
   peers.close();
 }

@@ -9,6 +9,7 @@ import {
   TlsContext,
   type TlsStream,
   type Transport,
+  verifyChain,
 } from "wassl";
 import * as ssl from "wassl/openssl";
 import { pair } from "../fakes/pair.ts";
@@ -16,7 +17,7 @@ import { randomBytes } from "../fakes/random.ts";
 import { alertsOf, Contexts, type End } from "../fakes/two-ends.ts";
 import { client, server } from "./both-ends.ts";
 import { afterTest, env } from "./env.ts";
-import { concat, eventsOf, readAtLeast, utf8, write } from "./helpers.ts";
+import { concat, eventsOf, readAtLeast, tlsError, utf8, write } from "./helpers.ts";
 
 const versions = ["TLSv1.2", "TLSv1.3"] as const;
 
@@ -172,6 +173,32 @@ QUnit.module("guards", () => {
       assert.strictEqual(mine.info.earlyData, becomes, `${length} bytes`);
       assert.deepEqual(concat(early), becomes === "none" ? new Uint8Array(0) : bytes);
       await mine.close();
+    }
+  });
+
+  QUnit.test("what weakens a decision about trust is true or false, and nothing like it", async (assert) => {
+    const { caPem } = env.certs;
+    const untouched = {
+      get readable(): never {
+        throw new Error("the transport was touched");
+      },
+      get writable(): never {
+        throw new Error("the transport was touched");
+      },
+    };
+    for (const value of ["false", "true", 0, 1, null, {}]) {
+      const wrong = (name: string) => ({ [name]: value }) as object;
+      for (const [what, attempt] of Object.entries({
+        disable: () => startTls(untouched, { ...client(), ...wrong("unsafelyDisableVerification") }),
+        names: () => startTls(untouched, { ...client(), ...wrong("unsafelyAllowLegacyNames") }),
+        override: () => startTls(untouched, { ...client(), ...wrong("unsafelyLetVerifyOverride") }),
+        server: () => acceptTls(untouched, { ...server(), ...wrong("unsafelyLetVerifyOverride") }),
+        chain: () => verifyChain({ leaf: caPem, roots: caPem, ...wrong("unsafelyAllowLegacyNames") }),
+      })) {
+        const error = await tlsError(attempt());
+        assert.strictEqual(error.code, "invalid-argument", `${what}: ${JSON.stringify(value)}`);
+        assert.true(error.message.includes("true or false"), error.message);
+      }
     }
   });
 

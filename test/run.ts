@@ -79,7 +79,7 @@ async function main(): Promise<void> {
   const given = options.seed === undefined ? undefined : Number(options.seed);
   const made =
     options.quick || options.grep
-      ? await keptOrMade(tools.openssl, given)
+      ? await keptOrMade(tools.openssl, folder, given)
       : make(tools.openssl, folder, given ?? Math.floor(Math.random() * 2 ** 31));
   const { certs, seed } = made;
   console.log(`seed ${seed}`);

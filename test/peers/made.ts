@@ -5,6 +5,7 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -57,8 +58,11 @@ export function make(openssl: string, folder: string, seed: number): Made {
   return { seed, made, folder, certs, chains, forged: makeForged(folder) };
 }
 
-/** Those of an earlier run, of that seed if it is given; or else makes them, and keeps them for later runs. */
-export async function keptOrMade(openssl: string, seed: number | undefined): Promise<Made> {
+/**
+ * Those of an earlier run, of that seed if it is given; or else makes them, and keeps them for later runs. They are in `folder` then,
+ * where peers look for them.
+ */
+export async function keptOrMade(openssl: string, folder: string, seed: number | undefined): Promise<Made> {
   mkdirSync(cache, { recursive: true });
   const key = keyOf(openssl);
   const entries = readdirSync(cache).map((name) => {
@@ -71,7 +75,7 @@ export async function keptOrMade(openssl: string, seed: number | undefined): Pro
       (each) => each.of === key && (seed === undefined || each.seed === seed) && each.made > now - MAX_AGE,
     )
     .sort((a, b) => b.made - a.made)[0];
-  if (found) return load(join(cache, found.name));
+  if (found) return load(join(cache, found.name), folder);
   // Another run may still be using what is a little too old.
   for (const { name, made } of entries)
     if (made < now - 4 * MAX_AGE && !name.startsWith("."))
@@ -87,12 +91,13 @@ export async function keptOrMade(openssl: string, seed: number | undefined): Pro
   } = make(openssl, aside, seed ?? Math.floor(Math.random() * 2 ** 31));
   const kept: Kept = { ...made, certs: publicOf(certs), chains: await chains };
   writeFileSync(join(aside, "made.json"), JSON.stringify(kept));
-  const folder = join(cache, `${key}-${made.seed}-${made.made}`);
-  renameSync(aside, folder);
-  return load(folder);
+  const place = join(cache, `${key}-${made.seed}-${made.made}`);
+  renameSync(aside, place);
+  return load(place, folder);
 }
 
-function load(folder: string): Made {
+function load(from: string, folder: string): Made {
+  cpSync(from, folder, { recursive: true });
   const kept = JSON.parse(readFileSync(join(folder, "made.json"), "utf8")) as Kept;
   return {
     ...kept,

@@ -31,18 +31,18 @@ import type { Transport } from "./transport.js";
 export interface CommonOptions extends TlsOptions {
   /** Aborts the handshake, and afterwards the connection. */
   signal?: AbortSignal;
-  /** How long the handshake may take, in milliseconds; `Infinity` = as long as it likes. Default 30,000. */
+  /** How long the handshake may take, in milliseconds; `Infinity` = for ever. Default 30,000. */
   handshakeTimeout?: number;
   /**
-   * How long `close()` and `await using` wait while the transport takes nothing, in milliseconds; `Infinity` = for ever. As
-   * long as it takes bytes they go on. Default 2,000.
+   * How long `close()` and `await using` wait while the transport takes nothing, in milliseconds; `Infinity` = for
+   * ever. They go on as long as the transport takes bytes. Default 2,000.
    */
   closeTimeout?: number;
-  /** Leave the transport open when both directions have ended through the streams. Default false. */
+  /** Leaves the transport open when both directions have ended through the streams. Default false. */
   preventClose?: boolean;
-  /** The OpenSSL to use. By default the context's, or one that all connections share, loaded at the first. */
+  /** The OpenSSL to use. By default the context's, or one that all connections share, loaded at the first use. */
   openssl?: OpenSsl;
-  /** What is the same for many connections, read once; none of that may stand here then. */
+  /** What is the same for many connections, read once. The options that it is made of must not stand beside it. */
   context?: TlsContext;
 }
 
@@ -55,14 +55,16 @@ export interface ServerOptions
 
 export interface EarlyDataOptions {
   /**
-   * Takes early data (0-RTT, RFC 8446 §2.3): told piece by piece what the client sends along with its first message, before
-   * the handshake is done. Without it early data is rejected, which costs the client nothing but the time; so it is where
-   * `verify` is to be asked about the client's certificate, for that is after the handshake. Needs a `context` with `maxEarlyData`.
+   * Takes early data (0-RTT, RFC 8446 §2.3): called with each piece that the client sends along with its first message,
+   * before the handshake is done. Without it early data is rejected, which costs the client only time. Early data is
+   * also rejected where `verify` is to be asked about the client's certificate, because that is after the handshake.
+   * Needs a `context` with `maxEarlyData`.
    *
-   * What it costs: nobody has proven yet that the client is there. Who has recorded its first flight can send it again;
-   * `context` takes each session once, but a second server of the same name, or the client itself after a lost answer, may
-   * bring the same request once more. And it is readable for whoever gets the session later (no forward secrecy). So take only
-   * what may be done twice, and by anybody who once could: a GET, and no transfer of money (RFC 8446 §8, RFC 8470).
+   * What it costs: the client has not proven yet that it is there, and an attacker that has recorded its first flight
+   * can send it again. `context` takes each session once; but a second server of the same name, or the client itself
+   * after a lost answer, may bring the same request once more. And anybody who gets the session later can read early
+   * data (no forward secrecy). So take only what may be done twice, by anybody who once could: a GET, and no transfer
+   * of money (RFC 8446 §8, RFC 8470).
    *
    * `reply` writes to the client as early; false means that it is too late for that: write to the stream.
    */
@@ -73,7 +75,7 @@ const DEFAULT_HANDSHAKE_TIMEOUT = 30_000;
 
 type OwnOptions = Omit<ClientOptions, keyof ReadOptions | "hostname"> & EarlyDataOptions & Partial<Peer>;
 
-/** All that is a connection's own, by name: what is not here is not read. */
+/** All options of one connection, by name: an option that is not here is not read. */
 const OF_A_CONNECTION: Record<keyof OwnOptions, true> = {
   ...CONNECTION_OPTIONS,
   openssl: true,
@@ -114,8 +116,8 @@ export async function startTls(transport: Transport, options: ClientOptions): Pr
 }
 
 /**
- * Makes a TLS connection over `transport`, as a server. Resolves when the handshake is done. See {@link startTls} for
- * what happens to the transport.
+ * acceptTls makes a TLS connection over `transport`, as a server. It resolves when the handshake is done. See
+ * {@link startTls} for what happens to the transport.
  *
  * @example
  * ```ts
@@ -149,7 +151,7 @@ async function establish(role: Role, transport: Transport, given: object): Promi
     return open(parts, closeTimeout, options);
   } catch (error) {
     parts.resumption?.discard();
-    // The alert that tells the peer why is on its way; nobody needs to wait for it.
+    // The alert that tells the peer why is on its way. It is not awaited.
     void farewell(parts.pump, parts.wire, error);
     throw error;
   }
@@ -206,7 +208,7 @@ function assemble(
       eofPolicy: options.eofPolicy,
       quiet: options.quietShutdown,
     });
-    // Last, since from here on the transport's streams are locked.
+    // Last, because from here on the transport's streams are locked.
     const wire = new TransportWire(transport);
     const pump = new Pump({
       ssl,
@@ -226,7 +228,7 @@ function assemble(
     connection?.pair.free();
     throw error;
   } finally {
-    // The connection has its own hold on it.
+    // The connection has its own hold on the context.
     free();
   }
 }
@@ -290,7 +292,7 @@ async function shakeHands(
   stopped: Promise<never>,
 ): Promise<void> {
   if (resumption) await Promise.race([resumption.find(), stopped]);
-  // What is early is sent before verify could be asked.
+  // Early data is sent before `verify` could be asked.
   await pump.handshake(asksToVerify ? undefined : resumption?.earlyData);
   await Promise.race([answers.afterHandshake(), stopped]);
 }

@@ -18,7 +18,7 @@ export interface ShutdownOptions {
   /** How long to wait for the peer's close_notify, in milliseconds. Default 5,000. */
   timeout?: number;
   /**
-   * How many bytes of application data may still arrive with nobody to read them, before the connection is aborted.
+   * How many bytes of application data may still arrive while no reader takes them, before the connection is aborted.
    * Default 1 MiB.
    */
   maxDiscard?: number;
@@ -26,8 +26,9 @@ export interface ShutdownOptions {
 
 export interface CloseOptions {
   /**
-   * How long the transport may stand still, in milliseconds; `Infinity` = for ever. As long as it takes bytes, `close()` goes
-   * on; they are seen in steps of 8 KiB, and of 64 KiB where that was under way before. Default `closeTimeout`.
+   * How long the transport may stand still, in milliseconds; `Infinity` = for ever. `close()` goes on as long as the
+   * transport takes bytes; that is seen in steps of 8 KiB, and of 64 KiB for what was under way before. Default
+   * `closeTimeout`.
    */
   timeout?: number;
 }
@@ -35,7 +36,10 @@ export interface CloseOptions {
 export interface ShutdownResult {
   /** The transport as it was given, unlocked: it may go on without TLS, or begin TLS again. */
   readonly transport: Transport;
-  /** Bytes that the peer sent behind its close_notify and that were received already. They come before what `transport.readable` gives. */
+  /**
+   * Bytes that the peer sent behind its close_notify and that were received already. They come before what
+   * `transport.readable` gives.
+   */
   readonly trailing: Uint8Array;
   readonly info: CloseInfo;
 }
@@ -51,13 +55,16 @@ export interface StreamParts {
   resumption: Resumption | undefined;
   preventClose: boolean;
   closeTimeout: number;
-  /** It has ended: the signal has nothing to abort any more. */
+  /** Called when the connection has ended: the signal has nothing to abort any more. */
   stopListening: () => void;
 }
 
 export const DEFAULT_SHUTDOWN_TIMEOUT = 5_000;
 export const DEFAULT_MAX_DISCARD = 2 ** 20;
-/** How long `close()` waits while the transport takes nothing, and the alert after a failure in all, in milliseconds. */
+/**
+ * How long `close()` waits while the transport takes nothing, and how long the alert after a failure may take in all,
+ * in milliseconds.
+ */
 export const DEFAULT_CLOSE_TIMEOUT = 2_000;
 
 /**
@@ -94,9 +101,9 @@ export class TlsStream implements Transport, AsyncDisposable {
   readonly writable: WritableStream<Uint8Array>;
   readonly info: TlsInfo;
   /**
-   * How it ended. Resolves when the end was proper; rejects with a `TlsError`, whose `outcome` says the same, or with the
-   * reason of an abort, otherwise. Never reported as an unhandled rejection. What the peer does is seen only while somebody
-   * reads, since nothing is fetched otherwise.
+   * How the connection ended. Resolves when the end was proper. Otherwise it rejects with a `TlsError`, whose `outcome`
+   * says the same, or with the reason of an abort. It is never reported as an unhandled rejection. An action of the
+   * peer is seen only while a reader asks, because nothing is fetched otherwise.
    */
   readonly closed: Promise<CloseInfo>;
 
@@ -125,22 +132,23 @@ export class TlsStream implements Transport, AsyncDisposable {
     this.writable = this.#streams.writable;
   }
 
-  /** `SSL_get_shutdown(3)`: which close_notify alerts went. */
+  /** `SSL_get_shutdown(3)`: which close_notify alerts were sent and received. */
   get shutdownFlags(): { readonly sent: boolean; readonly received: boolean } {
     return this.#verdict.shutdownFlags;
   }
 
   /**
-   * A client's newest session, to be given to a later connection as `session`: one of TLS 1.3 comes after the handshake, at
-   * once from most servers. Undefined while there is none, and once it must not be resumed. Keep it as you keep a key.
+   * A client's newest session, for a later connection's option `session`. In TLS 1.3 a session comes after the
+   * handshake; most servers send it at once. Undefined while there is no session, and once the session must not be
+   * resumed. Keep it as you keep a key.
    */
   getSession(): Uint8Array | undefined {
     return this.#parts.resumption?.latest;
   }
 
   /**
-   * `length` bytes, 1 to 16,384, that only the two ends know (RFC 5705, RFC 8446 §7.5): the same on both for the same
-   * `label` and `context`. While the connection is open.
+   * Returns `length` bytes, 1 to 16,384, that only the two ends know (RFC 5705, RFC 8446 §7.5): the same bytes at both
+   * ends for the same `label` and `context`. Only while the connection is open.
    */
   exportKeyingMaterial(label: string, length: number, context?: Uint8Array): Uint8Array {
     this.#verdict.refuse();
@@ -148,9 +156,10 @@ export class TlsStream implements Transport, AsyncDisposable {
   }
 
   /**
-   * What binds an authentication within the connection to it. "tls-exporter" is RFC 9266's; undefined in TLS 1.2 where there is
-   * no extended master secret. "tls-server-end-point" (RFC 5929 §4) is the hash of the server's certificate; undefined where
-   * there is none, where its signature has no hash (Ed25519), and on a server of several certificates that resumed a session.
+   * What binds an authentication within the connection to the connection. "tls-exporter" is RFC 9266's; it is undefined
+   * in TLS 1.2 without an extended master secret. "tls-server-end-point" (RFC 5929 §4) is the hash of the server's
+   * certificate; it is undefined without a certificate, if the certificate's signature has no hash (Ed25519), and on a
+   * server of several certificates that resumed a session.
    */
   channelBinding(type: ChannelBinding): Uint8Array | undefined {
     this.#verdict.refuse();
@@ -162,21 +171,21 @@ export class TlsStream implements Transport, AsyncDisposable {
   }
 
   /**
-   * Sends close_notify after all that was written; the peer sees a clean end of our data. Reading goes on for as long as
-   * the peer sends, in TLS 1.2 as in TLS 1.3. Settles when the transport has accepted it.
+   * Sends close_notify after all that was written; the peer sees a clean end of this side's data. Reading goes on for
+   * as long as the peer sends, in TLS 1.2 as in TLS 1.3. Settles when the transport has accepted it.
    */
   closeWrite(): Promise<void> {
     return this.#streams.closeWrite();
   }
 
   /**
-   * Both steps of `SSL_shutdown(3)`: sends close_notify, and reads to the peer's. While `readable` is locked, what still
-   * arrives is for the reader, now or later; up to `maxDiscard` bytes are kept for it, and no more are fetched then until
-   * it reads. Otherwise what arrives is counted and dropped, up to `maxDiscard` bytes. Afterwards both ends are in step
-   * again: the transport is given back for other use.
+   * Does both steps of `SSL_shutdown(3)`: sends close_notify, and reads to the peer's close_notify. While `readable` is
+   * locked, what still arrives is for the reader, now or later; up to `maxDiscard` bytes are kept for it, and no more
+   * are fetched then until it reads. Otherwise what arrives is counted and dropped, up to `maxDiscard` bytes.
+   * Afterwards both ends are in step again, and the transport is given back for other use.
    *
-   * Rejects, and gives the transport up, when the peer does not answer in time, or breaks off. The options of the first
-   * call count. After an end through the streams the transport is still to be had here if `preventClose` was set.
+   * If the peer does not answer in time, or breaks off, it rejects and gives the transport up. The options of the first
+   * call count. After an end through the streams the transport is still returned here if `preventClose` was set.
    */
   async shutdown(options: ShutdownOptions = {}): Promise<ShutdownResult> {
     if (this.#shutdown) return this.#shutdown;
@@ -206,7 +215,7 @@ export class TlsStream implements Transport, AsyncDisposable {
     return this.#handBack();
   }
 
-  /** Ends properly, and leaves the transport to others. */
+  /** Ends properly, and leaves the transport to other code. */
   #handBack(): ShutdownResult {
     const { pump, wire } = this.#parts;
     const trailing = pump.inbox.takeUnread();
@@ -237,11 +246,11 @@ export class TlsStream implements Transport, AsyncDisposable {
   }
 
   /**
-   * Sends close_notify if that is still possible, after all that was written, and closes the transport. It waits for the
-   * transport to take what is under way, and gives up when that takes nothing for `timeout`; it never waits for the peer to
-   * answer. What arrived and was not read is gone. The options of the first call count.
+   * Sends close_notify if that is still possible, after all that was written, and closes the transport. It waits for
+   * the transport to take what is under way, and gives up when the transport takes nothing for `timeout`. It never
+   * waits for the peer to answer. What arrived and was not read is gone. The options of the first call count.
    *
-   * @throws TlsError "invalid-argument"; how it ended, `closed` tells
+   * @throws TlsError "invalid-argument"; `closed` tells how the connection ended
    */
   async close(options: CloseOptions = {}): Promise<void> {
     const { timeout = this.#parts.closeTimeout } = options;
@@ -253,13 +262,13 @@ export class TlsStream implements Transport, AsyncDisposable {
   async #closeNow(timeout: number): Promise<void> {
     if (this.#verdict.over) return;
     const { pump, wire } = this.#parts;
-    // What left, and did not only go into a buffer of the transport's.
+    // What left, and did not only go into a buffer of the transport.
     const progress = () => pump.outbox.accepted - wire.waiting;
     const late = () =>
       new TlsError("timeout", `the transport took nothing for ${timeout} ms, and was closed`);
     pump.outbox.sendInSmallSteps();
     try {
-      // In as many steps as shutdown() takes, so that whichever was called first comes first.
+      // In as many steps as shutdown() takes, so that the verb that was called first comes first.
       const ended = Promise.all([this.closeWrite()]).then(() => {
         if (this.#verdict.over) return false;
         this.#end(this.#verdict.howItEnds);
@@ -273,7 +282,10 @@ export class TlsStream implements Transport, AsyncDisposable {
     }
   }
 
-  /** Ends at once: no close_notify, and everything that waits is rejected with `reason`. The peer sees a truncation. */
+  /**
+   * Ends at once: no close_notify is sent, and everything that waits is rejected with `reason`. The peer sees a
+   * truncation.
+   */
   abort(reason?: unknown): void {
     this.#giveUp(reason ?? new DOMException("the TLS connection was aborted", "AbortError"), "aborted");
   }
@@ -282,7 +294,7 @@ export class TlsStream implements Transport, AsyncDisposable {
     return this.close();
   }
 
-  /** When both directions ended through the streams, nobody else will close the transport. */
+  /** When both directions have ended through the streams, no other code will close the transport. */
   #bothEnded(): void {
     if (this.#verdict.over || this.#shutdown || this.#close) return;
     const { wire, preventClose } = this.#parts;
@@ -341,8 +353,8 @@ export function requireBound(value: number, name: string): void {
 }
 
 /**
- * After a failure: lets what OpenSSL has written leave (an alert, so that the peer knows), closes the transport, and frees
- * what the connection held. None of it waits longer than {@link DEFAULT_CLOSE_TIMEOUT}.
+ * After a failure: lets what OpenSSL has written leave (an alert, so that the peer knows), closes the transport, and
+ * frees what the connection held. No step of it waits longer than {@link DEFAULT_CLOSE_TIMEOUT}.
  */
 export async function farewell(pump: Pump, wire: TransportWire, error: unknown): Promise<void> {
   const leave = async () => {

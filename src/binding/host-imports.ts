@@ -5,12 +5,12 @@ const ERRNO_IO = 29;
 const ERRNO_NOTSUP = 58;
 const CLOCK_REALTIME = 0;
 const CLOCK_MONOTONIC = 1;
-/** `crypto.getRandomValues` gives at most this much at a time (W3C Web Cryptography §10.1.1). */
+/** `crypto.getRandomValues` gives at most so many bytes at a time (W3C Web Cryptography §10.1.1). */
 const ENTROPY_MAX = 65_536;
 
 /**
  * All that the module imports: entropy and the clock, with WASI's numbers. A missing or failing source of entropy is
- * fatal: there is nothing to fall back on that would be safe.
+ * fatal, because no safe fallback exists.
  */
 export function hostImports(memory: () => WebAssembly.Memory): WebAssembly.Imports {
   if (typeof globalThis.crypto?.getRandomValues !== "function") {
@@ -26,7 +26,7 @@ export function hostImports(memory: () => WebAssembly.Memory): WebAssembly.Impor
           }
           return ERRNO_SUCCESS;
         } catch {
-          // Never let an exception cross C frames. What wanted random numbers fails.
+          // Never let an exception cross C frames. The operation that wanted random numbers fails.
           return ERRNO_IO;
         }
       },

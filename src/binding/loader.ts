@@ -9,9 +9,9 @@ export type WasmSource = string | URL | Response | BufferSource | WebAssembly.Mo
 /**
  * Compiles and instantiates the module, whose memory begins with OpenSSL started (wasm/build/snapshot.mjs).
  *
- * `@assemblyscript/loader` is given a compiled module and an imports object of its own each time: it adds to that
- * object. Its `exports` are copies with AssemblyScript's conveniences; ours are
- * those of the instance.
+ * `@assemblyscript/loader` is given a compiled module and an imports object of its own each time, because it adds to
+ * that object. Its `exports` are copies with AssemblyScript's conveniences; the exports used here are those of the
+ * instance.
  */
 export async function loadAbi(module: WebAssembly.Module): Promise<Abi> {
   const { imports, begin } = prepare();
@@ -23,13 +23,13 @@ export async function loadAbi(module: WebAssembly.Module): Promise<Abi> {
 }
 
 /**
- * Only a page has to wait for it. The loader's asynchronous way looks at `Response` first, and Node.js loads all that
- * `fetch` is made of when that is so much as looked at, which takes longer than compiling and starting the module.
+ * Only a page has to wait. The loader's asynchronous way looks at `Response` first, and at that Node.js loads all that
+ * `fetch` is made of, which takes longer than to compile and start the module.
  */
 const begun = (module: WebAssembly.Module, imports: WebAssembly.Imports) =>
   typeof document === "undefined" ? instantiateSync(module, imports) : instantiate(module, imports);
 
-/** The same, at once: browsers let only workers compile or start so large a module like this. */
+/** The same, at once. Browsers let only workers compile or start so large a module like this. */
 export function loadAbiSync(source: BufferSource | WebAssembly.Module): Abi {
   let module: WebAssembly.Module;
   try {
@@ -55,7 +55,7 @@ function notInstantiated(cause: unknown): unknown {
   );
 }
 
-/** What an instance is given, and what is done with what it gives. */
+/** What an instance is given, and what is done with its exports. */
 function prepare(): { imports: WebAssembly.Imports; begin(exports: WebAssembly.Exports): Abi } {
   let memory: WebAssembly.Memory | undefined;
   return {
@@ -88,7 +88,7 @@ export async function compile(
   if (source instanceof WebAssembly.Module) return source;
   try {
     if (typeof source === "string" || source instanceof URL) return await compileResponse(await load(source));
-    // So that `Response` is not looked at for nothing, see above.
+    // Avoids looking at `Response` for nothing, see above.
     const bytes = source instanceof ArrayBuffer || ArrayBuffer.isView(source);
     if (!bytes && typeof Response !== "undefined" && source instanceof Response) {
       return await compileResponse(source);
@@ -143,7 +143,7 @@ async function compileResponse(response: Response): Promise<WebAssembly.Module> 
   }
   const type = response.headers.get("content-type")?.split(";")[0]?.trim().toLowerCase();
   if (type === "application/wasm") return await WebAssembly.compileStreaming(response);
-  // Servers that do not know the type still serve the file; servers that answer every path with a page do not.
+  // Servers that do not know the type still serve the file. Servers that answer every path with a page do not.
   const bytes = await response.arrayBuffer();
   const magic = new Uint8Array(bytes, 0, Math.min(4, bytes.byteLength));
   if (magic.join() !== "0,97,115,109") {
@@ -163,12 +163,13 @@ function remedy(url: string | URL): string {
 }
 
 /**
- * After a trap nothing in linear memory can be relied on: the stack pointer was not restored, locks and queues may be
- * half changed. So the first one ends the instance, and each later call says so instead of working on.
+ * After a trap nothing in linear memory can be relied on: the stack pointer was not restored, and locks and queues may
+ * be half changed. So the first trap ends the instance, and each later call says so instead of working on.
  *
- * A trap is what is thrown from within the module. Its imports throw nothing, so that what is left is what JavaScript
- * throws while it converts arguments, before the module is entered: that harms nothing. Of objects, whose conversion
- * may run any code and throw anything, none gets so far; of the others JavaScript throws a TypeError, which no trap is.
+ * A trap is what is thrown from within the module. The module's imports throw nothing. What is left is what JavaScript
+ * throws while it converts arguments, before the module is entered; that harms nothing. The conversion of an object may
+ * run any code and throw anything, so no object gets so far; for other values JavaScript throws a TypeError, which is
+ * never a trap.
  */
 function guarded(exports: WebAssembly.Exports): Abi {
   let crash: TlsError | undefined;

@@ -6,11 +6,11 @@ const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
 /**
- * Linear memory, seen from JavaScript. The heap may grow in any call, and then every view of it is detached: so a
- * view never outlives the expression it was made for. All crossings are here; what the bytes mean is not.
+ * Linear memory, seen from JavaScript. The heap may grow in any call, and then every view of it is detached. So a view
+ * never outlives the expression that it was made for. All crossings are here; what the bytes mean is not.
  */
 export class Memory {
-  /** Room in linear memory for bytes that cross within one call. Never used across two. */
+  /** Room in linear memory for bytes that cross within one call. It is never used across two. */
   readonly scratch: Bytes;
   /** Size of `scratch`: a full record (16,384 bytes) and then some. */
   static readonly SCRATCH = 16_640;
@@ -27,7 +27,7 @@ export class Memory {
     this.#slots = further(this.scratch, Memory.SCRATCH);
   }
 
-  /** The same for the many bytes of many records; there from its first use on. */
+  /** The same for the many bytes of many records; allocated at its first use. */
   get bulk(): Bytes {
     if (this.#bulk === 0) this.#bulk = this.allocate(Memory.BULK).ptr;
     return this.#bulk;
@@ -36,7 +36,7 @@ export class Memory {
   /** Size of `bulk`. */
   static readonly BULK = 65_536;
 
-  /** Overwrites what crossed last. What is in use stays: nothing here is used across two calls. */
+  /** Overwrites what crossed last. Nothing here is used across two calls, so nothing that is in use is lost. */
   forget(): void {
     this.view(this.scratch, Memory.SCRATCH + Memory.SLOTS * 4).fill(0);
     if (this.#bulk !== 0) this.view(this.#bulk, Memory.BULK).fill(0);
@@ -77,11 +77,11 @@ export class Memory {
   }
 
   copyIn(bytes: Uint8Array, ptr: Bytes, length = bytes.length): void {
-    // Of bytes that are detached there are none.
+    // A detached array has no bytes.
     if (length > 0) this.view(ptr, length).set(bytes);
   }
 
-  /** A copy that is the caller's own. V8 makes it a sixth faster so than by slice(). */
+  /** A copy of the caller's own. This way V8 makes it a sixth faster than by slice(). */
   copyOut(ptr: Bytes, length: number): Uint8Array<ArrayBuffer> {
     return new Uint8Array(this.view(ptr, length));
   }
@@ -123,7 +123,7 @@ export class Memory {
     }
   }
 
-  /** The same for a C string. Text that holds a NUL would be cut there, and is refused. */
+  /** The same for a C string. A text that holds a NUL would be cut there, so it is refused. */
   withText<T>(text: string, use: (ptr: Text) => T): T {
     if (typeof text !== "string") throw new TlsError("invalid-argument", "a text was expected");
     if (text.includes("\0")) throw new TlsError("invalid-argument", "a text with a NUL character in it");

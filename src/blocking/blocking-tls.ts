@@ -1,16 +1,17 @@
 /*
- * The pump for a thread that waits: application bytes ⇄ SSL ⇄ BIO pair ⇄ rings. The invariants are those of src/connection/pump.ts,
- * by its numbers; the loop is #until, which tries one operation of OpenSSL, moves bytes between the pair and the rings, and
- * sleeps when neither got anywhere:
+ * The pump for a thread that waits: application bytes ⇄ SSL ⇄ BIO pair ⇄ rings. The invariants are those of
+ * src/connection/pump.ts, by its numbers. The loop is #until, which tries one operation of OpenSSL, moves bytes between
+ * the pair and the rings, and sleeps when neither got anywhere:
  *
- *  - What wakes it is one word that counts every change of either ring. The count is taken before anything is looked at,
- *    so that nothing can happen unseen between looking and sleeping.
- *  - It sleeps with bytes in the pair only while the ring towards the peer is full (1), and then room wakes it as well as
- *    bytes do.
+ *  - What wakes it is one word that counts every change of either ring. The count is taken before anything is looked
+ *    at, so that nothing can happen unseen between looking and sleeping.
+ *  - It sleeps with bytes in the pair only while the ring towards the peer is full (1), and then room wakes it as well
+ *    as bytes do.
  *  - Bytes are lent to the pair: they stay in their ring until OpenSSL has read them. So what follows the peer's
- *    close_notify is never ours, and whoever uses the transport next finds all of it.
- *  - A write that is out of time has given OpenSSL bytes that it insists on having again (4). A copy of those is kept, and
- *    whatever is called next sends them first, close_notify too (8). Reading also does: the peer may wait for them.
+ *    close_notify is never taken, and the next user of the transport finds all of it.
+ *  - A write that is out of time has given OpenSSL bytes that it insists on having again (4). A copy of those is kept,
+ *    and whatever is called next sends them first, close_notify too (8). So does a read, because the peer may wait for
+ *    them.
  */
 
 import type { TlsEvent, Untimed } from "../connection/events.js";
@@ -36,11 +37,11 @@ import { BlockingTimeoutError, Deadline, type Timeout } from "./deadline.js";
 export interface BlockingOptions extends TlsOptions {
   /** The OpenSSL to use, loaded beforehand: `await OpenSsl.load()`, or `OpenSsl.loadSync(source)`. */
   openssl: OpenSsl;
-  /** How long the handshake may take, in milliseconds; `Infinity` = as long as it likes. Default 30,000. */
+  /** How long the handshake may take, in milliseconds; `Infinity` = for ever. Default 30,000. */
   handshakeTimeout?: number;
 }
 
-/** What has to be waited for otherwise, `verify` and keys in WebCrypto, is refused here. */
+/** Options that need an event loop, `verify` and keys in WebCrypto, are refused here. */
 export interface ConnectOptions extends BlockingOptions, ClientIdentity, Pick<ResumptionOptions, "session"> {}
 
 export interface AcceptOptions extends BlockingOptions, ServerIdentity {}
@@ -49,7 +50,7 @@ type OwnOptions = Pick<BlockingOptions, keyof typeof OF_A_CONNECTION & keyof Blo
   Pick<ResumptionOptions, "session"> &
   Partial<Peer>;
 
-/** All that is a connection's own, by name: what is not here, nor a context's, is not read. */
+/** All options of one connection, by name: an option that is not here, nor a context's, is not read. */
 const OF_A_CONNECTION = {
   ...CONNECTION_OPTIONS,
   openssl: true,
@@ -69,10 +70,11 @@ const LAST_WORDS = 1_000;
 const WRITE_STEP = 16_384;
 
 /**
- * Makes a TLS connection over `transport`, as a client. Returns when the handshake is done and the peer is verified.
+ * connect makes a TLS connection over `transport`, as a client. It returns when the handshake is done and the peer is
+ * verified.
  *
- * The transport is the connection's from then on. When it throws, the transport is closed; but not when it throws
- * "invalid-argument": then nothing was touched.
+ * The transport belongs to the connection from then on. When it throws, the transport is closed; but when it throws
+ * "invalid-argument", nothing was touched.
  *
  * @throws TlsCertificateError | TlsAlertError | TlsTruncationError | TlsError
  *
@@ -94,7 +96,8 @@ export function connect(transport: BlockingTransport, options: ConnectOptions): 
 }
 
 /**
- * Makes a TLS connection over `transport`, as a server. Returns when the handshake is done. See {@link connect}.
+ * accept makes a TLS connection over `transport`, as a server. It returns when the handshake is done. See
+ * {@link connect}.
  *
  * @example
  * ```ts
@@ -113,8 +116,9 @@ export function accept(transport: BlockingTransport, options: AcceptOptions): Bl
 }
 
 /**
- * An open TLS connection for code that is synchronous: each call returns when it is done. With a `timeout` it throws a
- * `BlockingTimeoutError` instead when that has passed; this harms nothing, and the same may be called again.
+ * BlockingTls is an open TLS connection for code that is synchronous: each call returns when it is done. With a
+ * `timeout` it throws a `BlockingTimeoutError` instead when that time has passed. This harms nothing, and the same call
+ * may be made again.
  *
  * @example
  * ```ts
@@ -143,7 +147,10 @@ export class BlockingTls implements Disposable {
   readonly #edges = new RecordEdges();
 
   #writingClosed = false;
-  /** Ours: SSL_shutdown has written it; the channel has all of it; there is none, but the step is done. */
+  /**
+   * The state of our close_notify: SSL_shutdown has written it; the channel has all of it; no alert is sent, but the
+   * step is done.
+   */
   #closeNotify: "no" | "written" | "sent" | "left out" = "no";
   #eofTold = false;
   /** The failure to send that was known before OpenSSL was last asked: it may be why the operation failed. */
@@ -189,7 +196,7 @@ export class BlockingTls implements Disposable {
       this.info = infoOf(this.#ssl, peer.verified);
       this.#resumption?.opened(this.info.verified);
     } catch (error) {
-      // Failures of the connection have closed the transport already. What is left is being out of time, and the like.
+      // Failures of the connection have closed the transport already. What is left is a time-out, and the like.
       this.#giveUp(error, error instanceof BlockingTimeoutError ? "timeout" : "aborted");
       throw error;
     }
@@ -232,7 +239,7 @@ export class BlockingTls implements Disposable {
             mark: context.sessionMark,
             verifies: context.verifies,
             alpnProtocols: context.alpnProtocols,
-            // Stores may answer by promise, and nobody could wait for that here.
+            // A store may answer by promise, which code that blocks cannot wait for.
             options: { sessionStore: false, ...(session && { session }) },
             onError() {},
           });
@@ -274,8 +281,8 @@ export class BlockingTls implements Disposable {
   }
 
   /**
-   * Waits for application data, and says how many bytes were put into `dst`, of one record at most. 0 is the peer's
-   * close_notify; a transport that ends without it throws `TlsTruncationError`, after all that arrived intact was read.
+   * Waits for application data, and returns how many bytes were put into `dst`, of one record at most. 0 is the peer's
+   * close_notify. A transport that ends without it throws `TlsTruncationError`, after all that arrived intact was read.
    */
   read(dst: Uint8Array, options: Timeout = {}): number {
     requireRoom(dst);
@@ -296,10 +303,12 @@ export class BlockingTls implements Disposable {
   }
 
   /**
-   * Waits until the channel has the records that carry `bytes`, and says how many bytes these are: all. Out of time, the
-   * error's `written` says how many were taken; these will leave, and one goes on with `bytes.subarray(written)`.
+   * Waits until the channel has the records that carry `bytes`, and returns how many bytes these are: all. When it is
+   * out of time, the error's `written` says how many were taken. These will leave; go on with
+   * `bytes.subarray(written)`.
    *
-   * It does not read meanwhile: a peer that takes nothing until we read keeps it waiting, as on any socket that blocks.
+   * It does not read meanwhile: a peer that takes nothing until this side reads keeps it waiting, as on any blocking
+   * socket.
    */
   write(bytes: Uint8Array, options: Timeout = {}): number {
     requireBytes(bytes, "what is written");
@@ -334,9 +343,9 @@ export class BlockingTls implements Disposable {
   }
 
   /**
-   * `SSL_shutdown(3)` over a BIO that blocks. The first call sends close_notify after all that was written, and returns 1
-   * if the peer's was read before, otherwise 0. The next call waits for the peer's, and returns 1. From then on the
-   * transport is free for other use, and each further call returns 1.
+   * `SSL_shutdown(3)` over a BIO that blocks. The first call sends close_notify after all that was written, and returns
+   * 1 if the peer's close_notify was read before, otherwise 0. The next call waits for the peer's, and returns 1. From
+   * then on the transport is free for other use, and each further call returns 1.
    *
    * OpenSSL's own second call fails when data arrives ahead of the peer's close_notify, and the data is lost. This one
    * throws "unread-data" and loses nothing: read to the end, then call again.
@@ -368,7 +377,7 @@ export class BlockingTls implements Disposable {
     });
   }
 
-  /** The first step of {@link shutdown} alone: sends close_notify after all that was written. Reading goes on. */
+  /** Does the first step of {@link shutdown} alone: sends close_notify after all that was written. Reading goes on. */
   closeWrite(options: Timeout = {}): void {
     const deadline = new Deadline(options.timeout);
     this.#verdict.refuse();
@@ -376,9 +385,9 @@ export class BlockingTls implements Disposable {
   }
 
   /**
-   * Sends close_notify if that is still possible, and closes the transport. It waits for room in the channel, and gives up
-   * when the transport takes nothing for `timeout`, 2 s by default; it never waits for the peer to answer. What arrived and
-   * was not read is gone.
+   * Sends close_notify if that is still possible, and closes the transport. It waits for room in the channel, and gives
+   * up when the transport takes nothing for `timeout`, 2 s by default. It never waits for the peer to answer. What
+   * arrived and was not read is gone.
    */
   close(options: Timeout = {}): void {
     const { timeout = CLOSE_TIMEOUT } = options;
@@ -391,7 +400,7 @@ export class BlockingTls implements Disposable {
           done = true;
         } catch (error) {
           const { event } = this.#transport;
-          // Counted are the bytes that came, too. There is not much room for those.
+          // Bytes that came count too, because there is not much room for them.
           if (!(error instanceof BlockingTimeoutError) || event === seen) throw error;
           seen = event;
           deadline = new Deadline(timeout);
@@ -406,7 +415,7 @@ export class BlockingTls implements Disposable {
     }
   }
 
-  /** Ends at once: no close_notify. The peer sees a truncation. Later calls throw `reason`. */
+  /** Ends at once: no close_notify is sent. The peer sees a truncation. Later calls throw `reason`. */
   abort(reason?: unknown): void {
     this.#giveUp(reason ?? new DOMException("the TLS connection was aborted", "AbortError"), "aborted");
   }
@@ -415,12 +424,12 @@ export class BlockingTls implements Disposable {
     this.close();
   }
 
-  /** How it ended; undefined while it has not. */
+  /** How the connection ended; undefined while it has not. */
   get closed(): CloseInfo | undefined {
     return this.#verdict.over?.info;
   }
 
-  /** `SSL_get_shutdown(3)`: which close_notify alerts went. */
+  /** `SSL_get_shutdown(3)`: which close_notify alerts were sent and received. */
   get shutdownFlags(): { readonly sent: boolean; readonly received: boolean } {
     return this.#verdict.shutdownFlags;
   }
@@ -435,7 +444,7 @@ export class BlockingTls implements Disposable {
         if (this.#verdict.isMidMessage) {
           const r = this.#ssl.tryPeek();
           if (r !== WANT_READ && r !== WANT_WRITE && r <= 0) this.#readStopped(r);
-          // When the rest has come it says that it lacks more, but this step does not.
+          // When the rest has come OpenSSL says that it lacks more, but this step does not.
           else if (!this.#ssl.isInitFinished()) return r;
         }
         return this.#ssl.tryShutdown();
@@ -462,7 +471,7 @@ export class BlockingTls implements Disposable {
     }
   }
 
-  /** The same as far as it goes at once. */
+  /** The same, as far as it goes at once. */
   #pay(): void {
     while (this.#unfinished && !this.#transport.sendError) {
       const n = this.#ssl.tryWrite(this.#unfinished);
@@ -510,7 +519,7 @@ export class BlockingTls implements Disposable {
 
   // ---- the loop
 
-  /** Tries until the answer is no want. */
+  /** Tries until the answer is not a want. */
   #until(attempt: () => number, deadline: Deadline, what: string): number {
     let lastWords: Deadline | undefined;
     for (;;) {
@@ -573,7 +582,7 @@ export class BlockingTls implements Disposable {
     const { outgoing, sendError } = this.#transport;
     let moved = false;
     while (this.#pair.pending() > 0) {
-      // Nobody takes them any more after a failed send.
+      // After a failed send no bytes are taken any more.
       const space = sendError ? new Uint8Array(WRITE_STEP) : outgoing.space();
       if (space.length === 0) break;
       const n = this.#pair.read(space);
@@ -586,7 +595,7 @@ export class BlockingTls implements Disposable {
 
   // ---- ends and failures
 
-  /** Whatever is called must leave the ring exact, and tell what happened. */
+  /** Every call must leave the ring exact, and tell what happened. */
   #operate<T>(work: () => T): T {
     try {
       this.#transport.throwIfGone();
@@ -594,7 +603,7 @@ export class BlockingTls implements Disposable {
     } catch (error) {
       const fatal = !(error instanceof TlsError) || ["wasm-crashed", "out-of-memory"].includes(error.code);
       if (fatal) this.#failWith(error as TlsError);
-      // To be out of time is no end, though the transport may have come to one by now: the next call meets that.
+      // To be out of time is not an end, though the transport may have come to one by now: the next call meets that.
       else if (error instanceof BlockingTimeoutError) throw error;
       else if (this.#transport.gone || this.#transport.givenUp) this.#giveUp(error, "aborted");
       throw error;
@@ -603,7 +612,7 @@ export class BlockingTls implements Disposable {
         this.#giveBack();
         this.#noteEvents();
       }
-      // Last: whoever is told may call us.
+      // Last, because a listener may call this object.
       for (const event of this.#events.splice(0)) this.#options.onEvent?.(event);
       for (const line of this.#lines.splice(0)) this.#options.keylog?.(line);
     }
@@ -613,7 +622,7 @@ export class BlockingTls implements Disposable {
   #check(r: number): number {
     if (r < 0) {
       this.#fail(r);
-      // A policy let it pass as an end, but there is nobody who would take anything.
+      // A policy let it pass as an end, but no peer is there that would take anything.
       throw this.#verdict.peerIsGone();
     }
     return r;

@@ -7,11 +7,12 @@ import { Deadline, type Timeout } from "./deadline.js";
 import type { Ring } from "./ring.js";
 
 /**
- * A transport for a thread that waits for its bytes: the other end of what {@link carry} carries. It is to a
- * `BlockingTls` what a blocking socket is to OpenSSL, and like one it can be used without TLS, before and after.
+ * BlockingTransport is a transport for a thread that waits for its bytes: the other end of what {@link carry} carries.
+ * It is to a `BlockingTls` what a blocking socket is to OpenSSL, and like a socket it can be used without TLS, before
+ * and after.
  *
  * What is written is handed to the channel, as to a socket's buffer: it is on its way then, whatever becomes of this
- * thread, and a failure to send it is told by a later call.
+ * thread, and a later call tells of a failure to send it.
  *
  * @example
  * ```ts
@@ -32,14 +33,14 @@ export class BlockingTransport implements Disposable {
   #locked = false;
 
   /**
-   * @throws TlsError "not-isolated" where there is no shared memory; "cannot-block" on a thread that may not wait, such as
-   * a page's own
+   * @throws TlsError "not-isolated" if there is no shared memory; "cannot-block" on a thread that must not wait, such
+   *   as a page's own
    */
   constructor(channel: Channel) {
     this.#shared = new Shared(channel);
     const { words } = this.#shared;
     try {
-      // Whether it may is asked before anything else, so this never waits.
+      // The engine checks whether the thread may wait before anything else, so this never waits.
       Atomics.wait(words, Word.magic, 0, 0);
     } catch (cause) {
       throw new TlsError("cannot-block", "this thread must not block: use a Worker", { cause });
@@ -47,7 +48,7 @@ export class BlockingTransport implements Disposable {
     this.#shared.claim(Word.blocking);
   }
 
-  /** Waits for bytes, and says how many were put into `dst`; 0 at the end. */
+  /** Waits for bytes, and returns how many were put into `dst`; 0 at the end. */
   read(dst: Uint8Array, options: Timeout = {}): number {
     requireRoom(dst);
     this.#requireFree();
@@ -67,7 +68,7 @@ export class BlockingTransport implements Disposable {
     }
   }
 
-  /** Waits until the channel has all of `bytes`, and says how many that are. */
+  /** Waits until the channel has all of `bytes`, and returns how many that are. */
   write(bytes: Uint8Array, options: Timeout = {}): number {
     requireBytes(bytes, "what is written");
     this.#requireFree();
@@ -86,7 +87,7 @@ export class BlockingTransport implements Disposable {
     }
   }
 
-  /** No more bytes follow. Reading goes on, where the transport knows half-close. */
+  /** Says that no more bytes follow. Reading goes on, if the transport knows half-close. */
   closeWrite(): void {
     this.#requireFree();
     this.#wishFor(Wish.endWriting);
@@ -103,7 +104,7 @@ export class BlockingTransport implements Disposable {
     this.#wishFor(Wish.close);
   }
 
-  /** Gives the transport up. Of `reason` the message reaches the carrier. */
+  /** Gives the transport up. Only the message of `reason` reaches the carrier. */
   abort(reason: unknown = "no reason was given"): void {
     if (this.#wish >= Wish.abort) return;
     this.#shared.setNote(Note.abort, reason);
@@ -126,7 +127,7 @@ export class BlockingTransport implements Disposable {
     return this.#shared.outgoing;
   }
 
-  /** Nobody else reads or writes until it is unlocked. @internal */
+  /** No other code reads or writes until it is unlocked. @internal */
   lock(): void {
     this.#requireFree();
     if (this.#wish !== Wish.open) throw new TlsError("closed", "the writing side of the transport is closed");
@@ -138,12 +139,12 @@ export class BlockingTransport implements Disposable {
     this.#locked = false;
   }
 
-  /** To be asked before one looks whether there is something to do; then `wait` misses nothing. @internal */
+  /** To be asked before looking whether there is something to do; then `wait` misses nothing. @internal */
   get event(): number {
     return this.#shared.get(Word.blockingEvent);
   }
 
-  /** Closed, aborted or given back, by us. @internal */
+  /** Closed, aborted or given back, by this side. @internal */
   get gone(): boolean {
     return this.#wish >= Wish.release;
   }
@@ -169,7 +170,7 @@ export class BlockingTransport implements Disposable {
     throw new TlsError("transport", `the transport was given up: ${this.#shared.note(Note.givenUp)}`);
   }
 
-  /** All that was to be said has been said on both sides: what fails from now on is no failure. @internal */
+  /** Both sides have said everything: what fails from now on is not a failure. @internal */
   settle(): void {
     this.#shared.set(Word.settled, 1);
   }
@@ -222,7 +223,7 @@ export class BlockingTransport implements Disposable {
   }
 
   #wishFor(wish: number): void {
-    // Released, it is no longer ours.
+    // A released transport does not belong to this side any more.
     if (wish <= this.#wish || this.#wish === Wish.release) return;
     this.#shared.set(Word.wish, wish);
     this.#shared.wake(Word.carrierEvent);

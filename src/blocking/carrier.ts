@@ -5,20 +5,23 @@ import type { Transport } from "../transport.js";
 import { type Channel, Course, Note, Shared, Wish, Word } from "./channel.js";
 
 export interface CarryOptions {
-  /** Gives the transport up when it fires. The side that blocks is told; whatever it waits for fails. */
+  /** Gives the transport up when it fires. The side that blocks is told, and whatever it waits for fails. */
   signal?: AbortSignal;
 }
 
-/** How carrying came to its end. */
+/** How carrying ended. */
 export interface Carried {
   /**
    * - `released`: the side that blocks gave the transport back, open as it is.
-   * - `closed`: it closed the transport, or both directions have ended.
+   * - `closed`: that side closed the transport, or both directions have ended.
    */
   readonly how: "released" | "closed";
-  /** As it was given, unlocked if it was released. */
+  /** The transport as it was given, unlocked if it was released. */
   readonly transport: Transport;
-  /** Bytes that were received and that the side that blocks did not take. They come before what `transport.readable` gives. */
+  /**
+   * Bytes that were received and that the side that blocks did not take. They come before what `transport.readable`
+   * gives.
+   */
   readonly trailing: Uint8Array;
 }
 
@@ -26,18 +29,18 @@ export interface Carried {
 const BATCH = 65_536;
 
 /**
- * Carries bytes between a channel, whose other end is a `BlockingTransport` on another thread, and a transport. Both
- * streams belong to it until it is done. The size of the channel bounds what waits in it, and what the transport has not
- * accepted yet counts.
+ * carry moves bytes between a channel, whose other end is a `BlockingTransport` on another thread, and a transport.
+ * Both streams belong to it until it is done. The size of the channel bounds what waits in it; what the transport has
+ * not accepted yet counts.
  *
  * It works in the background of any thread that does not block itself, a page's own or a worker's, by
- * `Atomics.waitAsync`; where the engine lacks that (Firefox before 145) it looks after the channel by a timer, every 16 ms
- * when nothing happens and sooner when something does.
+ * `Atomics.waitAsync`. If the engine lacks that (Firefox before 145), it looks after the channel by a timer, every 16
+ * ms when nothing happens and sooner when something does.
  *
- * Resolves when the side that blocks is done with the transport; also if that failed after a complete end, with both sides'
- * close_notify. Otherwise rejects with what failed, with the reason of `signal`,
- * or when the other side aborts; a rejection that nobody handles is not reported, since the other side knows. How long a
- * transport takes is not bounded here, and a thread that is terminated says nothing: `signal` is for both.
+ * It resolves when the side that blocks is done with the transport; also if that failed after a complete end, with both
+ * sides' close_notify. Otherwise it rejects with what failed, with the reason of `signal`, or when the other side
+ * aborts. A rejection that is not handled is not reported, because the other side knows. How long a transport takes is
+ * not bounded here, and a thread that is terminated says nothing: `signal` is for both.
  *
  * @throws TlsError "invalid-argument" | "not-isolated", before anything is touched
  *
@@ -72,7 +75,7 @@ export function carry(channel: Channel, transport: Transport, options: CarryOpti
 class Carrier {
   readonly #shared: Shared;
   readonly #wire: TransportWire;
-  /** Nobody needs the loops any more. */
+  /** The loops are not needed any more. */
   #over = false;
   /** What failed first. */
   #failure: { cause: unknown } | undefined;
@@ -99,7 +102,7 @@ class Carrier {
       this.#over = true;
       if (how === "released") {
         this.#wire.release();
-        // What it waited for stays in the transport; or it has come, and is ours to give.
+        // What it waited for stays in the transport; or it has come, and is given back here.
         this.#wake();
         await receiving;
       } else {
@@ -127,7 +130,7 @@ class Carrier {
       for (;;) {
         const chunk = await this.#wire.receive();
         if (chunk === null) {
-          // Given up, it looks like an end as well.
+          // A transport that was given up looks like an end as well.
           if (this.#over) return;
           break;
         }
@@ -157,7 +160,7 @@ class Carrier {
     this.#wake();
   }
 
-  /** Ring → transport, and then what the other side wants of it. */
+  /** Ring → transport, and then what the other side wants of the transport. */
   async #send(): Promise<Carried["how"]> {
     const { outgoing } = this.#shared;
     let failed = false;
@@ -219,7 +222,7 @@ class Carrier {
       if (this.#endedWriting) this.#wire.cancelReading();
       else await this.#wire.close();
     } catch (error) {
-      // Many a peer goes away without waiting for the last word.
+      // Many peers go away without waiting for the last bytes.
       if (this.#shared.get(Word.settled) === 0) throw error;
       this.#wire.abort(error);
     }
@@ -238,7 +241,7 @@ class Carrier {
     this.#shared.wake(Word.carrierEvent);
   }
 
-  /** To be asked before one looks whether there is something to do: it resolves at what happens after that, or sooner. */
+  /** To be asked before looking whether there is something to do. It resolves at what happens after that, or sooner. */
   #nextChange(): Promise<void> {
     if (this.#over) return Promise.resolve();
     this.#change ??= changed(this.#shared.words, Word.carrierEvent).then(() => {

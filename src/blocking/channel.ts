@@ -13,9 +13,9 @@ export interface ChannelOptions {
 }
 
 /**
- * Makes the shared memory for one transport.
+ * newChannel makes the shared memory for one transport.
  *
- * @throws TlsError "not-isolated" where there is no shared memory
+ * @throws TlsError "not-isolated" if there is no shared memory
  *
  * @example
  * ```ts
@@ -39,7 +39,7 @@ export function newChannel(options: ChannelOptions = {}): Channel {
 /** The words at the beginning. All but `magic` begin with 0. */
 export const Word = {
   magic: 0,
-  /** Counts what happened for the thread that blocks, and is what it waits on. */
+  /** Counts what happened for the thread that blocks, which waits on it. */
   blockingEvent: 1,
   /** The same for the carrier. */
   carrierEvent: 2,
@@ -62,7 +62,7 @@ export const Word = {
   settled: 17,
 } as const;
 
-/** What the side that blocks wants of the transport, after all that it wrote. Only ever goes up. */
+/** What the side that blocks wants of the transport, after all that it wrote. It only ever goes up. */
 export const Wish = { open: 0, endWriting: 1, release: 2, close: 3, abort: 4 } as const;
 
 export const Course = { open: 0, ended: 1, failed: 2 } as const;
@@ -99,7 +99,7 @@ export class Shared {
     this.outgoing = ring(Word.outHead, Word.outTail, HEADER + size);
   }
 
-  /** Each side of a ring is one thread's alone: a second one is refused. */
+  /** Each side of a ring belongs to one thread: a second thread is refused. */
   claim(side: typeof Word.carrier | typeof Word.blocking): void {
     if (Atomics.compareExchange(this.words, side, 0, thread) === 0) return;
     throw new TlsError("invalid-argument", "this end of the channel is used already");
@@ -118,13 +118,13 @@ export class Shared {
     Atomics.store(this.words, word, value);
   }
 
-  /** Something happened: whoever waits on `event` looks again. */
+  /** Something happened: a thread that waits on `event` looks again. */
   wake(event: typeof Word.blockingEvent | typeof Word.carrierEvent): void {
     Atomics.add(this.words, event, 1);
     Atomics.notify(this.words, event);
   }
 
-  /** Before the word is set that it belongs to. */
+  /** Set before the word that it belongs to. */
   setNote(note: number, reason: unknown): void {
     const bytes = new TextEncoder().encode(reason instanceof Error ? reason.message : String(reason));
     const part = bytes.subarray(0, NOTE_SIZE);

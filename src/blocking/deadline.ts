@@ -6,7 +6,8 @@ export interface Timeout {
 }
 
 /**
- * Something was not done in time. Nothing is lost by it: the same call may be made again, and goes on.
+ * BlockingTimeoutError says that something was not done in time. Nothing is lost: the same call may be made again, and
+ * goes on.
  *
  * @example
  * ```ts
@@ -33,7 +34,7 @@ export class BlockingTimeoutError extends TlsError {
   }
 }
 
-/** A moment, from a time that somebody is ready to wait. */
+/** The moment at which a time that the caller is ready to wait is over. */
 export class Deadline {
   readonly #timeout: number;
   readonly #at: number;

@@ -1,7 +1,7 @@
 /**
- * Bytes in shared memory from one thread to another: one writes, one reads, neither locks. `head` and `tail` count modulo
- * twice the size, so that full and empty differ at any size. Each is stored by one side only, and after the bytes it
- * speaks of; `Atomics` makes the other side see them in that order.
+ * Bytes in shared memory from one thread to another: one writes, one reads, neither locks. `head` and `tail` count
+ * modulo twice the size, so that full and empty differ at any size. Each is stored by one side only, and after the
+ * bytes it speaks of; `Atomics` makes the other side see them in that order.
  */
 export class Ring {
   readonly #words: Int32Array;
@@ -37,7 +37,7 @@ export class Ring {
     this.#advance(this.#tail, count);
   }
 
-  /** Copies in what there is room for, and says how much that was. */
+  /** Copies in what there is room for, and returns how much that was. */
   write(bytes: Uint8Array): number {
     let done = 0;
     for (let space = this.space(); space.length > 0 && done < bytes.length; space = this.space()) {
@@ -64,7 +64,7 @@ export class Ring {
     this.#advance(this.#head, count);
   }
 
-  /** Copies out at most `dst.length` bytes without consuming them, and says how many. */
+  /** Copies out at most `dst.length` bytes without consuming them, and returns how many. */
   peek(dst: Uint8Array): number {
     let done = 0;
     for (let part = this.view(); part.length > 0 && done < dst.length; part = this.view(done)) {

@@ -5,7 +5,10 @@ import type { TlsEvent } from "./events.js";
 import type { Pump } from "./pump.js";
 import type { TransportWire } from "./wire.js";
 
-/** What is left of a connection that nobody can reach any more. Nothing here may hold the connection, or it never goes. */
+/**
+ * What is left of a connection that cannot be reached any more. Nothing here may hold the connection, or it is never
+ * collected.
+ */
 export interface Remains {
   ssl: Ssl;
   pair: BioPair;
@@ -41,12 +44,13 @@ function freeRemains({ ssl, pair, wire, stopListening, rest, told }: Held): void
 }
 
 /**
- * Linear memory is not collected as JavaScript's is. So when a connection is, without having ended, what it held is freed,
- * its transport is given up, and the event "dropped" says so.
+ * Linear memory is not collected as JavaScript's is. So when a connection is collected without having ended, what it
+ * held is freed, its transport is given up, and the event "dropped" says so.
  */
 export function freeWhenDropped(connection: object, { pump, onEvent, ...held }: Remains): void {
   if (!registry) return;
-  // What the application listens with may well reach the connection: held weakly, as the pump, which has it too.
+  // The application's listener may well reach the connection. So it is held weakly, and so is the pump, which has it
+  // too.
   const told = onEvent && new WeakRef(onEvent);
   registry.register(connection, { ...held, rest: new WeakRef(pump), told }, pump);
 }

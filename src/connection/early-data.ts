@@ -2,8 +2,8 @@
 import type { Ssl } from "../openssl/ssl.js";
 
 /**
- * Early data is written in steps that fit OpenSSL's buffer for the handshake: when it has to be written again, for want of
- * room in the pair, OpenSSL counts it again, and finds that it is too much.
+ * Early data is written in steps that fit OpenSSL's buffer for the handshake. When a write has to be repeated, for lack
+ * of room in the pair, OpenSSL counts it again, and finds that it is too much.
  */
 const WRITE_STEP = 2_048;
 /** A record's worth. */
@@ -54,11 +54,14 @@ export class EarlyRead implements Early {
   readonly #onEarlyData: OnEarlyData;
   readonly #turn: () => void;
   readonly #failed: (error: unknown) => void;
-  /** "told": there is no more of it, and who was told of the last piece has his turn before it is too late. */
+  /**
+   * "told": there is no more early data, and the application, which was given the last piece, has its turn before it is
+   * too late.
+   */
   #phase: "reading" | "told" | "ending" | "over" = "reading";
   #replies: Uint8Array[] = [];
 
-  /** `turn` goes on with the connection; `failed` ends it, since `onEarlyData` threw. */
+  /** `turn` goes on with the connection. `failed` ends it, because `onEarlyData` threw. */
   constructor(ssl: Ssl, onEarlyData: OnEarlyData, turn: () => void, failed: (error: unknown) => void) {
     this.#ssl = ssl;
     this.#onEarlyData = onEarlyData;
@@ -114,7 +117,7 @@ export class EarlyRead implements Early {
 
   /** What the client has sent must not end the program. */
   #tell(data: Uint8Array): void {
-    // It may be an async function, for all that its type says.
+    // It may be an async function, whatever its type says.
     new Promise((resolve) => {
       resolve(this.#onEarlyData(data, (bytes) => this.#reply(bytes)));
     }).catch(this.#failed);

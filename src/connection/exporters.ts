@@ -11,7 +11,7 @@ const EXPORTER_LENGTH = 32;
 export function channelBinding(ssl: Ssl, type: ChannelBinding): Uint8Array | undefined {
   switch (type) {
     case "tls-exporter":
-      // Without an extended master secret two connections may have the same (RFC 9266 §4.2).
+      // Without an extended master secret two connections may have the same value (RFC 9266 §4.2).
       if (ssl.getVersion() === "TLSv1.2" && !ssl.getExtmsSupport()) return undefined;
       return ssl.exportKeyingMaterial(EXPORTER_LABEL, EXPORTER_LENGTH, new Uint8Array(0));
     case "tls-server-end-point":

@@ -16,7 +16,7 @@ const CIPHERS_HINT =
 const PRIME_HINT =
   '; more than 4096 bits are slow, and accepted if `groups` names a group that large ("DEFAULT:ffdhe8192")';
 
-/** What OpenSSL does not know, or not say. */
+/** What OpenSSL does not know, or does not say. */
 export interface Circumstances {
   /** The handshake is done. */
   open: boolean;
@@ -24,17 +24,17 @@ export interface Circumstances {
   edges: RecordEdges;
   /** OpenSSL was told that the transport has ended. */
   ended: boolean;
-  /** Whose certificate is checked; for messages. */
+  /** The name of the peer whose certificate is checked; for messages. */
   peerName: string;
   fatalAlert: Alert | undefined;
-  /** The cipher suites of TLS 1.2 are those that we have by default, and none was settled on. */
+  /** The cipher suites of TLS 1.2 are the default ones, and no suite was settled on. */
   defaultCiphers: boolean;
-  /** The transport failed while sending. The end that is seen then is no wonder. */
+  /** The transport failed while sending, which explains the end that is seen then. */
   sendError: TlsError | undefined;
 }
 
 /**
- * @param r what the operation answered: minus an `SSL_ERROR_*` that is no want
+ * @param r what the operation answered: minus an `SSL_ERROR_*` that is not a want
  * @param failure taken right after it
  */
 export function explain(r: number, failure: SslFailure, circumstances: Circumstances): TlsError {

@@ -1,17 +1,17 @@
 const PREVIEW = 48;
-/** ContentType of RFC 8446 §5.1: change_cipher_spec to application_data, and heartbeat, which nobody sends. */
+/** ContentType of RFC 8446 §5.1: change_cipher_spec to application_data, and heartbeat, which is hardly ever sent. */
 const FIRST_TYPE = 20;
 const LAST_TYPE = 24;
 
 /**
- * Follows the record layer's framing (RFC 8446 §5.1: type, version, length, then that many bytes) through the bytes that
- * arrive. It answers two questions that OpenSSL does not: did the transport end between two records or within one, and
- * was it TLS at all. It judges nothing else.
+ * Follows the record layer's framing (RFC 8446 §5.1: type, version, length, then that many bytes) through the bytes
+ * that arrive. It answers two questions that OpenSSL does not: did the transport end between two records or within one,
+ * and was it TLS at all. It judges nothing else.
  */
 export class RecordEdges {
   /** Bytes of the current record's body that are still to come. */
   #body = 0;
-  /** Bytes of the current header that are here, and the length they say. */
+  /** Bytes of the current header that are here, and the length that they say. */
   #header = 0;
   #length = 0;
   #preview: number[] = [];
@@ -39,7 +39,7 @@ export class RecordEdges {
     }
   }
 
-  /** True when the last record is complete, or none has begun. */
+  /** True when the last record is complete, or no record has begun. */
   get atEdge(): boolean {
     return this.#body === 0 && this.#header === 0;
   }
@@ -54,7 +54,7 @@ export class RecordEdges {
     return this.#preview.length === 0;
   }
 
-  /** What the peer said first, as text, when that is no TLS record; else undefined. */
+  /** What the peer sent first, as text, if that is no TLS record; else undefined. */
   get foreign(): string | undefined {
     const [type, major] = this.#preview;
     if (type === undefined || (type >= FIRST_TYPE && type <= LAST_TYPE && (major ?? 3) === 3))

@@ -18,7 +18,7 @@ export interface Wire {
   abort(reason: unknown): void;
 }
 
-/** A {@link Transport} whose both streams are ours, until they are released or closed. */
+/** A {@link Transport} whose streams both belong to the connection, until they are released or closed. */
 export class TransportWire implements Wire {
   readonly transport: Transport;
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
@@ -50,12 +50,12 @@ export class TransportWire implements Wire {
     }
   }
 
-  /** Async, for Node.js throws where it should reject: on a stream that is closed. */
+  /** Async, because Node.js throws where it should reject: on a stream that is closed. */
   async send(bytes: Uint8Array): Promise<void> {
     await this.#writer.write(bytes);
   }
 
-  /** Bytes that the transport took and has not sent, as far as it says. */
+  /** Bytes that the transport took and has not sent, if it says so. */
   get waiting(): number {
     const { bufferedAmount } = this.transport;
     return typeof bufferedAmount === "number" ? bufferedAmount : 0;
@@ -83,8 +83,8 @@ export class TransportWire implements Wire {
   }
 
   abort(reason: unknown): void {
-    // First the writing side, which knows how to abort; cancelling alone might look like an orderly end. But a sink whose
-    // write is stuck may never be done with its abort, and the reading side must go all the same.
+    // First the writing side, which knows how to abort; cancelling alone might look like an orderly end. But a sink
+    // whose write is stuck may never finish its abort, and the reading side must go all the same.
     const aborted = this.#writer.abort(reason).catch(() => {});
     const cancel = () => void this.#reader.cancel(reason).catch(() => {});
     within(ABORT_PATIENCE, aborted, () => undefined).then(cancel, cancel);

@@ -1,12 +1,12 @@
 /**
- * Something that is to happen, and who waits for it. A class, since object literals that are spread cost a write of a few
- * bytes more than its encryption.
+ * Something that is to happen, and the promise of it. A class, because object literals that are spread cost a write of
+ * a few bytes more than its encryption.
  */
 export class Wish {
   readonly promise: Promise<void>;
   resolve!: () => void;
   reject!: (reason: unknown) => void;
-  /** How many bytes the wire has to have accepted for it, all in all; for what waits for that. */
+  /** How many bytes in all the wire must have accepted for it, if it waits for that. */
   target = Infinity;
 
   constructor() {

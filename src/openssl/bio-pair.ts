@@ -3,7 +3,7 @@ import { TlsError } from "../errors.js";
 import { Handle, type Library, requireBytes } from "./library.js";
 
 /**
- * `BIO_s_bio(3)`: two halves, each bounded. OpenSSL works on the internal one; this object is the network half, where
+ * `BIO_s_bio(3)`: two halves, each bounded. OpenSSL works on the internal one. This object is the network half, where
  * the bytes of the transport go in and out.
  *
  * @example
@@ -37,7 +37,7 @@ export class BioPair extends Handle<"bioPairs"> {
   }
 
   /**
-   * @param internalSize room for what OpenSSL has written and nobody has fetched yet, in bytes; 0 = 17 KiB, a record
+   * @param internalSize room for what OpenSSL has written and was not fetched yet, in bytes; 0 = 17 KiB, a record
    * @param networkSize room for what the transport brought and OpenSSL has not read yet, in bytes; 0 = 17 KiB
    * @param datagram keep the bounds of each write, as DTLS needs
    * @internal
@@ -53,8 +53,8 @@ export class BioPair extends Handle<"bioPairs"> {
   }
 
   /**
-   * Gives the pair rings of other sizes (see {@link BioPair.create}), unless it holds bytes or there is no memory:
-   * false. Not after {@link BioPair.shutdownWrite}.
+   * Gives the pair rings of other sizes (see {@link BioPair.create}). Returns false if the pair holds bytes or there is
+   * no memory. Not after {@link BioPair.shutdownWrite}.
    *
    * @internal
    */
@@ -84,7 +84,7 @@ export class BioPair extends Handle<"bioPairs"> {
     return this.#ours === 0;
   }
 
-  /** `BIO_read(3)` on the network half: how many bytes, 0 = the end, -1 = nothing there now. */
+  /** `BIO_read(3)` on the network half. Returns how many bytes; 0 = the end, -1 = nothing is there now. */
   read(dst: Uint8Array): number {
     requireBytes(dst, "the destination");
     const { abi, memory } = this.library;
@@ -108,7 +108,7 @@ export class BioPair extends Handle<"bioPairs"> {
     return n > 0 ? memory.copyOut(memory.result(from), n) : new Uint8Array(0);
   }
 
-  /** `BIO_write(3)` on the network half: how many bytes there was room for, -1 = none. */
+  /** `BIO_write(3)` on the network half. Returns how many bytes there was room for; -1 = no room. */
   write(src: Uint8Array): number {
     requireBytes(src, "the source");
     const { abi, memory } = this.library;
@@ -123,7 +123,10 @@ export class BioPair extends Handle<"bioPairs"> {
     return done;
   }
 
-  /** One datagram, for a pair made with `datagram`: its length, -1 = none. It is cut where `dst` is too short. */
+  /**
+   * Reads one datagram, for a pair made with `datagram`. Returns its length; -1 = no datagram is there. A datagram is
+   * cut if `dst` is too short.
+   */
   readDatagram(dst: Uint8Array): number {
     requireBytes(dst, "the destination");
     const { abi, memory } = this.library;
@@ -132,15 +135,15 @@ export class BioPair extends Handle<"bioPairs"> {
     return n;
   }
 
-  /** One datagram, for a pair made with `datagram`: its length, -1 = no room. */
+  /** Writes one datagram, for a pair made with `datagram`. Returns its length; -1 = no room. */
   writeDatagram(src: Uint8Array): number {
     requireBytes(src, "the source");
     return this.library.memory.withBytes(src, (ptr, n) => this.library.abi.wassl_BIO_write(this.ptr, ptr, n));
   }
 
   /**
-   * `BIO_nread0(3)`: what can be read without copying, as a view of linear memory. It is good until the next call to
-   * anything here; empty when there is nothing.
+   * `BIO_nread0(3)`: what can be read without copying, as a view of linear memory. The view is good until the next call
+   * to anything here; it is empty when there is nothing.
    */
   nread0(): Uint8Array {
     return this.#view(this.library.abi.wassl_BIO_nread0(this.ptr, this.#at));
@@ -151,12 +154,12 @@ export class BioPair extends Handle<"bioPairs"> {
     return this.#view(this.library.abi.wassl_BIO_nread(this.ptr, this.#at, max));
   }
 
-  /** `BIO_nwrite0(3)`: the room that can be written without copying, as a view good until the next call. */
+  /** `BIO_nwrite0(3)`: the room that can be written without copying, as a view that is good until the next call. */
   nwrite0(): Uint8Array {
     return this.#view(this.library.abi.wassl_BIO_nwrite0(this.ptr, this.#at));
   }
 
-  /** `BIO_nwrite(3)`: commits `length` bytes that were put where `nwrite0` showed; how many it took. */
+  /** `BIO_nwrite(3)`: commits `length` bytes that were put where `nwrite0` showed. Returns how many it took. */
   nwrite(length: number): number {
     return this.library.abi.wassl_BIO_nwrite(this.ptr, this.#at, length);
   }

@@ -33,10 +33,10 @@ function requireUint32(value: number): void {
 }
 
 /**
- * `SSL_CTX`: what many connections share. As OpenSSL makes it, but for one mode: `SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER`
- * is on, since JavaScript has no addresses that could stay the same.
+ * `SSL_CTX`: what many connections share. It is as OpenSSL makes it, except for one mode:
+ * `SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER` is on, because JavaScript has no addresses that could stay the same.
  *
- * Methods that set something throw a `TlsError` with OpenSSL's reasons when it is refused.
+ * Methods that set something throw a `TlsError` with OpenSSL's reasons when OpenSSL refuses it.
  *
  * @example
  * ```ts
@@ -82,7 +82,7 @@ export class SslContext extends Handle<"contexts"> {
     );
   }
 
-  /** `TLS1_2_VERSION`, `TLS1_3_VERSION`, `DTLS1_2_VERSION`, or 0 for the lowest there is. */
+  /** `TLS1_2_VERSION`, `TLS1_3_VERSION`, `DTLS1_2_VERSION`, or 0 for the lowest version. */
   setMinProtoVersion(version: number): void {
     requireVersion(version);
     this.#set(`minimum version ${version}`, (c) =>
@@ -90,7 +90,7 @@ export class SslContext extends Handle<"contexts"> {
     );
   }
 
-  /** The same, or 0 for the highest there is. */
+  /** The same, or 0 for the highest version. */
   setMaxProtoVersion(version: number): void {
     requireVersion(version);
     this.#set(`maximum version ${version}`, (c) =>
@@ -98,7 +98,7 @@ export class SslContext extends Handle<"contexts"> {
     );
   }
 
-  /** `SSL_OP_*`, added to those that are set. Returns all. */
+  /** Adds `SSL_OP_*` to those that are set. Returns all of them. */
   setOptions(options: bigint): bigint {
     return this.library.abi.wassl_SSL_CTX_set_options(this.ptr, options);
   }
@@ -107,7 +107,7 @@ export class SslContext extends Handle<"contexts"> {
     return this.library.abi.wassl_SSL_CTX_clear_options(this.ptr, options);
   }
 
-  /** `SSL_MODE_*`, added to those that are set. Returns all. */
+  /** Adds `SSL_MODE_*` to those that are set. Returns all of them. */
   setMode(mode: number): number {
     return this.library.abi.wassl_SSL_CTX_set_mode(this.ptr, mode);
   }
@@ -130,7 +130,7 @@ export class SslContext extends Handle<"contexts"> {
     this.library.abi.wassl_SSL_CTX_set_max_cert_list(this.ptr, bytes);
   }
 
-  /** `X509_V_FLAG_*`, added to those that are set. */
+  /** Adds `X509_V_FLAG_*` to those that are set. */
   setVerifyFlags(flags: number): void {
     const { abi } = this.library;
     abi.wassl_X509_VERIFY_PARAM_set_flags(abi.wassl_SSL_CTX_get0_param(this.ptr), flags);
@@ -138,13 +138,13 @@ export class SslContext extends Handle<"contexts"> {
 
   /**
    * `SSL_CTX_get0_param(3)` and `X509_VERIFY_PARAM_set_flags(3)` with its siblings: how the connections that are made
-   * from now on verify their peer. `purpose` is by default "sslserver" for a client and "sslclient" for a server.
+   * from now on verify their peer. By default `purpose` is "sslserver" for a client and "sslclient" for a server.
    */
   setVerifyParam(param: VerifyParam): void {
     setVerifyParam(this.library, this.library.abi.wassl_SSL_CTX_get0_param(this.ptr), param);
   }
 
-  /** `SSL_CTX_get_cert_store(3)`, which goes when the context goes. */
+  /** `SSL_CTX_get_cert_store(3)`. The store goes when the context goes. */
   get #store(): Borrowed<"X509_STORE"> {
     return this.library.abi.wassl_SSL_CTX_get_cert_store(this.ptr);
   }
@@ -180,7 +180,10 @@ export class SslContext extends Handle<"contexts"> {
     );
   }
 
-  /** What a client offers, or what a server chooses from in this order (RFC 7301). 1 to 255 bytes each, in UTF-8. */
+  /**
+   * The protocols that a client offers, or that a server chooses from in this order (RFC 7301). 1 to 255 bytes each, in
+   * UTF-8.
+   */
   setAlpnProtocols(protocols: readonly string[]): void {
     requireList(protocols, "the ALPN protocols");
     const encoder = new TextEncoder();
@@ -203,34 +206,34 @@ export class SslContext extends Handle<"contexts"> {
     );
   }
 
-  /** Trust anchors: PEM, one or several, or one DER. All or none of them. Returns how many. */
+  /** Adds trust anchors: PEM, one or several, or one DER. All of them are added, or none. Returns how many. */
   addCaCert(data: string | Uint8Array): number {
     return addCaCert(this.library, this.#store, data);
   }
 
-  /** A server that asks for certificates tells clients the names of the trust anchors that it has by now. */
+  /** Makes a server that asks for certificates tell clients the names of the trust anchors that it has now. */
   sendCaNames(): void {
     this.#set("names of CAs", (c) => this.library.abi.wassl_SSL_CTX_send_ca_names(c));
   }
 
-  /** Many trust anchors at the price of one: they are parsed when a chain leads to them. */
+  /** Adds many trust anchors at the price of one: they are parsed when a chain leads to them. */
   addTrustAnchors(anchors: TrustAnchors): void {
     addTrustAnchors(this.library, this.#store, anchors);
   }
 
-  /** Revocation lists: PEM, one or several, or one DER. They count once `setVerifyFlags` asks for them. */
+  /** Adds revocation lists: PEM, one or several, or one DER. They count once `setVerifyFlags` asks for them. */
   addCrl(data: string | Uint8Array): number {
     return addCrl(this.library, this.#store, data);
   }
 
-  /** Our certificate and those above it: PEM, leaf first, or one DER. */
+  /** Sets this side's certificate and those above it: PEM, leaf first, or one DER. */
   useCertificateChain(data: string | Uint8Array): void {
     this.#setBytes("certificate", data, (c, p, n) =>
       this.library.abi.wassl_SSL_CTX_use_certificate_chain(c, p, n),
     );
   }
 
-  /** The key of that certificate: PEM or DER, PKCS #8 or the algorithm's own form; encrypted with `passphrase`. */
+  /** Sets the key of that certificate: PEM or DER, PKCS #8 or the algorithm's own form; encrypted with `passphrase`. */
   usePrivateKey(data: string | Uint8Array, passphrase?: string): void {
     const { abi } = this.library;
     this.#withPassphrase(passphrase, (pass) =>
@@ -245,8 +248,9 @@ export class SslContext extends Handle<"contexts"> {
   }
 
   /**
-   * The key of that certificate is elsewhere: the handshake stops where it has to sign, see `Ssl.getToBeSigned`. `id`:
-   * by which the caller knows it. `algorithms`: the signatures that it makes (RFC 8446 §4.2.3).
+   * Says that the key of that certificate is elsewhere: the handshake stops where it has to sign, see
+   * `Ssl.getToBeSigned`. The caller knows the key by `id`. `algorithms` are the signatures that the key makes (RFC 8446
+   * §4.2.3).
    */
   useExternalKey(id: number, algorithms: readonly number[]): void {
     const { abi } = this.library;
@@ -257,20 +261,20 @@ export class SslContext extends Handle<"contexts"> {
   }
 
   /**
-   * A server that asks for certificates resumes a session only if it would accept the client's now, and makes a full
-   * handshake otherwise: OpenSSL verifies nothing when it resumes. Its tickets hold the certificates above the client's
-   * own, up to 8 KiB, for that.
+   * Makes a server that asks for certificates resume a session only if it would accept the client's certificate now;
+   * otherwise it makes a full handshake. OpenSSL verifies nothing when it resumes. For that the server's tickets hold
+   * the certificates above the client's own, up to 8 KiB.
    */
   verifyResumed(): void {
     this.library.abi.wassl_SSL_CTX_verify_resumed(this.ptr);
   }
 
-  /** A server stops at each ClientHello, see `Ssl.getClientHello`. */
+  /** Makes a server stop at each ClientHello, see `Ssl.getClientHello`. */
   suspendClientHello(): void {
     this.library.abi.wassl_SSL_CTX_suspend_client_hello(this.ptr);
   }
 
-  /** Certificate, key and chain from a PKCS #12 file. */
+  /** Sets certificate, key and chain from a PKCS #12 file. */
   usePkcs12(data: Uint8Array, passphrase?: string): void {
     const { abi } = this.library;
     this.#withPassphrase(passphrase, (pass) =>
@@ -284,8 +288,9 @@ export class SslContext extends Handle<"contexts"> {
   }
 
   /**
-   * An external pre-shared key, known to both ends under `identity` (up to 256 bytes of UTF-8). In TLS 1.3 it is bound
-   * to the hash of a cipher suite, by default SHA-256; TLS 1.2 needs PSK suites in {@link SslContext.setCipherList}.
+   * Sets an external pre-shared key, known to both ends under `identity` (up to 256 bytes of UTF-8). In TLS 1.3 it is
+   * bound to the hash of a cipher suite, by default SHA-256. TLS 1.2 needs PSK suites in
+   * {@link SslContext.setCipherList}.
    */
   setPsk(identity: string, key: Uint8Array, hash: "SHA-256" | "SHA-384" = "SHA-256"): void {
     const { abi, memory } = this.library;
@@ -304,14 +309,15 @@ export class SslContext extends Handle<"contexts"> {
     this.#setBytes("OCSP response", der, (c, p, n) => abi.wassl_SSL_CTX_set_ocsp_response(c, p, n));
   }
 
-  /** A client asks for a stapled OCSP response. */
+  /** Makes a client ask for a stapled OCSP response. */
   requestOcspResponse(): void {
     this.#set("no OCSP request", (c) => this.library.abi.wassl_SSL_CTX_request_ocsp_response(c));
   }
 
   /**
-   * … and judges it (RFC 6960): its signature and signer, whom it is about, whether it is current, and what it says.
-   * One that is not good ends the handshake with bad_certificate_status_response; so does none at all when `required`.
+   * Makes a client ask for a response and judge it (RFC 6960): its signature and signer, the certificate it is about,
+   * whether it is current, and what it says. A response that is not good ends the handshake with
+   * bad_certificate_status_response; so does a missing one when `required`.
    */
   checkOcspResponse(required: boolean): void {
     this.#set("no OCSP request", (c) =>
@@ -328,7 +334,7 @@ export class SslContext extends Handle<"contexts"> {
     return this.library.abi.wassl_SSL_CTX_get_quiet_shutdown(this.ptr) !== 0;
   }
 
-  /** `SSL_SESS_CACHE_*`. Returns the mode before. */
+  /** Sets `SSL_SESS_CACHE_*`. Returns the mode before. */
   setSessionCacheMode(mode: number): number {
     return this.library.abi.wassl_SSL_CTX_set_session_cache_mode(this.ptr, mode);
   }
@@ -344,7 +350,7 @@ export class SslContext extends Handle<"contexts"> {
     this.#set("number of tickets", (c) => this.library.abi.wassl_SSL_CTX_set_num_tickets(c, count));
   }
 
-  /** `SSL_CTX_set_timeout(3)`: for how long new sessions are good, in seconds; OpenSSL's default is 7,200. */
+  /** `SSL_CTX_set_timeout(3)`: how long new sessions are good, in seconds; OpenSSL's default is 7,200. */
   setSessionTimeout(seconds: number): void {
     // OpenSSL takes 0 for its default.
     if (!Number.isInteger(seconds) || seconds < 1 || seconds > 2 ** 31 - 1) {
@@ -354,10 +360,11 @@ export class SslContext extends Handle<"contexts"> {
   }
 
   /**
-   * The keys of a server's tickets, 80 bytes each: 16 name, 32 HMAC-SHA-256, 32 AES-256. The first encrypts, all of
-   * them decrypt, and who brings a ticket under another than the first gets a new one. Processes that share them resume
-   * each other's sessions. Whoever has one can read what was sent under TLS 1.2 sessions and 0-RTT: change them often
-   * (RFC 5077 §5.5). With none the context uses random ones of its own, as it does until this is called.
+   * Sets the keys of a server's tickets, 80 bytes each: 16 name, 32 HMAC-SHA-256, 32 AES-256. The first one encrypts,
+   * and all of them decrypt; a client whose ticket is under another key than the first gets a new ticket. Processes
+   * that share keys resume each other's sessions. Anybody who has a key can read what was sent under TLS 1.2 sessions
+   * and 0-RTT: change them often (RFC 5077 §5.5). With an empty list the context uses random keys of its own, as it
+   * does until this is called.
    */
   setTicketKeys(keys: readonly Uint8Array[]): void {
     requireList(keys, "ticket keys");
@@ -377,7 +384,7 @@ export class SslContext extends Handle<"contexts"> {
     all.fill(0);
   }
 
-  /** Whether `Ssl.takeSessions` gives the sessions that the cache mode names (`SSL_CTX_sess_set_new_cb(3)`). */
+  /** Whether `Ssl.takeSessions` returns the sessions that the cache mode names (`SSL_CTX_sess_set_new_cb(3)`). */
   keepNewSessions(on: boolean): void {
     this.library.abi.wassl_SSL_CTX_keep_new_sessions(this.ptr, bool(on));
   }
@@ -388,18 +395,20 @@ export class SslContext extends Handle<"contexts"> {
     this.#set("early data", (c) => this.library.abi.wassl_SSL_CTX_set_max_early_data(c, bytes));
   }
 
-  /** `SSL_CTX_set_recv_max_early_data(3)`: how much of it a server takes, in bytes; OpenSSL's default is 16,384. */
+  /**
+   * `SSL_CTX_set_recv_max_early_data(3)`: how much early data a server takes, in bytes; OpenSSL's default is 16,384.
+   */
   setRecvMaxEarlyData(bytes: number): void {
     requireUint32(bytes);
     this.#set("early data", (c) => this.library.abi.wassl_SSL_CTX_set_recv_max_early_data(c, bytes));
   }
 
-  /** Whether `Ssl.takeEvents` gives the lines of a key log, with which anybody can read the connection. */
+  /** Whether `Ssl.takeEvents` returns the lines of a key log, with which anybody can read the connection. */
   setKeylog(on: boolean): void {
     this.library.abi.wassl_SSL_CTX_set_keylog(this.ptr, bool(on));
   }
 
-  /** Whether `Ssl.takeEvents` tells of records and handshake messages, on connections made from then on. */
+  /** Whether `Ssl.takeEvents` tells of records and handshake messages, on connections made from now on. */
   setTrace(on: boolean): void {
     this.library.abi.wassl_SSL_CTX_set_trace(this.ptr, bool(on));
   }
@@ -429,7 +438,7 @@ export class SslContext extends Handle<"contexts"> {
     return this.library.abi.wassl_SSL_CTX_session_counter(this.ptr, 30);
   }
 
-  /** `SSL_new(3)` with the internal half of `pair`, which from then on belongs to the `Ssl`. */
+  /** `SSL_new(3)` with the internal half of `pair`, which then belongs to the `Ssl`. */
   newSsl(pair: BioPair): Ssl {
     return Ssl.create(this.library, this.ptr, pair);
   }

@@ -1,4 +1,6 @@
-/** What happened on a connection, as OpenSSL's callbacks told it; fetched afterwards. See abi.h for the bytes. */
+/**
+ * What happened on a connection, as OpenSSL's callbacks reported it, fetched after the call. See abi.h for the bytes.
+ */
 import {
   WASSL_EVENT_ALERT,
   WASSL_EVENT_CONTENT,
@@ -11,14 +13,14 @@ import {
 import type { Alert } from "../errors.js";
 import { alertName } from "./alerts.js";
 
-/** `sent` by us, or `received`. */
+/** `sent` by this side, or `received`. */
 export type Direction = Alert["direction"];
 
-/** A record went over (RFC 8446 §5.1). */
+/** A record went over the connection (RFC 8446 §5.1). */
 export interface RecordEvent {
   readonly type: "record";
   readonly direction: Direction;
-  /** As it stands in the header: in TLS 1.3 "application_data" for all that is encrypted. */
+  /** As it stands in the header: in TLS 1.3 "application_data" for everything that is encrypted. */
   readonly contentType: string;
   /** As it stands in the header, for example 0x0303. */
   readonly version: number;
@@ -26,7 +28,7 @@ export interface RecordEvent {
   readonly length: number;
 }
 
-/** What a TLS 1.3 record, that of the event before, held when it was decrypted or before it was encrypted. */
+/** What a TLS 1.3 record held when it was decrypted, or before it was encrypted: the record of the event before. */
 export interface ContentEvent {
   readonly type: "content";
   readonly direction: Direction;
@@ -48,11 +50,11 @@ export type TraceEvent = RecordEvent | ContentEvent | HandshakeEvent;
 export type SslEvent =
   | ({ readonly type: "alert" } & Alert)
   | TraceEvent
-  /** A line for a key log file (NSS format, without the newline). Whoever has it can read the connection. */
+  /** A line for a key log file (NSS format, without the newline). Anybody who has it can read the connection. */
   | { readonly type: "keylog"; readonly line: string }
-  /** `Ssl.takeSessions` has a new one. */
+  /** `Ssl.takeSessions` has a new session. */
   | { readonly type: "new-session" }
-  /** More happened than was kept: memory is short, or nobody fetched for long. */
+  /** More happened than was kept: memory is short, or the events were not fetched for long. */
   | { readonly type: "lost" };
 
 const CONTENT_TYPES: Readonly<Record<number, string>> = {

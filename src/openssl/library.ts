@@ -42,7 +42,7 @@ export class Library {
       const about = memory.slot<Borrowed<"text"> | 0>();
       const packed = abi.wassl_ERR_get_error(about);
       if (packed === 0) return errors;
-      // First the data: it is only borrowed until the next call.
+      // First the data: it is borrowed, and only until the next call.
       const data = memory.text(memory.result(about)) ?? "";
       const code = packed >>> 0;
       const library =
@@ -60,7 +60,7 @@ export class Library {
     if (errors.some((e) => e.reasonCode === ERR_R_MALLOC_FAILURE)) {
       return new TlsError("out-of-memory", `${what}: linear memory is exhausted`, { errors });
     }
-    // What follows it says no more than that nothing could be decrypted.
+    // What follows it says only that nothing could be decrypted.
     const rounds = errors.find(
       (e) => e.reasonCode === PROV_R_INVALID_ITERATION_COUNT && ((e.code >>> 23) & 0xff) === ERR_LIB_PROV,
     );
@@ -71,7 +71,10 @@ export class Library {
 
   readonly #anchors = new Map<string, Borrowed<"wassl_anchors">>();
 
-  /** Where a block of trust anchors lies (see abi.h), for as long as this instance lives: all its stores share it. */
+  /**
+   * Where a block of trust anchors lies (see abi.h), for as long as this instance lives. All its stores share the
+   * block.
+   */
   anchors({ table }: TrustAnchors): Borrowed<"wassl_anchors"> {
     let ptr = this.#anchors.get(table);
     if (ptr === undefined) {
@@ -177,7 +180,7 @@ export function isBytes(value: unknown): value is Uint8Array {
   return ArrayBuffer.isView(value) && (value as Uint8Array)[Symbol.toStringTag] === "Uint8Array";
 }
 
-/** Throws unless it is one. */
+/** Throws unless `value` is a Uint8Array. */
 export function requireBytes(value: unknown, what: string): asserts value is Uint8Array {
   if (!isBytes(value)) throw new TlsError("invalid-argument", `${what} must be a Uint8Array`);
 }

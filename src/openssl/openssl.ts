@@ -110,12 +110,12 @@ export class OpenSsl {
   }
 
   static #shared: Promise<OpenSsl> | undefined;
-  /** The same, once it is loaded. */
+  /** The shared instance, once it is loaded. */
   static #loaded: OpenSsl | undefined;
 
   /**
-   * The instance that `startTls` uses when it is given none: loaded once, and again if that failed, or if the instance
-   * has ended since ("wasm-crashed").
+   * The instance that `startTls` uses when it is given none. It is loaded once, and again if loading failed, or if the
+   * instance has ended since ("wasm-crashed").
    */
   static shared(): Promise<OpenSsl> {
     // A new promise each time: in Cloudflare Workers one that another request made must not be waited for.
@@ -155,7 +155,7 @@ export class OpenSsl {
   }
 
   /**
-   * A BIO pair. Sizes are in bytes, 1 to 2^30; without them 17 KiB, room for one record.
+   * Makes a BIO pair. Sizes are in bytes, 1 to 2^30; the default is 17 KiB, room for one record.
    *
    * @param internalSize room for what OpenSSL writes
    * @param networkSize room for what the transport brings
@@ -166,7 +166,7 @@ export class OpenSsl {
     return BioPair.create(this.#library, internalSize, networkSize, false);
   }
 
-  /** A pair that keeps the bounds of each write, for DTLS. */
+  /** Makes a pair that keeps the bounds of each write, for DTLS. */
   newDatagramPair(internalSize = 0, networkSize = internalSize): BioPair {
     requireSize(internalSize, "internalSize");
     requireSize(networkSize, "networkSize");
@@ -178,17 +178,17 @@ export class OpenSsl {
     return X509.parse(this.#library, data);
   }
 
-  /** Reads all certificates of a PEM text, of which there must be one at least, or the one of a DER block. */
+  /** Reads all certificates of a PEM text, which must have at least one, or the one of a DER block. */
   parseCertificates(data: string | Uint8Array): X509[] {
     return X509.parseAll(this.#library, data);
   }
 
-  /** All of them, to look at: to trust them, there is {@link X509Store.addTrustAnchors}. */
+  /** All of them, to look at. To trust them, there is {@link X509Store.addTrustAnchors}. */
   parseTrustAnchors(anchors: TrustAnchors): X509[] {
     return X509.ofAnchors(this.#library, anchors);
   }
 
-  /** Whom to trust, and how to verify, for certificates outside of a handshake. */
+  /** Makes a store: which anchors to trust, and how to verify, for certificates outside of a handshake. */
   newX509Store(): X509Store {
     return X509Store.create(this.#library);
   }
@@ -198,7 +198,7 @@ export class OpenSsl {
     return SslSession.parse(this.#library, der);
   }
 
-  /** SHA-256, also where WebCrypto is not to be had (a page that came by http). */
+  /** SHA-256, also where WebCrypto is missing (a page that came by http). */
   sha256(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
     const { abi, memory } = this.#library;
     requireBytes(bytes, "what is hashed");
@@ -224,8 +224,8 @@ export class OpenSsl {
   }
 
   /**
-   * How many objects were made in this instance and not freed, by this package's own work or by `wassl/openssl`: what
-   * grows while the program does the same again and again is not freed by somebody.
+   * How many objects were made in this instance and not freed, by this package's own work or by `wassl/openssl`. A
+   * number that grows while the program does the same again and again means that something is not freed.
    */
   get live(): Readonly<Live> {
     return { ...this.#library.live };

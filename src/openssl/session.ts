@@ -38,12 +38,12 @@ export class SslSession extends Handle<"sessions"> {
     return this.library.abi.wassl_SSL_SESSION_get_protocol_version(this.ptr);
   }
 
-  /** `SSL_SESSION_get_time(3)`: when it began, in seconds since 1970. */
+  /** `SSL_SESSION_get_time(3)`: when the session began, in seconds since 1970. */
   getTime(): number {
     return this.library.abi.wassl_SSL_SESSION_get_time(this.ptr);
   }
 
-  /** `SSL_SESSION_get_timeout(3)`: for how long it is good by our own settings, in seconds. */
+  /** `SSL_SESSION_get_timeout(3)`: how long it is good by this side's settings, in seconds. */
   getTimeout(): number {
     return this.library.abi.wassl_SSL_SESSION_get_timeout(this.ptr);
   }
@@ -52,17 +52,17 @@ export class SslSession extends Handle<"sessions"> {
     return this.library.abi.wassl_SSL_SESSION_has_ticket(this.ptr) === 1;
   }
 
-  /** How long the server means to accept the ticket, in seconds; 0 = it did not say, or there is none. */
+  /** How long the server means to accept the ticket, in seconds; 0 = the server did not say, or there is no ticket. */
   getTicketLifetimeHint(): number {
     return this.library.abi.wassl_SSL_SESSION_get_ticket_lifetime_hint(this.ptr) >>> 0;
   }
 
-  /** How much early data the server takes with this session, in bytes; 0 = none. */
+  /** How much early data the server takes with this session, in bytes; 0 = no early data. */
   getMaxEarlyData(): number {
     return this.library.abi.wassl_SSL_SESSION_get_max_early_data(this.ptr) >>> 0;
   }
 
-  /** The name that was asked for with SNI, if the server acknowledged it. */
+  /** The name that the client asked for with SNI, if the server acknowledged it. */
   getHostname(): string | undefined {
     return this.library.memory.text(this.library.abi.wassl_SSL_SESSION_get0_hostname(this.ptr));
   }
@@ -74,10 +74,11 @@ export class SslSession extends Handle<"sessions"> {
     return ptr === 0 ? undefined : new TextDecoder().decode(memory.view(ptr, memory.result(length)));
   }
 
-  /** What is kept with a client's session, also where it is written, and not sent to anybody. @internal */
+  /** What is kept with a client's session, also where it is written, and sent to no peer. @internal */
   setMark(mark: Uint8Array): void {
     const { abi, memory } = this.library;
-    // The error queue stays as it is: sessions are collected also when an operation has just failed, and nobody has asked why.
+    // The error queue stays as it is: sessions are collected also when an operation has just failed and its reason was
+    // not fetched yet.
     const ok = memory.withBytes(mark, (at, length) => abi.wassl_SSL_SESSION_set_mark(this.ptr, at, length));
     this.library.check(ok, "no room in the session");
   }
@@ -96,14 +97,14 @@ export class SslSession extends Handle<"sessions"> {
     return ptr === 0 ? undefined : X509.copy(this.library, ptr);
   }
 
-  /** `i2d_SSL_SESSION(3)`. Whoever has these bytes can resume the session: keep them as a key. */
+  /** `i2d_SSL_SESSION(3)`. Anybody who has these bytes can resume the session: keep them as a key. */
   toDer(): Uint8Array<ArrayBuffer> {
     return this.#serialize(false);
   }
 
   /**
-   * The same, with the certificates above the peer's own behind it, so that {@link Ssl.verifySession} can check them
-   * again. What reads one session of the bytes, as OpenSSL does, finds it at their beginning.
+   * The same, followed by the certificates above the peer's own, so that {@link Ssl.verifySession} can check them
+   * again. A program that reads one session from the bytes, as OpenSSL does, finds it at their beginning.
    */
   toBytes(): Uint8Array<ArrayBuffer> {
     return this.#serialize(true);

@@ -32,13 +32,13 @@ import { Handle, type Library, requireBytes } from "./library.js";
 import { SslSession } from "./session.js";
 import { X509 } from "./x509.js";
 
-/** What the `try…` methods answer where OpenSSL did not succeed: minus the `SSL_ERROR_*` code. */
+/** What the `try…` methods return if OpenSSL did not succeed: minus the `SSL_ERROR_*` code. */
 export const FAILED = -SSL_ERROR_SSL;
 export const FAILED_SYSCALL = -SSL_ERROR_SYSCALL;
 export const WANT_READ = -SSL_ERROR_WANT_READ;
 export const WANT_WRITE = -SSL_ERROR_WANT_WRITE;
 export const ZERO_RETURN = -SSL_ERROR_ZERO_RETURN;
-/** It waits for {@link Ssl.answerClientHello}, {@link Ssl.answerVerify}, {@link Ssl.answerSignature}. */
+/** The handshake waits for {@link Ssl.answerClientHello}, {@link Ssl.answerVerify}, {@link Ssl.answerSignature}. */
 export const WANT_CLIENT_HELLO = -SSL_ERROR_WANT_CLIENT_HELLO_CB;
 export const WANT_VERIFY = -SSL_ERROR_WANT_RETRY_VERIFY;
 export const WANT_SIGNATURE = -SSL_ERROR_WANT_X509_LOOKUP;
@@ -48,27 +48,27 @@ export interface VerifyFailure {
   /** `X509_V_ERR_*` as a number and as a name. */
   code: number;
   name: string;
-  /** OpenSSL's words. */
+  /** OpenSSL's words for it. */
   text: string;
   depth: number;
   certificate: X509 | undefined;
 }
 
-/** What is known about a `try…` that answered minus `SSL_ERROR_SSL` or minus `SSL_ERROR_SYSCALL`. */
+/** What is known about a `try…` that returned minus `SSL_ERROR_SSL` or minus `SSL_ERROR_SYSCALL`. */
 export interface SslFailure {
   /** OpenSSL's error queue. */
   errors: OpenSslError[];
   /** The transport ended where more was expected. */
   unexpectedEof: boolean;
   outOfMemory: boolean;
-  /** Set when the peer's certificate was the reason. */
+  /** Set if the peer's certificate was the reason. */
   verify: VerifyFailure | undefined;
 }
 
 /**
  * `SSL`: one connection over one half of a {@link BioPair}. Each method does what OpenSSL's function of that name does,
- * with its return values, and changes nothing: see the manual pages. In particular the error queue is the caller's:
- * `OpenSsl.clearErrors()` before an operation, {@link Ssl.getError} right after it.
+ * with its return values, and changes nothing: see the manual pages. In particular the caller must take care of the
+ * error queue: `OpenSsl.clearErrors()` before an operation, {@link Ssl.getError} right after it.
  *
  * The `try…` methods do these three steps at once.
  *
@@ -156,12 +156,15 @@ export class Ssl extends Handle<"connections"> {
     return this.#receive(dst, (p, n) => this.library.abi.wassl_SSL_peek(this.ptr, p, n));
   }
 
-  /** Of `src`, all of it: as in OpenSSL less only with `SSL_MODE_ENABLE_PARTIAL_WRITE`. */
+  /** Writes all of `src`. As in OpenSSL it is less only with `SSL_MODE_ENABLE_PARTIAL_WRITE`. */
   write(src: Uint8Array): number {
     return this.#send(src, (p, n) => this.library.abi.wassl_SSL_write(this.ptr, p, n));
   }
 
-  /** `SSL_write_ex(3)`: how many bytes were written, or undefined when it answered 0. Then ask `getError(0)`. */
+  /**
+   * `SSL_write_ex(3)`: returns how many bytes were written, or undefined when OpenSSL returned 0. Ask `getError(0)`
+   * then.
+   */
   writeEx(src: Uint8Array): number | undefined {
     const { abi, memory } = this.library;
     const ptr = this.ptr;
@@ -192,7 +195,9 @@ export class Ssl extends Handle<"connections"> {
     return this.#receive(dst, (p, n) => this.library.abi.wassl_try_read(this.ptr, p, n));
   }
 
-  /** 1 when there is application data to read, or minus an `SSL_ERROR_*`. Handles whatever comes before the data. */
+  /**
+   * 1 when there is application data to read, or minus an `SSL_ERROR_*`. Handles everything that comes before the data.
+   */
   tryPeek(): number {
     return this.library.abi.wassl_try_peek(this.ptr, this.library.memory.scratch, 1);
   }
@@ -203,8 +208,8 @@ export class Ssl extends Handle<"connections"> {
   }
 
   /**
-   * What {@link Ssl.tryRead} would give in several calls, into `memory.bulk` from `at` on, up to `max` bytes: how many.
-   * Fewer than that, and {@link Ssl.stopped} says why.
+   * Reads what {@link Ssl.tryRead} would return in several calls, into `memory.bulk` from `at` on, up to `max` bytes.
+   * Returns how many. If it is fewer than `max`, {@link Ssl.stopped} says why.
    *
    * @internal
    */
@@ -226,8 +231,8 @@ export class Ssl extends Handle<"connections"> {
   }
 
   /**
-   * What {@link Ssl.tryWrite} would take in several calls, of at most 64 KiB: how many bytes. See {@link Ssl.stopped}.
-   * @internal
+   * Writes what {@link Ssl.tryWrite} would take in several calls, at most 64 KiB. Returns how many bytes. See
+   * {@link Ssl.stopped}. @internal
    */
   tryWriteMany(src: Uint8Array): number {
     const { abi, memory } = this.library;
@@ -236,8 +241,7 @@ export class Ssl extends Handle<"connections"> {
   }
 
   /**
-   * Why {@link Ssl.tryReadMany} or {@link Ssl.tryWriteMany} ended early: minus an `SSL_ERROR_*`; 0 = it did not.
-   * @internal
+   * Why {@link Ssl.tryReadMany} or {@link Ssl.tryWriteMany} stopped early: minus an `SSL_ERROR_*`; 0 = it did not. @internal
    */
   stopped = 0;
 
@@ -252,9 +256,9 @@ export class Ssl extends Handle<"connections"> {
   }
 
   /**
-   * After a failure: writes the rest of an alert for which the BIO pair had no room. False while it still has none:
-   * fetch what is there, and call again. OpenSSL has no function for this; without it the peer would see a record that
-   * is cut.
+   * After a failure: writes the rest of an alert for which the BIO pair had no room. False while there is still no
+   * room: fetch what is there, and call again. OpenSSL has no function for this; without it the peer would see a cut
+   * record.
    */
   dispatchAlert(): boolean {
     return this.library.abi.wassl_SSL_dispatch_alert(this.ptr) === 1;
@@ -330,12 +334,12 @@ export class Ssl extends Handle<"connections"> {
     return this.library.abi.wassl_SSL_key_update(this.ptr, kind);
   }
 
-  /** `SSL_set_post_handshake_auth(3)`: a TLS 1.3 client offers it, before the handshake. */
+  /** `SSL_set_post_handshake_auth(3)`: makes a TLS 1.3 client offer it, before the handshake. */
   setPostHandshakeAuth(on: boolean): void {
     this.library.abi.wassl_SSL_set_post_handshake_auth(this.ptr, bool(on));
   }
 
-  /** `SSL_verify_client_post_handshake(3)`: a TLS 1.3 server asks with its next operation. */
+  /** `SSL_verify_client_post_handshake(3)`: makes a TLS 1.3 server ask with its next operation. */
   verifyClientPostHandshake(): number {
     return this.library.abi.wassl_SSL_verify_client_post_handshake(this.ptr);
   }
@@ -344,7 +348,7 @@ export class Ssl extends Handle<"connections"> {
     return this.library.abi.wassl_SSL_renegotiate(this.ptr);
   }
 
-  /** `SSL_new_session_ticket(3)`: a TLS 1.3 server sends one more with its next write. */
+  /** `SSL_new_session_ticket(3)`: makes a TLS 1.3 server send one more ticket with its next write. */
   newSessionTicket(): number {
     return this.library.abi.wassl_SSL_new_session_ticket(this.ptr);
   }
@@ -362,7 +366,7 @@ export class Ssl extends Handle<"connections"> {
 
   /**
    * Whether this client would accept now, by all that is set, what the session knows of its peer: chain, dates, name.
-   * OpenSSL verifies nothing when it resumes. Before the handshake. `X509_V_OK`, or what is wrong.
+   * OpenSSL verifies nothing when it resumes. Call it before the handshake. Returns `X509_V_OK`, or what is wrong.
    */
   verifySession(session: SslSession): number {
     const { abi } = this.library;
@@ -385,7 +389,7 @@ export class Ssl extends Handle<"connections"> {
 
   /**
    * The sessions that are new since the last call, oldest first, 8 at most: those of tickets that came, or were sent.
-   * Only after `SslContext.keepNewSessions`, and of the kinds that its cache mode names. Each is the caller's to free.
+   * Only after `SslContext.keepNewSessions`, and of the kinds that its cache mode names. The caller must free each.
    */
   takeSessions(): SslSession[] {
     const sessions: SslSession[] = [];
@@ -396,10 +400,11 @@ export class Ssl extends Handle<"connections"> {
     }
   }
 
-  // Early data (RFC 8446 §2.3). Others may have recorded it and send it again: see SSL_read_early_data(3).
+  // Early data (RFC 8446 §2.3). An attacker may have recorded it and send it again: see SSL_read_early_data(3).
 
   /**
-   * `SSL_write_early_data(3)`, by a client before its handshake: how many bytes, or undefined. Then ask `getError(0)`.
+   * `SSL_write_early_data(3)`, by a client before its handshake: returns how many bytes, or undefined. Ask
+   * `getError(0)` then.
    */
   writeEarlyData(src: Uint8Array): number | undefined {
     const { abi, memory } = this.library;
@@ -446,7 +451,7 @@ export class Ssl extends Handle<"connections"> {
 
   /**
    * `SSL_export_keying_material(3)` (RFC 5705, RFC 8446 §7.5): `length` bytes, 1 to 16,384, that only the two ends
-   * know. In TLS 1.2 no context differs from an empty one.
+   * know. In TLS 1.2 an absent context differs from an empty one.
    */
   exportKeyingMaterial(label: string, length: number, context?: Uint8Array): Uint8Array {
     const { abi, memory } = this.library;
@@ -471,9 +476,9 @@ export class Ssl extends Handle<"connections"> {
   }
 
   /**
-   * The channel binding tls-server-end-point (RFC 5929 §4): the hash of the server's certificate. Undefined where there
-   * is none: without a certificate, for signatures without a hash of their own (Ed25519), and on a server of several
-   * certificates that resumed a session.
+   * The channel binding tls-server-end-point (RFC 5929 §4): the hash of the server's certificate. Undefined if there is
+   * no certificate, for signatures without a hash of their own (Ed25519), and on a server of several certificates that
+   * resumed a session.
    */
   getServerEndPoint(): Uint8Array | undefined {
     return this.library.memory.takeBytes(this.library.abi.wassl_SSL_server_end_point(this.ptr));
@@ -491,7 +496,7 @@ export class Ssl extends Handle<"connections"> {
     return this.library.abi.wassl_DTLSv1_handle_timeout(this.ptr);
   }
 
-  /** The largest datagram, in bytes; OpenSSL does not ask the network then. */
+  /** Sets the largest datagram, in bytes; OpenSSL does not ask the network then. */
   setMtu(bytes: number): void {
     this.library.check(
       this.library.abi.wassl_SSL_set_mtu(this.ptr, bytes),
@@ -502,7 +507,7 @@ export class Ssl extends Handle<"connections"> {
 
   // Identity
 
-  /** SNI (RFC 6066 §3). A DNS name, no IP literal. */
+  /** SNI (RFC 6066 §3): a DNS name, and no IP literal. */
   setServerName(name: string): void {
     this.#setText(name, (p) => this.library.abi.wassl_SSL_set_tlsext_host_name(this.ptr, p));
   }
@@ -512,7 +517,7 @@ export class Ssl extends Handle<"connections"> {
     this.#setText(name, (p) => this.library.abi.wassl_SSL_set1_host(this.ptr, p));
   }
 
-  /** The IP address that the peer's certificate must be for; false when `ip` is no IP literal. */
+  /** The IP address that the peer's certificate must be for; returns false when `ip` is no IP literal. */
   setIp(ip: string): boolean {
     const ok =
       this.library.memory.withText(ip, (p) => this.library.abi.wassl_SSL_set1_ip_asc(this.ptr, p)) === 1;
@@ -579,8 +584,9 @@ export class Ssl extends Handle<"connections"> {
 
   /**
    * `SSL_get0_verified_chain(3)`: the path that was judged, from the peer's certificate on, as far as it was built; up
-   * to the trust anchor if {@link Ssl.getVerifyResult} is `X509_V_OK`. Of a session that is resumed the one by which
-   * its certificate was verified again. `known`: certificates that are there already, which are not made again.
+   * to the trust anchor if {@link Ssl.getVerifyResult} is `X509_V_OK`. For a session that is resumed, it is the path by
+   * which the session's certificate was verified again. `known` are certificates that exist already, and are not made
+   * again.
    */
   getVerifiedChain(known: readonly X509[] = []): X509[] {
     const { abi } = this.library;
@@ -592,12 +598,12 @@ export class Ssl extends Handle<"connections"> {
     });
   }
 
-  /** `X509_V_OK` or `X509_V_ERR_*`. As in OpenSSL also `X509_V_OK` when there was no certificate. */
+  /** `X509_V_OK` or `X509_V_ERR_*`. As in OpenSSL it is also `X509_V_OK` if there was no certificate. */
   getVerifyResult(): number {
     return this.library.abi.wassl_SSL_get_verify_result(this.ptr);
   }
 
-  /** What was wrong first, or undefined. */
+  /** The first thing that was wrong, or undefined. */
   getVerifyFailure(): VerifyFailure | undefined {
     const { abi } = this.library;
     const code = abi.wassl_SSL_verify_error(this.ptr) || this.getVerifyResult();
@@ -616,7 +622,7 @@ export class Ssl extends Handle<"connections"> {
 
   /**
    * The ClientHello that a server stopped at (`SSL_ERROR_WANT_CLIENT_HELLO_CB`, see `SslContext.suspendClientHello`):
-   * its legacy version, the length of its cipher suites and they, and its extensions as on the wire.
+   * its legacy version, the length of its cipher suites, the suites, and its extensions as on the wire.
    */
   getClientHello(): Uint8Array<ArrayBuffer> | undefined {
     return this.library.memory.takeBytes(this.library.abi.wassl_SSL_get_client_hello(this.ptr));
@@ -630,8 +636,8 @@ export class Ssl extends Handle<"connections"> {
   }
 
   /**
-   * Stops behind the peer's certificates (`SSL_ERROR_WANT_RETRY_VERIFY`) if OpenSSL accepts them; "anyway": also if it
-   * does not, and then what was wrong stays in {@link Ssl.getVerifyFailure}.
+   * Makes the handshake stop behind the peer's certificates (`SSL_ERROR_WANT_RETRY_VERIFY`) if OpenSSL accepts them.
+   * With "anyway" it also stops if OpenSSL does not, and what was wrong stays in {@link Ssl.getVerifyFailure}.
    */
   suspendVerify(when: "never" | "accepted" | "anyway"): void {
     const mode = { never: 0, accepted: WASSL_VERIFY_TOO, anyway: WASSL_VERIFY_ANYWAY }[when];
@@ -656,8 +662,8 @@ export class Ssl extends Handle<"connections"> {
   }
 
   /**
-   * Goes on with the signature, or, without one, fails with internal_error; so it does, and false is returned, when it
-   * is none by the key's certificate.
+   * Goes on with the signature. Without a signature it fails with internal_error. It also fails so, and returns false,
+   * if the signature does not fit the key's certificate.
    */
   answerSignature(signature: Uint8Array = new Uint8Array(0)): boolean {
     requireBytes(signature, "the signature");

@@ -14,8 +14,8 @@ import type { TrustAnchors } from "./trust-anchors.js";
 import { CertificateList, X509 } from "./x509.js";
 
 /**
- * `X509_VERIFY_PARAM_set_flags(3)`. Missing are `X509_V_FLAG_USE_CHECK_TIME`, which {@link VerifyParam.time} sets, and
- * `X509_V_FLAG_CB_ISSUER_CHECK`, which does nothing any more.
+ * `X509_VERIFY_PARAM_set_flags(3)`. Two flags are missing: `X509_V_FLAG_USE_CHECK_TIME`, which {@link VerifyParam.time}
+ * sets, and `X509_V_FLAG_CB_ISSUER_CHECK`, which does nothing any more.
  */
 export const X509_V_FLAG = {
   X509_V_FLAG_CRL_CHECK: 0x4,
@@ -68,14 +68,12 @@ export type Purpose =
 
 /** `X509_VERIFY_PARAM_set_flags(3)` and its siblings. What is left out stays as it is. */
 export interface VerifyParam {
-  /** Verify as of this moment instead of now; years 0 to 9999. */
+  /** Verifies as of this moment instead of now; years 0 to 9999. */
   time?: Date | undefined;
   /** How many certificates there may be between the leaf and the trust anchor, 0 to 100; OpenSSL's default is 100. */
   depth?: number | undefined;
   purpose?: Purpose | undefined;
-  /**
-   * Added to those that are set; the `X509_CHECK_FLAG_*` replace all that are set of their kind.
-   */
+  /** Added to those that are set. The `X509_CHECK_FLAG_*` replace all that are set of their kind. */
   flags?: readonly VerifyFlag[] | undefined;
   /** `X509_VERIFY_PARAM_add0_policy(3)`: object identifiers, "2.23.140.1.2.1", added to those that are set. */
   policies?: readonly string[] | undefined;
@@ -89,7 +87,7 @@ export interface VerifyParam {
   email?: string | undefined;
 }
 
-/** One failure, as OpenSSL's verify callback was told of it. */
+/** One failure, as OpenSSL reported it to its verify callback. */
 export interface ChainFailure {
   /** "X509_V_ERR_CERT_HAS_EXPIRED" */
   readonly error: string;
@@ -99,24 +97,24 @@ export interface ChainFailure {
   readonly text: string;
   /** Which certificate: 0 is the leaf, 1 its issuer, and so on. */
   readonly depth: number;
-  /** That certificate, or undefined where OpenSSL names none. */
+  /** That certificate, or undefined if OpenSSL names no certificate. */
   readonly certificate: X509 | undefined;
 }
 
 /**
- * What came of a verification. `chain` begins with the leaf, and ends with the trust anchor, or where nothing further
- * was found. Of the failures the first is OpenSSL's verdict, with which a handshake would have ended; the others were
- * found by going on, and may follow from it.
+ * The result of a verification. `chain` begins with the leaf, and ends with the trust anchor, or where nothing further
+ * was found. The first failure is OpenSSL's verdict, with which a handshake would have ended. The others were found by
+ * going on, and may follow from it.
  */
 export type VerifyResult =
   | { readonly ok: true; readonly chain: readonly X509[] }
   | { readonly ok: false; readonly chain: readonly X509[]; readonly failures: readonly ChainFailure[] };
 
 /**
- * `X509_STORE`: trust anchors, revocation lists, and how to verify. Nothing is trusted at first, and no purpose, name
+ * `X509_STORE`: trust anchors, revocation lists, and how to verify. At first nothing is trusted, and no purpose, name
  * or level is checked.
  *
- * Methods that set something throw a `TlsError` with OpenSSL's reasons when it is refused.
+ * Methods that set something throw a `TlsError` with OpenSSL's reasons when OpenSSL refuses it.
  *
  * @example
  * ```ts
@@ -136,17 +134,17 @@ export class X509Store extends Handle<"stores"> {
     return new X509Store(library, library.check(library.abi.wassl_X509_STORE_new(), "no X509_STORE"));
   }
 
-  /** Trust anchors: PEM, one or several, or one DER. All or none of them. Returns how many. */
+  /** Adds trust anchors: PEM, one or several, or one DER. All of them are added, or none. Returns how many. */
   addCaCert(data: string | Uint8Array): number {
     return addCaCert(this.library, this.ptr, data);
   }
 
-  /** Many trust anchors at the price of one: they are parsed when a chain leads to them. */
+  /** Adds many trust anchors at the price of one: they are parsed when a chain leads to them. */
   addTrustAnchors(anchors: TrustAnchors): void {
     addTrustAnchors(this.library, this.ptr, anchors);
   }
 
-  /** Revocation lists: PEM, one or several, or one DER. They count once flags ask for them. */
+  /** Adds revocation lists: PEM, one or several, or one DER. They count once flags ask for them. */
   addCrl(data: string | Uint8Array): number {
     return addCrl(this.library, this.ptr, data);
   }
@@ -158,7 +156,7 @@ export class X509Store extends Handle<"stores"> {
   /**
    * `X509_verify_cert(3)`, with a callback that notes each failure and goes on.
    *
-   * @param certificates PEM or DER: the leaf first, and what may help to build its chain, which is not trusted
+   * @param certificates PEM or DER: the leaf first, and then what may help to build its chain, which is not trusted
    */
   verify(certificates: readonly (string | Uint8Array)[]): VerifyResult {
     const { abi } = this.library;
@@ -242,7 +240,7 @@ function add(
   return library.check(count, `the ${what} cannot be used`, "invalid-argument");
 }
 
-/** All is looked at before anything is set. */
+/** Everything is looked at before anything is set. */
 export function setVerifyParam(
   library: Library,
   to: Borrowed<"X509_VERIFY_PARAM">,

@@ -16,7 +16,7 @@ interface Fields {
 }
 
 /**
- * A certificate. It keeps its DER bytes in JavaScript and reads the fields when one is first asked for, so there is
+ * A certificate. It keeps its DER bytes in JavaScript, and reads the fields when one is first asked for. So there is
  * nothing to free.
  *
  * @example
@@ -68,7 +68,7 @@ export class X509 {
     }
   }
 
-  /** From a `STACK_OF(X509)` that stays its owner's. @internal */
+  /** From a `STACK_OF(X509)`, which still belongs to its owner. @internal */
   static copyAll(library: Library, stack: Borrowed<"STACK_OF(X509)">): X509[] {
     const { abi } = library;
     return Array.from({ length: abi.wassl_sk_X509_num(stack) }, (_, i) =>
@@ -87,7 +87,7 @@ export class X509 {
     });
   }
 
-  /** From a pointer that stays its owner's. @internal */
+  /** From a pointer, which still belongs to its owner. @internal */
   static copy(library: Library, ptr: Borrowed<"X509">): X509 {
     const der = library.memory.takeBytes(library.abi.wassl_i2d_X509(ptr));
     if (!der) throw library.failure("a certificate cannot be written");
@@ -115,7 +115,7 @@ export class X509 {
   get serialNumber(): string {
     return this.#read().serialNumber;
   }
-  /** "AA:BB:…", 20 bytes: for comparison with what other programs show, and not to pin by. */
+  /** "AA:BB:…", 20 bytes: for comparison with what other programs show, and not for pinning. */
   get sha1Fingerprint(): string {
     return this.#read().sha1Fingerprint;
   }
@@ -158,7 +158,7 @@ export class X509 {
         publicKey: memory.takeText(abi.wassl_X509_public_key(ptr)) ?? "unknown",
         publicKeyDer: memory.takeBytes(abi.wassl_i2d_X509_PUBKEY(ptr)) ?? new Uint8Array(0),
       };
-      // What cannot be told is told as nothing, but not what there was no memory for.
+      // What cannot be read is told as empty. But when there was no memory for it, that is an error.
       const failure = this.#library.failure("a certificate cannot be read");
       if (failure.code === "out-of-memory") throw failure;
       this.#fields = fields;
@@ -178,7 +178,7 @@ export class CertificateList extends Handle<"certificateLists"> {
     super(library, library.check(library.abi.wassl_sk_X509_new(), "no list of certificates"));
   }
 
-  /** All of a PEM text, or the one of a DER block, or none of them. */
+  /** All of a PEM text, or the one of a DER block, or none of them if one cannot be read. */
   add(data: string | Uint8Array, what: string): void {
     const { abi, memory } = this.library;
     abi.wassl_ERR_clear_error();

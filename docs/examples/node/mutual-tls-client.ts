@@ -1,7 +1,7 @@
 /**
  * A client that proves who it is with a certificate.
  *
- *     tsx mutual-tls-client.ts HOST:PORT CA-FILE [CERTIFICATE-FILE KEY-FILE]
+ *     tsx mutual-tls-client.ts HOST:PORT CA-FILE CERTIFICATE-FILE KEY-FILE
  */
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
@@ -9,7 +9,7 @@ import { connect } from "node:net";
 import { startTls, TlsAlertError, type TlsStream } from "wassl";
 import { nodeTransport } from "wassl/transports/node";
 
-const [address = "", caFile = "", certFile, keyFile] = process.argv.slice(2);
+const [address = "", caFile = "", certFile = "", keyFile = ""] = process.argv.slice(2);
 const colon = address.lastIndexOf(":");
 const [hostname, port] = [address.slice(0, colon), Number(address.slice(colon + 1))];
 
@@ -21,8 +21,8 @@ const tls = await startTls(nodeTransport(socket), {
   hostname,
   caCerts: await readFile(caFile),
   // PEM: our own certificate first, then those between it and the server's trust anchor.
-  ...(certFile &&
-    keyFile && { cert: await readFile(certFile, "utf8"), key: await readFile(keyFile, "utf8") }),
+  cert: await readFile(certFile, "utf8"),
+  key: await readFile(keyFile, "utf8"),
 });
 // #endregion
 
@@ -31,7 +31,7 @@ try {
   await ask(tls, "hello\n");
 } catch (error) {
   if (!(error instanceof TlsAlertError)) throw error;
-  // "certificate_required", "unknown_ca", "bad_certificate" …
+  // "unknown_ca", "certificate_expired", "unsupported_certificate" …
   console.log(`the server refused us: ${error.alert.description}`);
   process.exitCode = 1;
 }

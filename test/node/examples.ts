@@ -62,7 +62,10 @@ async function joined(): Promise<{ port: number; other: number }> {
   return { port: one.port, other: two.port };
 }
 
-QUnit.module("examples", () => {
+QUnit.module("examples", (hooks) => {
+  // Most start several programs, one after the other.
+  hooks.beforeEach((assert) => assert.timeout(60_000));
+
   QUnit.test("mutual TLS, client: openssl s_server and gnutls-serv take its certificate", async (assert) => {
     const identity = [
       given("client.pem", env.certs.chains.client),

@@ -50,10 +50,11 @@ async function answer(tls: TlsStream, signal: AbortSignal, longest: number): Pro
       if (request.includes("\r\n\r\n") || request.length > longest) break;
     }
     const [certificate] = tls.info.peerCertificates;
-    const body = `you are ${certificate?.subject ?? "a stranger"}\n`;
+    const body = new TextEncoder().encode(`you are ${certificate?.subject ?? "a stranger"}\n`);
     const head = `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`;
     const writer = tls.writable.getWriter();
-    await writer.write(new TextEncoder().encode(head + body));
+    await writer.write(new TextEncoder().encode(head));
+    await writer.write(body);
     writer.releaseLock();
     // Sends close_notify, waits for the client's, and gives the TCP connection back, which is closed then.
     const { transport } = await tls.shutdown();

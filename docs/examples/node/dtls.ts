@@ -31,44 +31,38 @@ ssl.setConnectState();
 
 // #region carry
 const socket = createSocket("udp4");
+// Datagrams of others than the server do not get here.
+socket.connect(port, hostname);
+await once(socket, "connect");
+socket.on("message", (datagram) => pair.writeDatagram(datagram));
 let timer: NodeJS.Timeout | undefined;
-let arrived = () => {};
-
-socket.on("message", (datagram) => {
-  pair.writeDatagram(datagram);
-  arrived();
-});
 
 /** Sends what OpenSSL has to say, and says it again when no answer comes: UDP loses datagrams. */
-function flush(): void {
+function flush(): Promise<unknown> {
+  const sending: Promise<unknown>[] = [];
   const datagram = new Uint8Array(2048);
   for (let n = pair.readDatagram(datagram); n > 0; n = pair.readDatagram(datagram)) {
-    socket.send(datagram.slice(0, n), port, "127.0.0.1");
+    const bytes = datagram.slice(0, n);
+    sending.push(new Promise((resolve) => socket.send(bytes, resolve)));
   }
   clearTimeout(timer);
   const milliseconds = ssl.dtlsGetTimeout();
-  if (milliseconds < 0) return;
-  timer = setTimeout(() => {
-    ssl.dtlsHandleTimeout();
-    flush();
-  }, milliseconds);
+  if (milliseconds >= 0) {
+    timer = setTimeout(() => {
+      ssl.dtlsHandleTimeout();
+      flush();
+    }, milliseconds);
+  }
+  return Promise.all(sending);
 }
 
-/** Does `step` until it needs no more datagrams; what it comes to. Gives up after ten seconds. */
+/** Does `step` until it needs no more datagrams, ten seconds at most; what it comes to. */
 async function until(step: () => number): Promise<number> {
-  for (const deadline = Date.now() + 10_000; ; ) {
+  for (const signal = AbortSignal.timeout(10_000); ; ) {
     const result = step();
     flush();
     if (result !== -SSL_ERROR_WANT_READ) return result;
-    const left = deadline - Date.now();
-    if (left <= 0) throw new Error("the server does not answer");
-    await new Promise<void>((resolve) => {
-      const late = setTimeout(resolve, left);
-      arrived = () => {
-        clearTimeout(late);
-        resolve();
-      };
-    });
+    await once(socket, "message", { signal });
   }
 }
 // #endregion
@@ -85,16 +79,14 @@ if ((await until(() => ssl.tryHandshake())) !== 1) {
   if (length !== -SSL_ERROR_ZERO_RETURN) {
     console.log(`the server answered: ${new TextDecoder().decode(answer.subarray(0, length)).trim()}`);
   }
-  // close_notify is a datagram too, and may get lost: nobody waits for it.
+  // close_notify is a datagram too, and may get lost: nobody waits for the server's.
   ssl.tryShutdown();
-  flush();
 }
+await flush();
 // #endregion
 
 clearTimeout(timer);
-// Not before the last datagram has left.
-socket.send(new Uint8Array(0), port, "127.0.0.1", () => socket.close());
-await once(socket, "close");
+socket.close();
 // What is in OpenSSL's memory is not collected.
 ssl.free();
 pair.free();

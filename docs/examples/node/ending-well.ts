@@ -6,7 +6,7 @@
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { connect } from "node:net";
-import { startTls, type TlsStream, TlsTruncationError } from "wassl";
+import { type CloseInfo, startTls, type TlsStream, TlsTruncationError } from "wassl";
 import { nodeTransport } from "wassl/transports/node";
 
 const [way = "", address = "", caFile = ""] = process.argv.slice(2);
@@ -37,12 +37,14 @@ const ways: Record<string, () => Promise<void>> = {
   async dispose() {
     // #region dispose
     // Whatever happens inside, close_notify is sent and the transport closed. Nobody waits for the server's.
+    let closed: Promise<CloseInfo>;
     {
       await using tls = await open();
+      ({ closed } = tls);
       const writer = tls.writable.getWriter();
       await writer.write(new TextEncoder().encode("no answer is needed"));
-      tls.closed.then(({ how }) => console.log(how));
     }
+    console.log((await closed).how); // "closed-without-waiting"
     // #endregion
   },
 

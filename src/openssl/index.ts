@@ -17,7 +17,7 @@ export type {
   SslEvent,
   TraceEvent,
 } from "./events.js";
-export type { Live } from "./library.js";
+export type { Handle, Live } from "./library.js";
 export { type LoadOptions, OpenSsl } from "./openssl.js";
 export { SslSession } from "./session.js";
 export { Ssl, type SslFailure, type VerifyFailure } from "./ssl.js";

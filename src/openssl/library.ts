@@ -114,8 +114,19 @@ const CLASSES: Readonly<Record<keyof Live, string>> = {
 };
 
 /**
- * What owns something in linear memory, and gives it back once: the classes of this folder extend it. After `free()`
- * each use throws, and none reaches memory that may belong to something else by then.
+ * An object of OpenSSL in linear memory, which is given back once, by `free()` or `using`: {@link SslContext}, {@link Ssl},
+ * {@link SslSession}, {@link BioPair} and {@link X509Store} are such. After that each use throws a `TlsError` with the
+ * code "freed", and no call reaches memory that may belong to something else by then.
+ *
+ * @example
+ * ```ts
+ * import { OpenSsl } from "wassl/openssl";
+ *
+ * const openssl = await OpenSsl.load();
+ * const context = openssl.newContext("client");
+ * // … and when no new connection will need it:
+ * context.free();
+ * ```
  */
 export abstract class Handle<Kind extends keyof Live> implements Disposable {
   /** @internal */

@@ -83,7 +83,7 @@ async function main(): Promise<void> {
       : make(tools.openssl, folder, given ?? Math.floor(Math.random() * 2 ** 31));
   const { certs, seed } = made;
   console.log(`seed ${seed}`);
-  const peers = new Peers({ tools, certs, folder, forgeries: made.folder });
+  const peers = new Peers({ tools, certs, folder });
   const wanted = runtimes.filter((name) => options.runtime.includes(name));
   const config = made.chains.then((chains) => ({
     ...{ seed, made: made.made, certs: publicOf(certs), chains, forged: made.forged },

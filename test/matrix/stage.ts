@@ -61,7 +61,7 @@ export class Stage {
   #chromium: Promise<Playwright> | undefined;
 
   static async open(tools: Tools, certs: CertFiles, folder: string): Promise<Stage> {
-    const peers = new Peers({ tools, certs, folder, forgeries: folder });
+    const peers = new Peers({ tools, certs, folder });
     const { port } = await peers.get("tls", "matrix");
     const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
     const visits = new Map<string, (visit: Visit) => void>();

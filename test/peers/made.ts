@@ -30,14 +30,12 @@ export interface Made {
   seed: number;
   /** When, in milliseconds since 1970. */
   made: number;
-  /** Where the files of all of it are. */
-  folder: string;
   certs: CertFiles;
   chains: Promise<Chains>;
   forged: Forged;
 }
 
-interface Kept extends Omit<Made, "certs" | "chains" | "folder"> {
+interface Kept extends Omit<Made, "certs" | "chains"> {
   certs: Certs;
   chains: Chains;
 }
@@ -55,7 +53,7 @@ export function make(openssl: string, folder: string, seed: number): Made {
   const chains = makeChains(openssl, join(folder, "chains"), given, seed);
   // Every use of it reports the failure.
   chains.catch(() => {});
-  return { seed, made, folder, certs, chains, forged: makeForged(folder) };
+  return { seed, made, certs, chains, forged: makeForged(folder) };
 }
 
 /**
@@ -83,12 +81,7 @@ export async function keptOrMade(openssl: string, folder: string, seed: number |
 
   const aside = mkdtempSync(join(cache, ".new."));
   process.once("exit", () => rmSync(aside, { recursive: true, force: true }));
-  const {
-    certs,
-    chains,
-    folder: _,
-    ...made
-  } = make(openssl, aside, seed ?? Math.floor(Math.random() * 2 ** 31));
+  const { certs, chains, ...made } = make(openssl, aside, seed ?? Math.floor(Math.random() * 2 ** 31));
   const kept: Kept = { ...made, certs: publicOf(certs), chains: await chains };
   writeFileSync(join(aside, "made.json"), JSON.stringify(kept));
   const place = join(cache, `${key}-${made.seed}-${made.made}`);
@@ -101,7 +94,6 @@ function load(from: string, folder: string): Made {
   const kept = JSON.parse(readFileSync(join(folder, "made.json"), "utf8")) as Kept;
   return {
     ...kept,
-    folder,
     certs: certFiles(kept.certs, join(folder, "certs")),
     chains: Promise.resolve(kept.chains),
   };

@@ -211,8 +211,8 @@ export async function startNodeTls(context: PeerContext, parameters: URLSearchPa
   return listen(server, events);
 }
 
-function forgery({ forgeries }: PeerContext, name: string) {
-  const read = (file: string) => readFileSync(join(forgeries, "forged", file));
+function forgery({ folder }: PeerContext, name: string) {
+  const read = (file: string) => readFileSync(join(folder, "forged", file));
   return { cert: read(`${name}.pem`), key: read("leaf.key") };
 }
 

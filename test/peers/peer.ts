@@ -19,8 +19,6 @@ export interface PeerContext {
   certs: CertFiles;
   /** A folder of this run's own. */
   folder: string;
-  /** Where the forgeries of `makeForged` are, maybe those of an earlier run. */
-  forgeries: string;
   /** Starts another peer, or gives the one that runs, by its name. */
   peer(name: string): Promise<Peer>;
 }

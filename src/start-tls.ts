@@ -94,10 +94,12 @@ const OF_A_CONNECTION: Record<keyof OwnOptions, true> = {
 };
 
 /**
- * Makes a TLS connection over `transport`, as a client. Resolves when the handshake is done and the server is verified.
+ * startTls makes a TLS connection over `transport`, as a client. It resolves when the handshake is done and the server
+ * is verified.
  *
  * The streams of the transport belong to the connection from the call on. When the promise rejects, the transport is
- * closed; but not when it rejects with "invalid-argument" or could not load OpenSSL: then nothing was touched.
+ * closed, with two exceptions: when it rejects with "invalid-argument", or when OpenSSL could not be loaded, nothing
+ * was touched.
  *
  * @throws TlsCertificateError | TlsAlertError | TlsTruncationError | TlsError, or the reason of `signal`
  *
@@ -136,7 +138,7 @@ type Role = "client" | "server";
 
 /** The way of a connection, from its options to its stream. */
 async function establish(role: Role, transport: Transport, given: object): Promise<TlsStream> {
-  // At once: what the caller does with its object meanwhile has no effect.
+  // Read at once: later changes of the caller's object do not count.
   const contextOptions = readOptions(given);
   const options = snapshot(given, OF_A_CONNECTION) as OwnOptions;
   const openssl = await begin(options);
@@ -164,7 +166,7 @@ async function begin(options: OwnOptions): Promise<OpenSsl> {
   return openssl;
 }
 
-/** What a connection consists of. */
+/** The parts of a connection. */
 interface Parts {
   ssl: Ssl;
   pair: BioPair;
@@ -174,7 +176,7 @@ interface Parts {
   answers: Answers;
   /** Of a client. */
   resumption: Resumption | undefined;
-  /** The server's or client's name in messages. */
+  /** The name of the server or the client in messages. */
   peerName: string;
   /** The application is to be asked about the peer's certificate. */
   asksToVerify: boolean;
@@ -255,8 +257,8 @@ function newResumption(
 }
 
 /**
- * Waits for `work`. When the signal fires, or the time is over, all is given up for that reason: the promise that `work` is
- * given rejects, and so does what waits for the pump.
+ * Waits for `work`. When the signal fires, or the time is over, everything is given up for that reason: the promise
+ * that `work` is given rejects, and so does what waits for the pump.
  */
 async function bounded(
   { wire, pump, peerName }: Parts,
@@ -298,13 +300,13 @@ async function shakeHands(
 }
 
 /**
- * The stream of a connection whose handshake is done. What carries bytes must not keep the stream alive when nobody else
- * holds it, or it is never freed: so no function in here may see the stream itself.
+ * The stream of a connection whose handshake is done. What carries bytes must not keep the stream alive when it is not
+ * held otherwise, or it is never freed. So no function in here may see the stream itself.
  */
 function open(parts: Parts, closeTimeout: number, options: OwnOptions): TlsStream {
   const { ssl, pair, wire, verdict, pump, answers, resumption } = parts;
   const { signal, onEvent, preventClose = false } = options;
-  // It may have fired since the handshake was done.
+  // The signal may have fired since the handshake was done.
   signal?.throwIfAborted();
   const info = infoOf(ssl, answers.context.verifies);
   resumption?.opened(info.verified);
@@ -328,7 +330,7 @@ function open(parts: Parts, closeTimeout: number, options: OwnOptions): TlsStrea
   // The signal may live for as long as the program.
   const onAbort = () => whole.deref()?.abort(signal!.reason);
   signal?.addEventListener("abort", onAbort);
-  // It may have failed between the handshake and here.
+  // The connection may have failed between the handshake and here.
   pump.failed.then((error) => whole.deref()?.failed(error));
   freeWhenDropped(stream, { ssl, pair, wire, pump, stopListening, onEvent });
   if (!verdict.failure && resumption && info.protocol === "TLSv1.3") pump.awaitTicket();

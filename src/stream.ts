@@ -68,21 +68,22 @@ export const DEFAULT_MAX_DISCARD = 2 ** 20;
 export const DEFAULT_CLOSE_TIMEOUT = 2_000;
 
 /**
- * An open TLS connection. Its streams carry application data, and it is a transport itself, so that TLS can run within
- * TLS.
+ * TlsStream is an open TLS connection. Its streams carry application data. It is a transport itself, so that TLS can
+ * run within TLS.
  *
- * - `readable` is a byte stream: nothing is fetched until somebody reads, and a BYOB reader's buffer is filled directly. (WebKit,
- *   and so Safari, has no byte streams: there is no BYOB reader then.)
- *   It ends with the peer's close_notify. A transport that ends without makes it error with `TlsTruncationError`, after
- *   all that arrived intact was read.
- * - `writable` takes `Uint8Array`s, and queues 64 KiB of them. A write settles when the transport has accepted its records.
- *   Small ones that queue up are copied together, to share records: there each settles when it was copied, and the last one
- *   when the transport has accepted all. Until a write has settled its bytes must not change. `writable.close()` is
- *   {@link TlsStream.closeWrite}, `writable.abort()` is {@link TlsStream.abort}.
+ * - `readable` is a byte stream: nothing is fetched until a reader asks, and a BYOB reader's buffer is filled directly.
+ *   (WebKit, and so Safari, has no byte streams: there is no BYOB reader then.) It ends with the peer's close_notify.
+ *   If the transport ends without one, `readable` errors with `TlsTruncationError`, after all that arrived intact was
+ *   read.
+ * - `writable` takes `Uint8Array`s, and queues 64 KiB of them. A write settles when the transport has accepted its
+ *   records. Small writes that queue up are copied together, to share records: each settles when it was copied, and the
+ *   last one when the transport has accepted all. Until a write has settled its bytes must not change.
+ *   `writable.close()` is {@link TlsStream.closeWrite}, `writable.abort()` is {@link TlsStream.abort}.
  *
- * Four verbs end it. All of them can be called at any time, and again. Whoever holds it has to end it, and with it its
- * transport: what it has in OpenSSL's memory is not collected. If it is dropped all the same that is freed in the course of
- * time, the transport is given up, which the peer sees as a truncation, and the event "dropped" tells.
+ * Four verbs end the connection. All of them can be called at any time, and again. The holder of the stream has to end
+ * it, and with it its transport, because OpenSSL's memory is not garbage-collected. If a stream is dropped all the
+ * same, its memory is freed in the course of time, the transport is given up, which the peer sees as a truncation, and
+ * the event "dropped" tells.
  *
  * @example
  * ```ts

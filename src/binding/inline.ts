@@ -14,7 +14,7 @@ import { deflated, length } from "./openssl-base64.js";
 export async function inlineSource(): Promise<Uint8Array<ArrayBuffer>> {
   const inflating = new DecompressionStream("deflate-raw");
   const writer = inflating.writable.getWriter();
-  // That they fail the reader learns too.
+  // The reader learns of a failure too.
   writer.write(decoded(deflated)).catch(() => {});
   writer.close().catch(() => {});
   const bytes = new Uint8Array(length);
@@ -27,7 +27,7 @@ export async function inlineSource(): Promise<Uint8Array<ArrayBuffer>> {
   }
 }
 
-/** `Uint8Array.fromBase64` is new, and atob() everywhere. */
+/** `Uint8Array.fromBase64` is new, and atob() is everywhere. */
 function decoded(base64: string): Uint8Array<ArrayBuffer> {
   const { fromBase64 } = Uint8Array as { fromBase64?(text: string): Uint8Array<ArrayBuffer> };
   if (fromBase64) return fromBase64.call(Uint8Array, base64);

@@ -155,7 +155,7 @@ async function compileResponse(response: Response): Promise<WebAssembly.Module> 
   return await WebAssembly.compile(bytes);
 }
 
-/** The one line that is missing. */
+/** The one line that is missing in the configuration. */
 function remedy(url: string | URL): string {
   return String(url).includes("/node_modules/")
     ? 'with Vite, add optimizeDeps: { exclude: ["wassl"] } to its configuration'

@@ -61,7 +61,7 @@ export class Memory {
   /** How many results one call may have. */
   static readonly SLOTS = 2;
 
-  /** Where a function puts its result number `index`. As `scratch`, and beside it: never used across two calls. */
+  /** Where a function puts its result number `index`. Like `scratch`, and beside it: never used across two calls. */
   slot<T>(index = 0): Out<T> {
     return further(this.#slots, index * 4) as number as Out<T>;
   }

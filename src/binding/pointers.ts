@@ -2,7 +2,7 @@
  * What the numbers mean that go in and out of openssl.wasm. These types are for the compiler alone: at run time a
  * pointer is a number, so they cost nothing. `abi.ts` is made of them, from the words in `wasm/abi/abi.h`:
  *
- * - a pointer to an `SSL` does not pass for one to an `SSL_CTX`, bytes do not pass for a text, and a number for
+ * - a pointer to an `SSL` does not pass for one to an `SSL_CTX`, bytes do not pass for a text, and a number passes for
  *   neither;
  * - what is borrowed cannot be freed, and what is owned cannot be dropped for a borrowed pointer by mistake: it is put
  *   into a {@link Held} (or an object of `openssl/`), which lends it and gives it away once;
@@ -20,10 +20,10 @@ declare const result: unique symbol;
 /** The address of a T that belongs to something else: good as long as that does. Never freed. */
 export type Borrowed<T extends string> = number & { readonly [pointee]: T; readonly [owned]: false };
 
-/** The address of a T that somebody has to free, once: see {@link Held}. */
+/** The address of a T that its holder has to free, once: see {@link Held}. */
 export type Owned<T extends string> = number & { readonly [pointee]: T; readonly [owned]: true };
 
-/** Plain memory; how long it is stands beside it. */
+/** Plain memory; its length stands beside it. */
 export type Bytes = Borrowed<"bytes">;
 
 /** A C string: it ends with a NUL. */
@@ -49,7 +49,7 @@ export function bool(value: boolean): Bool {
   return Number(value) as Bool;
 }
 
-/** To call something with, while it is owned. */
+/** The pointer to call a function with, while it is owned. */
 export function lend<T extends string>(ptr: Owned<T>): Borrowed<T> {
   return ptr as number as Borrowed<T>;
 }

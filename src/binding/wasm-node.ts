@@ -2,8 +2,8 @@ import { readFile } from "node:fs/promises";
 import { TlsError } from "../errors.js";
 
 /**
- * Node.js does not fetch `file:` URLs. A server that was bundled has no file beside it, or not even a URL of its own: it finds
- * the bytes in its code.
+ * Node.js does not fetch `file:` URLs. A server that was bundled has no file beside it, or not even a URL of its own:
+ * it finds the bytes in its code.
  */
 export async function defaultSource(): Promise<BufferSource> {
   try {

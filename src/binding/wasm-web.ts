@@ -1,12 +1,12 @@
 import { TlsError } from "../errors.js";
 
 /**
- * Vite's dev server moves the code of a dependency into such a folder, and nothing that lies beside it. (Nuxt's and Astro's
- * is Vite's.) What was before it is where packages are.
+ * Vite's dev server moves the code of a dependency into such a folder, but nothing that lies beside it. (Nuxt's and
+ * Astro's dev servers are Vite's.) What was before it is where packages are.
  */
 const MOVED = /^(.*\/node_modules)\/\.[^?#]*\/deps\/[^/]*$/;
 
-/** Browsers and bundlers: they know this form, and put the file where the URL will say. */
+/** Browsers and bundlers know this form, and put the file where the URL will say. */
 export function defaultSource(): URL {
   let url: URL;
   try {

@@ -1,9 +1,9 @@
 /**
- * TLS for code that has to be synchronous: a port of a program to WebAssembly, a worker. Each call waits until it is done,
- * as on a socket that blocks. The thread that waits and the one that has the transport share a {@link Channel}:
+ * TLS for code that has to be synchronous: a port of a program to WebAssembly, a worker. Each call waits until it is
+ * done, as on a blocking socket. The thread that waits and the thread that has the transport share a {@link Channel}:
  *
  * ```ts
- * // where the transport is: a page, say
+ * // where the transport is: for example in a page
  * import { carry, newChannel } from "wassl/blocking";
  * import { connectWebSocket } from "wassl/transports/websocket";
  *

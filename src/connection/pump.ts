@@ -5,37 +5,40 @@
  *                  │ SSL │     │ BIO pair │                               wire
  *      read()  ◀── └─────┘ ◀── └──────────┘ ◀──feed─── #in ◀─receive()───
  *
- * OpenSSL is a machine that never waits. An operation on it is done, or it says which of two things it lacks: bytes from
- * the peer (want read), or room for bytes to the peer (want write). Any operation may lack either one: a read may have to
- * send (a KeyUpdate's answer), a write may have to receive (a renegotiation). And it may lack one while the other side of
- * the pair holds bytes that must leave first, or the peer would wait for them while we wait for the peer.
+ * OpenSSL is a machine that never waits. An operation on it is done, or it says which of two things it lacks: bytes
+ * from the peer (want read), or room for bytes to the peer (want write). Any operation may lack either one: a read may
+ * have to send (a KeyUpdate's answer), a write may have to receive (a renegotiation). And it may lack one while the
+ * other side of the pair holds bytes that must leave first: otherwise the peer would wait for those bytes while this
+ * side waits for the peer.
  *
- * So there is no code here of the form "read until, then write until". There is a set of wishes (a handshake, a write, a
- * close_notify, somebody who wants to read), and one function, #turn, that gives each wish its chance, moves bytes
- * between the pair and the wire, and goes on until nothing moves any more. Only then may somebody wait. Whatever happens
- * outside (a wish is made, bytes came, bytes were accepted) ends in another #turn. #turn never awaits. That settles
- * most of what goes wrong in such code:
+ * So there is no code here of the form "read until, then write until". There is a set of wishes (a handshake, a write,
+ * a close_notify, a reader), and one function, #turn, that gives each wish its chance, moves bytes between the pair and
+ * the wire, and goes on until nothing moves any more. Only then may anything wait. Whatever happens outside (a wish is
+ * made, bytes came, bytes were accepted) ends in another #turn. #turn never awaits. That settles most of what goes
+ * wrong in such code:
  *
- *  1. Never wait while the network BIO holds bytes: #turn ends with an empty pair, or with the sender at work and a full
- *     #out; it asks the wire for more only after it gave the wire what there was.
+ *  1. Never wait while the network BIO holds bytes: #turn ends with an empty pair, or with the sender at work and a
+ *     full #out; it asks the wire for more only after it gave the wire what there was.
  *  2. No await between asking OpenSSL and acting on its answer: there is no await. After an event everything is asked
- *     again; no answer is remembered but success, the end, and failure.
+ *     again; no answer is remembered except success, the end, and failure.
  *  3. One sender: at most one send() is under way, and its bytes are in the order of the pair.
- *  4. A write that is tried again carries the same bytes: it is tried at the same offset of the same array with the same
- *     length, until OpenSSL took them. (Their address in linear memory may differ; the heap may have moved under us.)
+ *  4. A write that is tried again carries the same bytes: it is tried at the same offset of the same array with the
+ *     same length, until OpenSSL took them. (Their address in linear memory may differ, because the heap may have
+ *     moved.)
  *  5. The error queue is clear before each operation and SSL_get_error is asked right after: Ssl's try… methods.
  *  6. After a failure the alert that OpenSSL has written still leaves, all of it, and no operation is tried again.
- *  7. The pair is bounded, at one byte if somebody likes it so. What is larger goes through in pieces.
+ *  7. The pair is bounded, even at one byte if the caller wants that. What is larger goes through in pieces.
  *  8. close_notify comes after all that was written: it has its chance only while no write is pending. SSL_shutdown
  *     during an unfinished SSL_write would lose both.
- *  9. SSL_shutdown is called until it answers 0 or 1, and then never again: a second call meets unread data and kills the
- *     connection. The peer's close_notify is waited for by reading. SSL_get_error after 0 is misleading and not asked.
+ *  9. SSL_shutdown is called until it answers 0 or 1, and then never again: a second call that meets unread data kills
+ *     the connection. The peer's close_notify is found by reading. SSL_get_error after 0 is misleading, and is not
+ *     asked.
  * 10. The transport's end is told to OpenSSL (BIO_shutdown_wr), so that OpenSSL says what it means. An end without
  *     close_notify is an error, whose place RecordEdges knows.
  * 11. SSL_RECEIVED_SHUTDOWN is also set by a fatal alert. Clean is only what SSL_read calls a zero return.
  *
  * Memory is bounded by construction: one chunk from the wire (#in), the pair, and two batches towards the wire (#out,
- * and the one being sent). The wire is asked for a chunk only while somebody wants to read and #in is used up.
+ * and the one being sent). The wire is asked for a chunk only while a reader waits and #in is used up.
  */
 
 import { TlsError } from "../errors.js";
@@ -63,11 +66,11 @@ export interface PumpOptions {
   fixedPair: boolean;
   listeners: Listeners;
   /**
-   * A server's: told what a client sends ahead of the handshake's end, piece by piece. `reply` writes to it as early, and
-   * answers false when it is too late for that.
+   * Of a server: called with each piece that a client sends ahead of the handshake's end. `reply` writes to the client
+   * as early, and returns false when it is too late for that.
    */
   onEarlyData?: OnEarlyData | undefined;
-  /** Told that OpenSSL has new sessions, from within a turn. */
+  /** Called when OpenSSL has new sessions, from within a turn. */
   onNewSession?: (() => void) | undefined;
   answer?: Answer | undefined;
 }
@@ -75,11 +78,14 @@ export interface PumpOptions {
 /** How much is decrypted in one call, in bytes. */
 const READ_MOST = 65_536;
 /**
- * When a send fails the peer may have said why before it went away. So we read on for so long, in milliseconds, before the
- * failed send is what is reported.
+ * When a send fails the peer may have said why before it went away. So the pump reads on for so long, in milliseconds,
+ * before it reports the failed send.
  */
 const LAST_WORDS = 1_000;
-/** So long the writes that failed wait for that: mostly it is here already, and tells more than the failed send does. */
+/**
+ * So long the writes that failed wait for that. In most cases the reason is here already, and tells more than the
+ * failed send does.
+ */
 const FIRST_WORDS = 250;
 
 export class Pump {
@@ -111,7 +117,7 @@ export class Pump {
 
   // What is settled
   #writingClosed = false;
-  /** A ticket should come, and nobody needs to read for that. */
+  /** A ticket should come, even if no reader waits. */
   #awaitsTicket = false;
   /** After a failure: nothing of an alert is left in OpenSSL. */
   #alertDone = false;
@@ -231,7 +237,7 @@ export class Pump {
         if (r === WANT_READ) {
           if (!this.#feed()) break;
         } else if (r === WANT_WRITE) {
-          // A transport may run anybody's code at once, and what was decrypted is where all connections' data goes.
+          // A transport may run other code at once, and what was decrypted lies where all connections' data goes.
           if (done > 0 || !this.#drain()) break;
         } else if (isQuestion(r)) {
           break; // It is asked when there is somebody who waits for data.
@@ -254,8 +260,8 @@ export class Pump {
   }
 
   /**
-   * A TLS 1.3 client that only writes would never see its tickets. So one chunk after the other is fetched until a ticket
-   * has come, or data, which waits for whoever reads: no more is fetched ahead than that.
+   * A TLS 1.3 client that only writes would never see its tickets. So one chunk after the other is fetched until a
+   * ticket has come, or data, which waits for a reader: no more is fetched ahead than that.
    */
   awaitTicket(): void {
     this.#awaitsTicket = true;
@@ -327,7 +333,8 @@ export class Pump {
         if (this.#drain()) moved = true;
         // A step that waited for an answer found a full pair, and has made room only now.
         if (!moved && this.#feed()) moved = true;
-        // Last, so that what one turn produced leaves as one batch. If it does, the pair is empty, and nothing waits for that.
+        // Last, so that what one turn produced leaves as one batch. If it leaves, the pair is empty, and nothing waits
+        // for that.
         if (!moved) this.#startSending();
       } while (moved && !this.#released);
       if (this.#released) return;
@@ -379,7 +386,7 @@ export class Pump {
 
   #stepWrite(write: PendingWrite): boolean {
     if (write.bytes.length !== write.length) {
-      // Part of them may have left already, so there is no going on without them.
+      // A part of the bytes may have left already, so the connection cannot go on without them.
       this.#failWith(
         new TlsError("invalid-argument", "the bytes of a write were detached before it was done"),
       );
@@ -429,7 +436,7 @@ export class Pump {
     return this.#awaitsTicket && this.#lacks(r, () => this.#readStopped(r));
   }
 
-  /** Neither want moves anything by itself: bytes in or bytes out will. All else is final. */
+  /** Neither want moves anything by itself: bytes in or bytes out will. Every other answer is final. */
   #lacks(r: number, final: () => void): boolean {
     if (r === WANT_READ) {
       this.#wantsInput = true;
@@ -553,7 +560,7 @@ export class Pump {
     this.#tellFailure(error);
   }
 
-  /** A send failed. The peer may have told us why before: read on for a moment (see LAST_WORDS). */
+  /** A send failed. The peer may have said why before: read on for a moment (see LAST_WORDS). */
   #sendFailed(sendError: TlsError): void {
     if (this.#released) return;
     this.outbox.fail(sendError);

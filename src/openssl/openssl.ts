@@ -11,15 +11,15 @@ import { X509 } from "./x509.js";
 
 export interface LoadOptions {
   /**
-   * Where openssl.wasm comes from: a URL (it is fetched), a `Response`, its bytes, a compiled module, or a function that is
-   * asked for one of them when it is needed. By default what {@link OpenSsl.configure} was told, or else the file beside this
-   * package's code.
+   * Where openssl.wasm comes from: a URL (which is fetched), a `Response`, its bytes, a compiled module, or a function
+   * that returns one of them when it is needed. By default what {@link OpenSsl.configure} was told, or else the file
+   * beside this package's code.
    */
   source?: WasmSource | Promise<WasmSource> | (() => WasmSource | Promise<WasmSource>);
 }
 
 /**
- * One instance of OpenSSL with a linear memory of its own. Many connections share one.
+ * OpenSsl is one instance of OpenSSL with a linear memory of its own. Many connections share one.
  *
  * @example
  * ```ts
@@ -41,8 +41,8 @@ export class OpenSsl {
   static #module: Promise<WebAssembly.Module> | undefined;
 
   /**
-   * Says where openssl.wasm is, for all that is loaded from now on without a `source` of its own, such as the instance that
-   * {@link startTls} uses. What was loaded before stays.
+   * Says where openssl.wasm is, for everything that is loaded from now on without a `source` of its own, such as the
+   * instance that {@link startTls} uses. What was loaded before stays.
    *
    * ```ts
    * import { OpenSsl } from "wassl";
@@ -56,8 +56,8 @@ export class OpenSsl {
   }
 
   /**
-   * The compiled module. Without a `source` it is compiled once, here or by the first that needs it, and again if that failed.
-   * Workers take it from a message, so that they need not compile it again:
+   * Returns the compiled module. Without a `source` the module is compiled once, here or by the first caller that needs
+   * it, and again if that failed. A worker can get it in a message, so that it need not compile it again:
    *
    * ```ts
    * import { OpenSsl } from "wassl";
@@ -86,8 +86,9 @@ export class OpenSsl {
   }
 
   /**
-   * Begins to fetch, compile and start the instance that {@link startTls} uses, so that it is ready, or nearly, when the first
-   * transport is. Nobody needs to wait for the promise: what fails here, fails for the first connection too, if it fails again.
+   * Begins to fetch, compile and start the instance that {@link startTls} uses, so that it is ready, or nearly, when
+   * the first transport is. The promise need not be awaited: what fails here fails for the first connection too, if it
+   * fails again.
    *
    * ```ts
    * import { OpenSsl, startTls } from "wassl";
@@ -118,7 +119,7 @@ export class OpenSsl {
    * instance has ended since ("wasm-crashed").
    */
   static shared(): Promise<OpenSsl> {
-    // A new promise each time: in Cloudflare Workers one that another request made must not be waited for.
+    // A new promise each time: in Cloudflare Workers a request must not wait for a promise that another request made.
     if (OpenSsl.#loaded) {
       if (OpenSsl.#loaded.#lives) return Promise.resolve(OpenSsl.#loaded);
       OpenSsl.#shared = OpenSsl.#loaded = undefined;

@@ -1,9 +1,9 @@
 /*
  * The pump: application bytes ⇄ SSL ⇄ BIO pair ⇄ transport.
  *
- *      write() ──▶ ┌─────┐ ──▶ ┌──────────┐ ──drain──▶ #out ──send()────▶
+ *      write() ──▶ ┌─────┐ ──▶ ┌──────────┐ ──drain──▶ outbox ──send()──▶
  *                  │ SSL │     │ BIO pair │                               wire
- *      read()  ◀── └─────┘ ◀── └──────────┘ ◀──feed─── #in ◀─receive()───
+ *      read()  ◀── └─────┘ ◀── └──────────┘ ◀──feed─── inbox ◀─receive()──
  *
  * OpenSSL is a machine that never waits. An operation on it is done, or it says which of two things it lacks: bytes
  * from the peer (want read), or room for bytes to the peer (want write). Any operation may lack either one: a read may
@@ -18,7 +18,7 @@
  * wrong in such code:
  *
  *  1. Never wait while the network BIO holds bytes: #turn ends with an empty pair, or with the sender at work and a
- *     full #out; it asks the wire for more only after it gave the wire what there was.
+ *     full outbox; it asks the wire for more only after it gave the wire what there was.
  *  2. No await between asking OpenSSL and acting on its answer: there is no await. After an event everything is asked
  *     again; no answer is remembered except success, the end, and failure.
  *  3. One sender: at most one send() is under way, and its bytes are in the order of the pair.
@@ -37,8 +37,9 @@
  *     close_notify is an error, whose place RecordEdges knows.
  * 11. SSL_RECEIVED_SHUTDOWN is also set by a fatal alert. Clean is only what SSL_read calls a zero return.
  *
- * Memory is bounded by construction: one chunk from the wire (#in), the pair, and two batches towards the wire (#out,
- * and the one being sent). The wire is asked for a chunk only while a reader waits and #in is used up.
+ * Memory is bounded by construction: one chunk from the wire (inbox.ts), the pair, and two batches towards the wire
+ * (outbox.ts: the one that fills, and the one being sent). The wire is asked for a chunk only while a reader waits and
+ * the inbox is empty.
  */
 
 import { TlsError } from "../errors.js";

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 /** What some engines lack, and what stands in its place there. */
 
 /**

@@ -3,8 +3,16 @@ import { TlsError } from "../errors.js";
 import { type Abi, WASSL_ABI_VERSION } from "./abi.js";
 import { hostImports } from "./host-imports.js";
 
+// The types of Node.js alone do not know them. Elsewhere this adds nothing.
+declare global {
+  namespace WebAssembly {
+    interface Module {}
+    interface Memory {}
+  }
+}
+
 /** Where openssl.wasm may come from. A string or `URL` is fetched. */
-export type WasmSource = string | URL | Response | BufferSource | WebAssembly.Module;
+export type WasmSource = string | URL | Response | ArrayBuffer | ArrayBufferView | WebAssembly.Module;
 
 /**
  * Compiles and instantiates the module, whose memory begins with OpenSSL started (wasm/build/snapshot.mjs).
@@ -30,10 +38,10 @@ const begun = (module: WebAssembly.Module, imports: WebAssembly.Imports) =>
   typeof document === "undefined" ? instantiateSync(module, imports) : instantiate(module, imports);
 
 /** The same, at once. Browsers let only workers compile or start so large a module like this. */
-export function loadAbiSync(source: BufferSource | WebAssembly.Module): Abi {
+export function loadAbiSync(source: ArrayBuffer | ArrayBufferView | WebAssembly.Module): Abi {
   let module: WebAssembly.Module;
   try {
-    module = source instanceof WebAssembly.Module ? source : new WebAssembly.Module(source);
+    module = source instanceof WebAssembly.Module ? source : new WebAssembly.Module(source as BufferSource);
   } catch (cause) {
     throw notCompiled(cause);
   }

@@ -106,7 +106,7 @@ export class OpenSsl {
   }
 
   /** The same for code that cannot await, from the bytes of openssl.wasm or a compiled module. */
-  static loadSync(source: BufferSource | WebAssembly.Module): OpenSsl {
+  static loadSync(source: ArrayBuffer | ArrayBufferView | WebAssembly.Module): OpenSsl {
     return new OpenSsl(new Library(loadAbiSync(source)));
   }
 

@@ -13,6 +13,8 @@ export interface Cell {
   needs?: string;
   /** `npm test` runs it too. */
   often?: true;
+  /** It looks at the package, and visits nobody. */
+  check?: true;
   /** Why it fails, where the reason lies outside of this project; with the report. */
   outside?: string;
   run(site: Site): Promise<void>;

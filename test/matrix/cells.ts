@@ -1,4 +1,5 @@
 /** All cells. */
+import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { type BuildOptions, build } from "esbuild";
 import type { Cell, Site } from "./cell.ts";
@@ -590,4 +591,100 @@ function viteCells(version: string): Cell[] {
   ];
 }
 
-export const cells: Cell[] = [...engines, ...bundlers];
+/** Each way to have the types of what Wassl needs. */
+const LIBRARIES = {
+  "lib DOM": { lib: ["es2022", "dom"], types: [] },
+  "lib WebWorker": { lib: ["es2022", "webworker"], types: [] },
+  "Node.js's types": { lib: ["es2022"], types: ["node"] },
+  "lib DOM and Node.js's types": { lib: ["es2023", "dom", "dom.iterable"], types: ["node"] },
+};
+
+const TYPED = `
+import { acceptTls, OpenSsl, startTls, type TlsStream, type Transport, verifyChain } from "wassl";
+import * as blocking from "wassl/blocking";
+import { source as inline } from "wassl/inline";
+import { SSL_SENT_SHUTDOWN, type Ssl } from "wassl/openssl";
+import file from "wassl/openssl.wasm";
+import { mozillaRoots } from "wassl/roots";
+import * as denoKv from "wassl/sessions/deno-kv";
+import * as indexedDb from "wassl/sessions/indexeddb";
+import * as redis from "wassl/sessions/redis";
+import * as starttls from "wassl/starttls";
+import * as deno from "wassl/transports/deno";
+import * as messagePort from "wassl/transports/message-port";
+import * as node from "wassl/transports/node";
+import { connectWebSocket } from "wassl/transports/websocket";
+
+export const all = [acceptTls, verifyChain, blocking, denoKv, indexedDb, redis, starttls, deno, messagePort, node];
+OpenSsl.configure({ source: file });
+OpenSsl.configure({ source: inline });
+export const sent = (ssl: Ssl): number => ssl.getShutdown() & SSL_SENT_SHUTDOWN;
+export async function main(signal: AbortSignal): Promise<void> {
+  const transport: Transport = await connectWebSocket("wss://relay.example/?to=db.example:5432", { signal });
+  const tls: TlsStream = await startTls(transport, { hostname: "db.example", caCerts: mozillaRoots, signal });
+  const writer = tls.writable.getWriter();
+  await writer.write(new TextEncoder().encode("hello"));
+  const { info, transport: again } = await tls.shutdown();
+  await again.writable.close();
+  const how: "complete" | string = info.how;
+  if (how !== "complete") throw new Error(how);
+}
+`;
+
+const checks: Cell[] = [
+  ...["5.6", "5.9", "6.0", "7.0"].map(
+    (version): Cell => ({
+      name: `TypeScript ${version}, skipLibCheck: false`,
+      version: Object.keys(LIBRARIES).join("; "),
+      project: "types",
+      check: true,
+      async run(site) {
+        site.write({ "main.ts": TYPED });
+        for (const own of Object.values(LIBRARIES)) {
+          for (const [module, moduleResolution] of [
+            ["nodenext", "nodenext"],
+            ["esnext", "bundler"],
+          ]) {
+            const compilerOptions = { strict: true, noEmit: true, target: "es2022", skipLibCheck: false };
+            const whole = { ...compilerOptions, ...own, module, moduleResolution };
+            site.write({ "tsconfig.json": JSON.stringify({ compilerOptions: whole, files: ["main.ts"] }) });
+            await command(site.folder, node, [
+              site.path(`node_modules/typescript-${version}/bin/tsc`),
+              "-p",
+              ".",
+            ]);
+          }
+        }
+      },
+    }),
+  ),
+  {
+    name: "publint",
+    version: "npm publint",
+    project: "types",
+    check: true,
+    async run(site) {
+      const said = await command(site.folder, site.bin("publint"), ["node_modules/wassl", "--strict"]);
+      if (!said.includes("All good!")) throw new Error(said);
+    },
+  },
+  {
+    name: "are the types wrong?",
+    version: "npm @arethetypeswrong/cli",
+    project: "types",
+    check: true,
+    async run(site) {
+      await command(site.path("node_modules/wassl"), "npm", [
+        "pack",
+        "--ignore-scripts",
+        "--pack-destination",
+        site.folder,
+      ]);
+      const file = readdirSync(site.folder).find((name) => name.endsWith(".tgz")) ?? "";
+      // The package has ES modules alone.
+      await command(site.folder, site.bin("attw"), [file, "--profile", "esm-only"]);
+    },
+  },
+];
+
+export const cells: Cell[] = [...engines, ...bundlers, ...checks];

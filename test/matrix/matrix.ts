@@ -66,7 +66,12 @@ async function runCell(cell: Cell, stage: Stage, folder: string, modules: string
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => reject(new Error(`no visit within ${PATIENCE} ms`)), PATIENCE);
     });
-    const visit = await Promise.race([Promise.all([visited, cell.run(site)]).then(([visit]) => visit), late]);
+    const run = cell.run(site);
+    const visit = await Promise.race([
+      cell.check ? run.then(() => undefined) : Promise.all([visited, run]).then(([visit]) => visit),
+      late,
+    ]);
+    if (!visit) return { cell };
     const failure = judge(visit);
     return { cell, visit, ...(failure && { failure: `${failure}\n${site.lines.slice(-12).join("\n")}` }) };
   } catch (error) {

@@ -1,5 +1,16 @@
 /** dist/, as tsc makes it of src/: `node typescript.mjs CACHE` prints what it did. */
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { keep, noted, program, run } from "./cache.mjs";
 import { filesIn, keyFrom, sumOf } from "./inputs.mjs";
@@ -46,10 +57,23 @@ function tsc(project) {
   // The program of the command line imports the package by its name, and finds what the first one wrote.
   for (const config of ["tsconfig.json", "src/cli/tsconfig.json"])
     run(project, undefined, process.execPath, compiler, "-p", config);
+  for (const file of compiledIn(join(project, "dist")))
+    if (file.endsWith(".d.ts")) forOlder(join(project, "dist", file));
   // tsc copies no declarations. This one is public.
   const declared = join("binding", "openssl.d.wasm.ts");
   cpSync(join(project, "src", declared), join(project, "dist", declared));
   chmodSync(join(project, "dist", "cli", "bin.js"), 0o755);
+}
+
+/**
+ * TypeScript before 5.7 knows no `Uint8Array<ArrayBuffer>`. It is what `Uint8Array.of` returns, and before that a `Uint8Array`.
+ *
+ * @param {string} file declarations
+ */
+function forOlder(file) {
+  const text = readFileSync(file, "utf8");
+  if (text.includes("Uint8Array<ArrayBuffer>"))
+    writeFileSync(file, text.replaceAll("Uint8Array<ArrayBuffer>", "ReturnType<typeof Uint8Array.of>"));
 }
 
 /** @param {string} dist */

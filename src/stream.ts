@@ -1,3 +1,4 @@
+import { byteCount, duration, readOptions, signal, type Table } from "./check.js";
 import { DataStreams } from "./connection/data-streams.js";
 import type { Statistics } from "./connection/events.js";
 import { type ChannelBinding, channelBinding } from "./connection/exporters.js";
@@ -43,6 +44,9 @@ export interface ShutdownResult {
   readonly trailing: Uint8Array;
   readonly info: CloseInfo;
 }
+
+const SHUTDOWN: Table<ShutdownOptions> = { signal, timeout: duration, maxDiscard: byteCount };
+const CLOSE: Table<CloseOptions> = { timeout: duration };
 
 /** @internal */
 export interface StreamParts {
@@ -190,9 +194,8 @@ export class TlsStream implements Transport, AsyncDisposable {
    */
   async shutdown(options: ShutdownOptions = {}): Promise<ShutdownResult> {
     if (this.#shutdown) return this.#shutdown;
-    const { timeout = DEFAULT_SHUTDOWN_TIMEOUT, maxDiscard = DEFAULT_MAX_DISCARD, signal } = options;
-    requireBound(timeout, "timeout");
-    requireBound(maxDiscard, "maxDiscard");
+    const read = readOptions(options, SHUTDOWN, "shutdown()");
+    const { timeout = DEFAULT_SHUTDOWN_TIMEOUT, maxDiscard = DEFAULT_MAX_DISCARD, signal } = read;
     signal?.throwIfAborted();
     this.#verdict.refuse();
     this.#shutdown = this.#shutDown(timeout, maxDiscard, signal);
@@ -254,8 +257,7 @@ export class TlsStream implements Transport, AsyncDisposable {
    * @throws TlsError "invalid-argument"; `closed` tells how the connection ended
    */
   async close(options: CloseOptions = {}): Promise<void> {
-    const { timeout = this.#parts.closeTimeout } = options;
-    requireBound(timeout, "timeout");
+    const { timeout = this.#parts.closeTimeout } = readOptions(options, CLOSE, "close()");
     this.#close ??= this.#closeNow(timeout);
     return this.#close;
   }
@@ -344,12 +346,6 @@ export class TlsStream implements Transport, AsyncDisposable {
 
   #hint(): string {
     return this.#shutdown ? "" : ", and so the transport was closed; preventClose keeps it open";
-  }
-}
-
-export function requireBound(value: number, name: string): void {
-  if (typeof value !== "number" || !(value >= 0)) {
-    throw new TlsError("invalid-argument", `${name} must be a number, 0 or more`);
   }
 }
 

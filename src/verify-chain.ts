@@ -1,10 +1,27 @@
+import {
+  custom,
+  either,
+  flag,
+  holds,
+  instance,
+  listOf,
+  readOptions,
+  type Table,
+  text,
+  whole,
+} from "./check.js";
 import { TlsError } from "./errors.js";
 import { OpenSsl } from "./openssl/openssl.js";
 import type { VerifyResult } from "./openssl/verify.js";
-import { X509 } from "./openssl/x509.js";
-import { addCaCerts, type CaCerts, type CertificateData, requireBooleans } from "./options/identity.js";
+import type { X509 } from "./openssl/x509.js";
+import {
+  addCaCerts,
+  CA_CERTS,
+  type CaCerts,
+  CERTIFICATES,
+  type CertificateData,
+} from "./options/identity.js";
 import { hostName } from "./options/names.js";
-import { holds, snapshot } from "./options/snapshot.js";
 import { applyVerifyOptions, VERIFY_OPTIONS, type VerifyOptions } from "./options/verify.js";
 
 /** One certificate, or several in PEM. */
@@ -37,18 +54,20 @@ export interface VerifyChainOptions extends VerifyOptions {
   openssl?: OpenSsl;
 }
 
-/** All options, by name: an option that is not here is not read. */
-const VERIFY_CHAIN_OPTIONS: Record<keyof VerifyChainOptions, true> = {
+/** What they are, `hostName` says. */
+const NAME = custom("a host name or an IP address", () => true);
+
+const OPTIONS: Table<VerifyChainOptions> = {
   ...VERIFY_OPTIONS,
-  leaf: true,
-  intermediates: true,
-  roots: true,
-  hostname: true,
-  ip: true,
-  email: true,
-  unsafelyAllowLegacyNames: true,
-  securityLevel: true,
-  openssl: true,
+  leaf: CERTIFICATES,
+  intermediates: either(CERTIFICATES, listOf(CERTIFICATES)),
+  roots: CA_CERTS,
+  hostname: NAME,
+  ip: NAME,
+  email: text,
+  unsafelyAllowLegacyNames: flag,
+  securityLevel: whole(0, 5),
+  openssl: instance(OpenSsl),
 };
 
 /**
@@ -70,11 +89,15 @@ const VERIFY_CHAIN_OPTIONS: Record<keyof VerifyChainOptions, true> = {
  */
 export async function verifyChain(given: VerifyChainOptions): Promise<VerifyResult> {
   // Read at once: later changes of the caller's object do not count.
-  const options = snapshot(given, VERIFY_CHAIN_OPTIONS, { roots: { table: true } }) as VerifyChainOptions;
+  const options = readOptions(given, OPTIONS, "verifyChain");
   const identity = identityOf(given, options);
-  requireBooleans(options, ["unsafelyAllowLegacyNames"]);
+  if (options.leaf === undefined) {
+    throw new TlsError("invalid-argument", "leaf is missing: give the certificate in question");
+  }
   if (options.roots === undefined)
     throw new TlsError("invalid-argument", "roots is missing: give the trust anchors");
+  // An X509 is DER since it was copied.
+  const certificates = [options.leaf, options.intermediates ?? []].flat() as CertificateData[];
   const openssl = options.openssl ?? (await OpenSsl.shared());
   const store = openssl.newX509Store();
   try {
@@ -85,7 +108,7 @@ export async function verifyChain(given: VerifyChainOptions): Promise<VerifyResu
       rfc9525: Object.values(identity).some(Boolean) && !options.unsafelyAllowLegacyNames,
       ...identity,
     });
-    return store.verify([dataOf(options.leaf), ...listOf(options.intermediates ?? []).map(dataOf)]);
+    return store.verify(certificates);
   } finally {
     store.free();
   }
@@ -112,12 +135,4 @@ function identityOf(given: VerifyChainOptions, options: VerifyChainOptions) {
       "hostname is an IP address already: give hostname or ip, not both",
     );
   return { ip: name, email };
-}
-
-function listOf<T extends Certificates>(value: T | readonly T[]): readonly T[] {
-  return Array.isArray(value) ? (value as readonly T[]) : [value as T];
-}
-
-function dataOf(certificate: Certificates): CertificateData {
-  return certificate instanceof X509 ? certificate.der : certificate;
 }

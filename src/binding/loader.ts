@@ -1,4 +1,5 @@
 import { instantiate, instantiateSync } from "@assemblyscript/loader";
+import { tagOf } from "../check.js";
 import { TlsError } from "../errors.js";
 import { type Abi, WASSL_ABI_VERSION } from "./abi.js";
 import { hostImports } from "./host-imports.js";
@@ -41,7 +42,7 @@ const begun = (module: WebAssembly.Module, imports: WebAssembly.Imports) =>
 export function loadAbiSync(source: ArrayBuffer | ArrayBufferView | WebAssembly.Module): Abi {
   let module: WebAssembly.Module;
   try {
-    module = source instanceof WebAssembly.Module ? source : new WebAssembly.Module(source as BufferSource);
+    module = isModule(source) ? source : new WebAssembly.Module(source as BufferSource);
   } catch (cause) {
     throw notCompiled(cause);
   }
@@ -93,18 +94,21 @@ export async function compile(
   from: WasmSource | Promise<WasmSource> | (() => WasmSource | Promise<WasmSource>),
 ): Promise<WebAssembly.Module> {
   const source = await (typeof from === "function" ? from() : from);
-  if (source instanceof WebAssembly.Module) return source;
+  if (isModule(source)) return source;
   try {
-    if (typeof source === "string" || source instanceof URL) return await compileResponse(await load(source));
-    // Avoids looking at `Response` for nothing, see above.
-    const bytes = source instanceof ArrayBuffer || ArrayBuffer.isView(source);
-    if (!bytes && typeof Response !== "undefined" && source instanceof Response) {
-      return await compileResponse(source);
+    if (typeof source === "string" || tagOf(source) === "URL") {
+      return await compileResponse(await load(source as string | URL));
     }
+    // By its tag: `Response` itself is not looked at, see above.
+    if (tagOf(source) === "Response") return await compileResponse(source as Response);
     return await WebAssembly.compile(source as BufferSource);
   } catch (cause) {
     throw notCompiled(cause);
   }
+}
+
+function isModule(source: unknown): source is WebAssembly.Module {
+  return tagOf(source) === "WebAssembly.Module";
 }
 
 function notCompiled(cause: unknown): unknown {

@@ -14,25 +14,31 @@
  *    them.
  */
 
+import { instance, longerThan0, readOptions, type Table } from "../check.js";
 import type { TlsEvent, Untimed } from "../connection/events.js";
 import { type ChannelBinding, channelBinding } from "../connection/exporters.js";
 import { RecordEdges } from "../connection/record-edges.js";
 import { crashProof, Verdict } from "../connection/verdict.js";
 import { dispose } from "../engine.js";
 import { type CloseInfo, TlsError } from "../errors.js";
-import { Resumption, type ResumptionOptions } from "../handshake/resumption.js";
+import { RESUMPTION_OPTIONS, Resumption, type ResumptionOptions } from "../handshake/resumption.js";
 import type { BioPair } from "../openssl/bio-pair.js";
 import { requireBytes } from "../openssl/library.js";
 import { OpenSsl } from "../openssl/openssl.js";
 import { type Ssl, WANT_READ, WANT_WRITE } from "../openssl/ssl.js";
-import { newConnection, readOptions, TlsContext } from "../options/context.js";
-import type { ClientIdentity, Peer, ServerIdentity } from "../options/identity.js";
+import { newConnection, ofAContext, TlsContext } from "../options/context.js";
+import {
+  CLIENT_IDENTITY,
+  type ClientIdentity,
+  type Peer,
+  SERVER_IDENTITY,
+  type ServerIdentity,
+} from "../options/identity.js";
 import { infoOf, type TlsInfo } from "../options/info.js";
-import { CONNECTION_OPTIONS, type TlsOptions } from "../options/protocol.js";
-import { snapshot } from "../options/snapshot.js";
+import { CONNECTION_OPTIONS, CONTEXT_OPTIONS, type TlsOptions } from "../options/protocol.js";
 import { type BlockingTransport, requireRoom } from "./blocking-transport.js";
 import { Course } from "./channel.js";
-import { BlockingTimeoutError, Deadline, type Timeout } from "./deadline.js";
+import { BlockingTimeoutError, Deadline, TIMEOUT, type Timeout } from "./deadline.js";
 
 export interface BlockingOptions extends TlsOptions {
   /** The OpenSSL to use, loaded beforehand: `await OpenSsl.load()`, or `OpenSsl.loadSync(source)`. */
@@ -46,20 +52,20 @@ export interface ConnectOptions extends BlockingOptions, ClientIdentity, Pick<Re
 
 export interface AcceptOptions extends BlockingOptions, ServerIdentity {}
 
-type OwnOptions = Pick<BlockingOptions, keyof typeof OF_A_CONNECTION & keyof BlockingOptions> &
-  Pick<ResumptionOptions, "session"> &
-  Partial<Peer>;
-
-/** All options of one connection, by name: an option that is not here, nor a context's, is not read. */
-const OF_A_CONNECTION = {
+const COMMON: Table<BlockingOptions> = {
+  ...CONTEXT_OPTIONS,
   ...CONNECTION_OPTIONS,
-  openssl: true,
-  handshakeTimeout: true,
-  keylog: true,
-  hostname: true,
-  serverName: true,
-  session: true,
-} as const;
+  openssl: instance(OpenSsl),
+  handshakeTimeout: longerThan0,
+};
+
+const CONNECT: Table<ConnectOptions> = {
+  ...COMMON,
+  ...CLIENT_IDENTITY,
+  session: RESUMPTION_OPTIONS.session,
+};
+
+const ACCEPT: Table<AcceptOptions> = { ...COMMON, ...SERVER_IDENTITY };
 
 const DEFAULT_HANDSHAKE_TIMEOUT = 30_000;
 /** How long `close()`, and the alert after a failure, may wait for room in the channel, in milliseconds. */
@@ -208,23 +214,23 @@ export class BlockingTls implements Disposable {
     transport: BlockingTransport,
     given: BlockingOptions,
   ): BlockingTls {
-    const options = snapshot(given, OF_A_CONNECTION) as OwnOptions;
+    const options: BlockingOptions & Partial<ConnectOptions> =
+      role === "client"
+        ? readOptions(given as ConnectOptions, CONNECT, "connect", { accept: ACCEPT })
+        : readOptions(given as AcceptOptions, ACCEPT, "accept", { connect: CONNECT });
     const { hostname, serverName } = options as Peer;
     const peer: Peer | undefined =
       role === "client" ? { hostname, ...(serverName !== undefined && { serverName }) } : undefined;
-    const { openssl, handshakeTimeout } = options;
-    if (!(openssl instanceof OpenSsl)) {
+    const { openssl } = options;
+    if (openssl === undefined) {
       throw new TlsError("invalid-argument", "openssl must be given: OpenSsl.load(), or OpenSsl.loadSync()");
     }
-    if (handshakeTimeout !== undefined && !(handshakeTimeout > 0)) {
-      throw new TlsError("invalid-argument", "handshakeTimeout must be more than 0 ms");
-    }
-    const context = TlsContext.create(openssl, role, readOptions(given));
+    const context = TlsContext.create(openssl, role, ofAContext(options));
     try {
-      if (context.verification.verify || context.selectContext || context.keys.size > 0) {
+      if (context.verification.verify || context.keys.size > 0) {
         throw new TlsError(
           "invalid-argument",
-          "verify, selectContext and CryptoKeys need an event loop; nothing here has one",
+          "verify and CryptoKeys need an event loop; nothing here has one",
         );
       }
       const parts = newConnection(context, options, peer);
@@ -286,7 +292,7 @@ export class BlockingTls implements Disposable {
    */
   read(dst: Uint8Array, options: Timeout = {}): number {
     requireRoom(dst);
-    const deadline = new Deadline(options.timeout);
+    const deadline = Deadline.of(options, "read()");
     const { ended, over } = this.#verdict;
     if (ended && over?.proper !== false) return 0;
     this.#verdict.refuse();
@@ -312,7 +318,7 @@ export class BlockingTls implements Disposable {
    */
   write(bytes: Uint8Array, options: Timeout = {}): number {
     requireBytes(bytes, "what is written");
-    const deadline = new Deadline(options.timeout);
+    const deadline = Deadline.of(options, "write()");
     this.#verdict.refuse();
     const refused = this.#verdict.writeRefusal(this.#writingClosed);
     if (refused) throw refused;
@@ -353,7 +359,7 @@ export class BlockingTls implements Disposable {
    * With `quietShutdown` the first call sends nothing and returns 1.
    */
   shutdown(options: Timeout = {}): 0 | 1 {
-    const deadline = new Deadline(options.timeout);
+    const deadline = Deadline.of(options, "shutdown()");
     const { over } = this.#verdict;
     if (over?.proper && over.info.how !== "closed-without-waiting") return 1;
     this.#verdict.refuse();
@@ -379,7 +385,7 @@ export class BlockingTls implements Disposable {
 
   /** Does the first step of {@link shutdown} alone: sends close_notify after all that was written. Reading goes on. */
   closeWrite(options: Timeout = {}): void {
-    const deadline = new Deadline(options.timeout);
+    const deadline = Deadline.of(options, "closeWrite()");
     this.#verdict.refuse();
     this.#operate(() => this.#sendCloseNotify(deadline));
   }
@@ -390,7 +396,7 @@ export class BlockingTls implements Disposable {
    * arrived and was not read is gone.
    */
   close(options: Timeout = {}): void {
-    const { timeout = CLOSE_TIMEOUT } = options;
+    const { timeout = CLOSE_TIMEOUT } = readOptions(options, TIMEOUT, "close()");
     let deadline = new Deadline(timeout);
     if (this.#verdict.over) return;
     try {

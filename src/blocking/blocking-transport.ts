@@ -52,7 +52,7 @@ export class BlockingTransport implements Disposable {
   read(dst: Uint8Array, options: Timeout = {}): number {
     requireRoom(dst);
     this.#requireFree();
-    const deadline = new Deadline(options.timeout);
+    const deadline = Deadline.of(options, "read()");
     for (;;) {
       const { event } = this;
       const { receiving } = this;
@@ -73,8 +73,8 @@ export class BlockingTransport implements Disposable {
     requireBytes(bytes, "what is written");
     this.#requireFree();
     if (this.#wish !== Wish.open) throw new TlsError("closed", "the writing side is closed");
+    const deadline = Deadline.of(options, "write()");
     this.#shared.set(Word.settled, 0);
-    const deadline = new Deadline(options.timeout);
     for (let written = 0; ; ) {
       const { event } = this;
       this.throwIfGivenUp();

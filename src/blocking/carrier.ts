@@ -1,3 +1,4 @@
+import { readOptions, signal, type Table } from "../check.js";
 import { TransportWire } from "../connection/wire.js";
 import { TlsError } from "../errors.js";
 import { sleep } from "../timers.js";
@@ -8,6 +9,8 @@ export interface CarryOptions {
   /** Gives the transport up when it fires. The side that blocks is told, and whatever it waits for fails. */
   signal?: AbortSignal;
 }
+
+const OPTIONS: Table<CarryOptions> = { signal };
 
 /** How carrying ended. */
 export interface Carried {
@@ -57,7 +60,7 @@ const BATCH = 65_536;
  * ```
  */
 export function carry(channel: Channel, transport: Transport, options: CarryOptions = {}): Promise<Carried> {
-  const { signal } = options;
+  const { signal } = readOptions(options, OPTIONS, "carry");
   signal?.throwIfAborted();
   const shared = new Shared(channel);
   const wire = new TransportWire(transport);

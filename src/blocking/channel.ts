@@ -1,3 +1,4 @@
+import { readOptions, type Table, whole } from "../check.js";
 import { TlsError } from "../errors.js";
 import { Ring } from "./ring.js";
 
@@ -11,6 +12,8 @@ export interface ChannelOptions {
   /** How many bytes may wait in each direction, 1 to 2^28. Default 256 KiB. */
   size?: number;
 }
+
+const OPTIONS: Table<ChannelOptions> = { size: whole(1, 2 ** 28, " bytes") };
 
 /**
  * newChannel makes the shared memory for one transport.
@@ -27,10 +30,7 @@ export interface ChannelOptions {
  */
 export function newChannel(options: ChannelOptions = {}): Channel {
   requireIsolation();
-  const { size = 256 * 1024 } = options;
-  if (!Number.isInteger(size) || size < 1 || size > 2 ** 28) {
-    throw new TlsError("invalid-argument", "size must be a whole number of bytes, 1 to 2^28");
-  }
+  const { size = 256 * 1024 } = readOptions(options, OPTIONS, "newChannel");
   const channel = new SharedArrayBuffer(HEADER + 2 * size);
   new Int32Array(channel, 0, WORDS)[Word.magic] = MAGIC;
   return channel;

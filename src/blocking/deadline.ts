@@ -1,9 +1,12 @@
+import { duration, readOptions, type Table } from "../check.js";
 import { TlsError } from "../errors.js";
 
 export interface Timeout {
   /** How long it may take, in milliseconds; 0 = do what can be done at once. Default `Infinity`. */
   timeout?: number;
 }
+
+export const TIMEOUT: Table<Timeout> = { timeout: duration };
 
 /**
  * BlockingTimeoutError says that something was not done in time. Nothing is lost: the same call may be made again, and
@@ -39,10 +42,12 @@ export class Deadline {
   readonly #timeout: number;
   readonly #at: number;
 
-  constructor(timeout = Infinity, name = "timeout") {
-    if (typeof timeout !== "number" || !(timeout >= 0)) {
-      throw new TlsError("invalid-argument", `${name} must be a number of milliseconds, 0 or more`);
-    }
+  /** @param what of what these are the options */
+  static of(options: Timeout, what: string): Deadline {
+    return new Deadline(readOptions(options, TIMEOUT, what).timeout);
+  }
+
+  constructor(timeout = Infinity) {
     this.#timeout = timeout;
     this.#at = performance.now() + timeout;
   }

@@ -1,6 +1,7 @@
 /** The two streams of a connection: WHATWG streams on one side, the pump on the other. What ends the connection is their owner's. */
+
+import { isBytes } from "../check.js";
 import { TlsError } from "../errors.js";
-import { isBytes } from "../openssl/library.js";
 import { type ByteController, byteStream } from "./byte-stream.js";
 import { Gathering } from "./gather.js";
 import type { Pump } from "./pump.js";

@@ -5,7 +5,7 @@ import { callbackError } from "../connection/failure.js";
 import { TlsCertificateError, TlsError } from "../errors.js";
 import type { Ssl } from "../openssl/ssl.js";
 import { parseClientHello } from "../options/client-hello.js";
-import { readOptions, TlsContext } from "../options/context.js";
+import { ofAContext, readServerContext, TlsContext } from "../options/context.js";
 import { signWith } from "../options/external-key.js";
 import type { PreliminaryResult } from "../options/identity.js";
 
@@ -73,8 +73,9 @@ export class Answers {
   #goOnWith(selected: TlsContext | object): void {
     const given = selected instanceof TlsContext;
     const { openssl } = this.#context;
-    const other = !given && "openssl" in selected && selected.openssl;
-    const context = given ? selected : TlsContext.create(openssl, "server", readOptions(selected));
+    const read = given ? undefined : readServerContext(selected, "what selectContext gives");
+    const other = read?.openssl;
+    const context = given ? selected : TlsContext.create(openssl, "server", ofAContext(read!));
     try {
       if (context.role !== "server" || context.openssl !== openssl || (other && other !== openssl)) {
         throw new TlsError(

@@ -1,5 +1,6 @@
 /** A client's sessions: the one that is offered, and those that come of it. What is kept where is the store's affair. */
 
+import { bytes, either, is, isBytes, like, type Table, text } from "../check.js";
 import { TlsError } from "../errors.js";
 import { TLS1_2_VERSION, TLS1_3_VERSION, X509_V_OK } from "../openssl/constants.js";
 import type { OpenSsl } from "../openssl/openssl.js";
@@ -37,6 +38,13 @@ export interface ResumptionOptions {
   /** Only connections with the same share sessions: the server's port, say, or for whom we connect. Default "". */
   sessionPartition?: string;
 }
+
+export const RESUMPTION_OPTIONS: Table<ResumptionOptions> = {
+  session: bytes(1),
+  sessionStore: either(is(false), like("a SessionStore", "get", "put", "take")),
+  earlyData: bytes(1),
+  sessionPartition: text,
+};
 
 /** RFC 8446 §4.6.1: no ticket is kept for longer. */
 const LONGEST = 7 * 24 * 3600;
@@ -80,19 +88,7 @@ export class Resumption {
 
   constructor(parts: ResumptionParts) {
     this.#parts = parts;
-    const { session, sessionStore = defaultStore, sessionPartition, earlyData } = parts.options;
-    if (earlyData !== undefined && !(earlyData instanceof Uint8Array && earlyData.length > 0)) {
-      throw new TlsError("invalid-argument", "earlyData must be a Uint8Array with something in it");
-    }
-    if (session !== undefined && !(session instanceof Uint8Array)) {
-      throw new TlsError("invalid-argument", "session must be a Uint8Array, as getSession() gives it");
-    }
-    if (sessionStore !== false && typeof sessionStore?.take !== "function") {
-      throw new TlsError("invalid-argument", "sessionStore must be a SessionStore, or false");
-    }
-    if (sessionPartition !== undefined && typeof sessionPartition !== "string") {
-      throw new TlsError("invalid-argument", "sessionPartition must be a text");
-    }
+    const { session, sessionStore = defaultStore } = parts.options;
     this.#store = sessionStore === false ? undefined : sessionStore;
     if (session) this.#offer(session, true);
   }
@@ -116,7 +112,7 @@ export class Resumption {
         (store, key) => (version === TLS1_3_VERSION ? store.take(key) : store.get(key)),
         version,
       );
-      if (!(bytes instanceof Uint8Array)) continue;
+      if (!isBytes(bytes)) continue;
       if (this.#offer(bytes, false)) return;
       if (version === TLS1_2_VERSION) await this.#ask((store, key) => store.take(key), version);
     }

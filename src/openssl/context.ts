@@ -213,7 +213,9 @@ export class SslContext extends Handle<"contexts"> {
 
   /** Makes a server that asks for certificates tell clients the names of the trust anchors that it has now. */
   sendCaNames(): void {
-    this.#set("names of CAs", (c) => this.library.abi.wassl_SSL_CTX_send_ca_names(c));
+    this.#set("the names of caCerts cannot be sent (sendCaNames: false sends none)", (c) =>
+      this.library.abi.wassl_SSL_CTX_send_ca_names(c),
+    );
   }
 
   /** Adds many trust anchors at the price of one: they are parsed when a chain leads to them. */

@@ -1,6 +1,7 @@
 import type { Abi } from "../binding/abi.js";
 import { Memory } from "../binding/memory.js";
 import { type Borrowed, type Checked, lend, type Owned } from "../binding/pointers.js";
+import { isBytes } from "../check.js";
 import { dispose } from "../engine.js";
 import { type OpenSslError, TlsError } from "../errors.js";
 import { ERR_LIB_PROV, ERR_R_MALLOC_FAILURE, PROV_R_INVALID_ITERATION_COUNT } from "./constants.js";
@@ -184,11 +185,6 @@ export abstract class Handle<Kind extends keyof Live> implements Disposable {
 
   /** @internal */
   protected abstract release(ptr: Owned<CTypes[Kind]>): void;
-}
-
-/** Whether `value` is a Uint8Array (of any realm). */
-export function isBytes(value: unknown): value is Uint8Array {
-  return ArrayBuffer.isView(value) && (value as Uint8Array)[Symbol.toStringTag] === "Uint8Array";
 }
 
 /** Throws unless `value` is a Uint8Array. */

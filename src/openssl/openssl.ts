@@ -1,5 +1,6 @@
 import { defaultSource } from "#wasm";
 import { compile, loadAbi, loadAbiSync, type WasmSource } from "../binding/loader.js";
+import { custom, readOptions, type Table, tagOf } from "../check.js";
 import { type OpenSslError, TlsError } from "../errors.js";
 import { BioPair } from "./bio-pair.js";
 import { type Role, SslContext } from "./context.js";
@@ -17,6 +18,18 @@ export interface LoadOptions {
    */
   source?: WasmSource | Promise<WasmSource> | (() => WasmSource | Promise<WasmSource>);
 }
+
+const OPTIONS: Table<LoadOptions> = {
+  source: custom(
+    "a URL, a Response, bytes, a compiled module, or a promise or function that gives one",
+    (value) =>
+      (typeof value === "string" && value !== "") ||
+      typeof value === "function" ||
+      ArrayBuffer.isView(value) ||
+      ["URL", "Response", "ArrayBuffer", "WebAssembly.Module"].includes(tagOf(value)) ||
+      typeof (value as PromiseLike<unknown> | null)?.then === "function",
+  ),
+};
 
 /**
  * OpenSsl is one instance of OpenSSL with a linear memory of its own. Many connections share one.
@@ -51,7 +64,7 @@ export class OpenSsl {
    * ```
    */
   static configure(options: LoadOptions): void {
-    OpenSsl.#source = options.source ?? defaultSource;
+    OpenSsl.#source = readOptions(options, OPTIONS, "OpenSsl.configure").source ?? defaultSource;
     OpenSsl.#module = undefined;
   }
 
@@ -69,8 +82,9 @@ export class OpenSsl {
    *
    * @throws TlsError of a code that begins with "wasm-"
    */
-  static compile(options: LoadOptions = {}): Promise<WebAssembly.Module> {
-    if (options.source !== undefined) return compile(options.source);
+  static async compile(options: LoadOptions = {}): Promise<WebAssembly.Module> {
+    const { source } = readOptions(options, OPTIONS, "OpenSsl.compile");
+    if (source !== undefined) return compile(source);
     if (OpenSsl.#module) return OpenSsl.#module;
     const module = compile(OpenSsl.#source);
     OpenSsl.#module = module;
@@ -82,7 +96,8 @@ export class OpenSsl {
 
   /** Starts a new instance. */
   static async load(options: LoadOptions = {}): Promise<OpenSsl> {
-    return new OpenSsl(new Library(await loadAbi(await OpenSsl.compile(options))));
+    const read = readOptions(options, OPTIONS, "OpenSsl.load");
+    return new OpenSsl(new Library(await loadAbi(await OpenSsl.compile(read))));
   }
 
   /**

@@ -1,3 +1,4 @@
+import { callback, instance, readOptions as readTable, type Table } from "../check.js";
 import { dispose } from "../engine.js";
 import { TlsError } from "../errors.js";
 import type { BioPair } from "../openssl/bio-pair.js";
@@ -8,22 +9,20 @@ import type { Ssl } from "../openssl/ssl.js";
 import { anyFunction, sessionKey, whichFunction } from "../sessions/key.js";
 import type { ClientHello } from "./client-hello.js";
 import {
+  CLIENT_IDENTITY,
   type ClientIdentity,
   configureClient,
   configureServer,
-  IDENTITY,
   type Identity,
   type Keys,
   type Peer,
-  requireBooleans,
+  SERVER_IDENTITY,
   type ServerIdentity,
   setPeer,
   type Verification,
 } from "./identity.js";
 import { hostName } from "./names.js";
-import { type ConnectionOptions, type ContextOptions, configure, PRE_SHARED_KEY } from "./protocol.js";
-import { snapshot } from "./snapshot.js";
-import { VERIFY_OPTIONS } from "./verify.js";
+import { CONTEXT_OPTIONS, type ConnectionOptions, type ContextOptions, configure } from "./protocol.js";
 
 /** What a client's connections have in common. */
 export interface ClientContextOptions extends ContextOptions, Omit<ClientIdentity, keyof Peer> {
@@ -87,16 +86,7 @@ export class TlsContext implements Disposable {
   readonly #settings: string;
 
   private constructor(openssl: OpenSsl, role: "client" | "server", options: ReadOptions) {
-    if (!(openssl instanceof OpenSsl)) {
-      throw new TlsError("invalid-argument", "openssl must be an OpenSsl");
-    }
     const { verify, unsafelyLetVerifyOverride, selectContext, clientAuth = "none" } = options;
-    for (const [name, value] of Object.entries({ verify, selectContext })) {
-      if (value !== undefined && typeof value !== "function") {
-        throw new TlsError("invalid-argument", `${name} must be a function`);
-      }
-    }
-    requireBooleans(options, ["unsafelyLetVerifyOverride"]);
     if (role === "server" && clientAuth === "require" && options.psk !== undefined) {
       if (!hasCertificate(options)) {
         throw new TlsError(
@@ -141,7 +131,7 @@ export class TlsContext implements Disposable {
           sessionIdContext === undefined
             ? settings(whichFunction, "decides", "who")
             : this.#hash([
-                requireIdContext(sessionIdContext),
+                idContext(sessionIdContext),
                 // Without one only those get in who have the pre-shared key.
                 hasCertificate(options),
                 settings(anyFunction, "decides"),
@@ -176,14 +166,17 @@ export class TlsContext implements Disposable {
 
   /** @throws TlsError */
   static async client(options: ClientContextOptions): Promise<TlsContext> {
-    const read = readOptions(options);
-    return new TlsContext(options.openssl ?? (await OpenSsl.shared()), "client", read);
+    const { openssl, ...read } = readTable(options, CLIENT_CONTEXT, "TlsContext.client", {
+      "TlsContext.server": SERVER_CONTEXT,
+      startTls: CLIENT_IDENTITY,
+    });
+    return new TlsContext(openssl ?? (await OpenSsl.shared()), "client", ofAContext(read));
   }
 
   /** @throws TlsError */
   static async server(options: ServerContextOptions): Promise<TlsContext> {
-    const read = readOptions(options);
-    return new TlsContext(options.openssl ?? (await OpenSsl.shared()), "server", read);
+    const { openssl, ...read } = readServerContext(options, "TlsContext.server");
+    return new TlsContext(openssl ?? (await OpenSsl.shared()), "server", ofAContext(read));
   }
 
   free(): void {
@@ -231,6 +224,7 @@ const OF_A_CONTEXT: Record<OfAContext, Counts> = {
   ocsp: "client",
   identities: "who",
   clientAuth: "decides",
+  sendCaNames: "no",
   ocspResponse: "no",
   tickets: "no",
   ticketKeys: "no",
@@ -240,22 +234,37 @@ const OF_A_CONTEXT: Record<OfAContext, Counts> = {
   selectContext: "no",
 };
 
+const OPENSSL = instance(OpenSsl);
+const { hostname: _hostname, serverName: _serverName, ...CLIENT } = CLIENT_IDENTITY;
+
+export const CLIENT_CONTEXT: Table<ClientContextOptions> = {
+  ...CONTEXT_OPTIONS,
+  ...CLIENT,
+  openssl: OPENSSL,
+};
+
+export const SERVER_CONTEXT: Table<ServerContextOptions> = {
+  ...CONTEXT_OPTIONS,
+  ...SERVER_IDENTITY,
+  openssl: OPENSSL,
+  selectContext: callback,
+};
+
+/** @param of what was called */
+export function readServerContext(options: ServerContextOptions, of: string): ServerContextOptions {
+  return readTable(options, SERVER_CONTEXT, of, { "TlsContext.client": CLIENT_CONTEXT });
+}
+
 /** What of options makes a context, as it was when they were read, and nobody else's any more. */
 export type ReadOptions = Omit<ClientContextOptions & ServerContextOptions, "openssl"> & {
   readonly read: true;
 };
 
-export function readOptions(options: object): ReadOptions {
-  return Object.assign(snapshot(options, OF_A_CONTEXT, NESTED), { read: true } as const);
+/** Those of them that make a context. */
+export function ofAContext(options: object): ReadOptions {
+  const entries = Object.entries(options).filter(([name]) => Object.hasOwn(OF_A_CONTEXT, name));
+  return Object.assign(Object.create(null), Object.fromEntries(entries), { read: true });
 }
-
-/** Those of them that are objects, or lists of objects. Of `caCerts` these are trust anchors. */
-const NESTED = {
-  psk: PRE_SHARED_KEY,
-  verifyOptions: VERIFY_OPTIONS,
-  identities: IDENTITY,
-  caCerts: { table: true },
-};
 
 function settingsOf(options: ReadOptions, counts: readonly Counts[]): unknown[] {
   const entries = Object.entries(options).filter(([name]) =>
@@ -272,12 +281,8 @@ function hasCertificate({ cert, pkcs12, identities = [] }: ServerIdentity): bool
   return cert !== undefined || pkcs12 !== undefined || identities.length > 0;
 }
 
-function requireIdContext(given: Uint8Array | string): Uint8Array {
-  const bytes = typeof given === "string" ? new TextEncoder().encode(given) : given;
-  if (!(bytes instanceof Uint8Array) || bytes.length < 1 || bytes.length > 32) {
-    throw new TlsError("invalid-argument", "sessionIdContext must be 1 to 32 bytes");
-  }
-  return bytes;
+function idContext(given: Uint8Array | string): Uint8Array {
+  return typeof given === "string" ? new TextEncoder().encode(given) : given;
 }
 
 /** The context that was given, or one for this connection alone, which is the caller's to free once it is used. */
@@ -292,7 +297,7 @@ export function contextFor(
     const own = TlsContext.create(openssl, role, read);
     return { context: own, free: () => own.free() };
   }
-  if (!(context instanceof TlsContext) || context.role !== role) {
+  if (context.role !== role) {
     throw new TlsError("invalid-argument", `context must be a TlsContext for a ${role}`);
   }
   if (context.openssl !== openssl) {
@@ -315,12 +320,7 @@ export interface Connection {
 
 /** Makes a connection of `context`; both parts are the caller's to free. `peer`: whom a client means to talk to. */
 export function newConnection(context: TlsContext, options: ConnectionOptions, peer?: Peer): Connection {
-  const { eofPolicy = "strict", bioPairSize } = options;
-  if (!["strict", "record-boundary", "ignore"].includes(eofPolicy)) {
-    throw new TlsError("invalid-argument", `there is no eofPolicy "${eofPolicy}"`);
-  }
-  if (bioPairSize === 0) throw new TlsError("invalid-argument", "bioPairSize must be 1 byte at least");
-  const pair = context.openssl.newBioPair(bioPairSize);
+  const pair = context.openssl.newBioPair(options.bioPairSize);
   let ssl: Ssl | undefined;
   try {
     ssl = context.sslContext.newSsl(pair);

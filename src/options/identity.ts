@@ -1,4 +1,21 @@
 /** Who we are, whom we mean to talk to, and whom we believe: from options to a context and a connection. */
+import {
+  bytes,
+  callback,
+  custom,
+  either,
+  flag,
+  group,
+  holds,
+  is,
+  isBytes,
+  listOf,
+  oneOf,
+  type Table,
+  text,
+  textOf,
+  whole,
+} from "../check.js";
 import { TlsError } from "../errors.js";
 import {
   SSL_OP_CIPHER_SERVER_PREFERENCE,
@@ -11,10 +28,10 @@ import type { SslContext } from "../openssl/context.js";
 import type { Ssl } from "../openssl/ssl.js";
 import type { TrustAnchors } from "../openssl/trust-anchors.js";
 import type { X509Store } from "../openssl/verify.js";
-import { X509 } from "../openssl/x509.js";
+import type { X509 } from "../openssl/x509.js";
 import { isCryptoKey, requireKeyOf, signatureAlgorithmsOf } from "./external-key.js";
 import { hostName } from "./names.js";
-import { applyVerifyOptions, type VerifyOptions } from "./verify.js";
+import { applyVerifyOptions, VERIFY_OPTIONS, type VerifyOptions } from "./verify.js";
 
 /** PEM, which may hold several certificates, or one certificate in DER. */
 export type CertificateData = string | Uint8Array;
@@ -45,12 +62,32 @@ export interface Identity {
   passphrase?: string;
 }
 
-/** All of it, by name: what is not here is not read. */
-export const IDENTITY: Record<keyof Identity, true> = {
-  cert: true,
-  key: true,
-  pkcs12: true,
-  passphrase: true,
+/** A certificate, or several in PEM. */
+export const CERTIFICATES = either(
+  text,
+  bytes(),
+  // Also one of another copy of this package.
+  custom(
+    "an X509",
+    (value) => isBytes((value as Partial<X509> | null)?.der),
+    (value: X509) => new Uint8Array(value.der),
+  ),
+);
+
+const ANCHORS = custom(
+  "trust anchors of wassl/roots",
+  (value) => typeof value === "object" && value !== null && holds(value, "table"),
+  ({ table }: TrustAnchors) => ({ table }),
+);
+export const CA_CERTS = either(CERTIFICATES, ANCHORS, listOf(either(CERTIFICATES, ANCHORS)));
+
+const DATA = either(text, bytes());
+
+export const IDENTITY: Table<Identity> = {
+  cert: DATA,
+  key: either(DATA, custom("a CryptoKey", isCryptoKey)),
+  pkcs12: bytes(),
+  passphrase: text,
 };
 
 /** What OpenSSL found out about the peer's certificates. */
@@ -88,6 +125,12 @@ export interface Verification {
   verifyOptions?: VerifyOptions;
 }
 
+const VERIFICATION: Table<Verification> = {
+  verify: callback,
+  unsafelyLetVerifyOverride: flag,
+  verifyOptions: group(VERIFY_OPTIONS),
+};
+
 /** Whom a client means to talk to, whom it believes, and who it is itself if the server asks. */
 export interface ClientIdentity extends Identity, Verification {
   /**
@@ -123,17 +166,37 @@ export interface ClientIdentity extends Identity, Verification {
   unsafelyDisableVerification?: boolean;
 }
 
+/** What it is, `hostName` says. */
+const NAME = custom("a host name or an IP address", () => true);
+
+export const CLIENT_IDENTITY: Table<ClientIdentity> = {
+  ...IDENTITY,
+  ...VERIFICATION,
+  hostname: NAME,
+  serverName: either(is(false), NAME),
+  caCerts: CA_CERTS,
+  ocsp: oneOf("off", "soft", "require"),
+  unsafelyAllowLegacyNames: flag,
+  unsafelyDisableVerification: flag,
+};
+
 /** Who a server is, and whom it believes. */
 export interface ServerIdentity extends Identity, Verification {
   /** More of them, one for each kind of key: a client gets the first that it can check. */
   identities?: readonly Identity[];
   /**
    * Whether clients are asked for a certificate, and have to show one. One that is shown must be good in either case. With
-   * "require" a `psk` counts for nothing, since who uses it shows no certificate. Default "none".
+   * "require" a `psk` counts for nothing, since who uses it shows no certificate. Default "none"; it has to be said where
+   * there is `caCerts`, `verify` or `verifyOptions`.
    */
   clientAuth?: "none" | "request" | "require";
-  /** The trust anchors for certificates of clients: these are all. Their names are sent to the client. */
+  /** The trust anchors for certificates of clients: these are all. Their names are sent to the client, see `sendCaNames`. */
   caCerts?: CaCerts;
+  /**
+   * Whether a client is told the names of `caCerts`, by which it may choose its certificate. They have room for 65,535 bytes, some
+   * 500 names; more are refused here, unless this is `false`. Default true.
+   */
+  sendCaNames?: boolean;
   /** An OCSP response for our certificate, in DER, which clients that ask for it get (RFC 6066 §8). */
   ocspResponse?: Uint8Array;
   /** How many tickets a TLS 1.3 client gets for later connections; 0 = none, in TLS 1.2 either. Default 2. */
@@ -162,6 +225,24 @@ export interface ServerIdentity extends Identity, Verification {
   sessionTimeout?: number;
 }
 
+/** RFC 8446 §4.6.1: a week. */
+const LONGEST_SESSION = 604_800;
+
+export const SERVER_IDENTITY: Table<ServerIdentity> = {
+  ...IDENTITY,
+  ...VERIFICATION,
+  identities: listOf(group(IDENTITY)),
+  clientAuth: oneOf("none", "request", "require"),
+  caCerts: CA_CERTS,
+  sendCaNames: flag,
+  ocspResponse: bytes(1),
+  tickets: whole(0, 255),
+  ticketKeys: listOf(bytes(80, 80), 1),
+  sessionIdContext: either(bytes(1, 32), textOf(1, 32)),
+  maxEarlyData: whole(0, 2 ** 32 - 1, " bytes"),
+  sessionTimeout: whole(1, LONGEST_SESSION, " seconds"),
+};
+
 /** CryptoKeys by the number under which OpenSSL knows them. */
 export type Keys = Map<number, CryptoKey>;
 let lastKey = 0;
@@ -173,15 +254,11 @@ export function configureClient(
   keys: Keys,
 ): void {
   addCaCerts(ctx, options.caCerts);
-  requireBooleans(options, ["unsafelyDisableVerification", "unsafelyAllowLegacyNames"]);
   ctx.setVerify(options.unsafelyDisableVerification ? SSL_VERIFY_NONE : SSL_VERIFY_PEER);
   applyVerifyOptions(ctx, options.verifyOptions ?? Object.create(null), {
     rfc9525: !options.unsafelyAllowLegacyNames,
   });
   const { ocsp = "off" } = options;
-  if (!["off", "soft", "require"].includes(ocsp)) {
-    throw new TlsError("invalid-argument", `ocsp is "off", "soft" or "require", not "${ocsp}"`);
-  }
   if (ocsp !== "off") {
     if (options.unsafelyDisableVerification) {
       throw new TlsError("invalid-argument", "without verification nobody judges an OCSP response");
@@ -208,33 +285,31 @@ export type Peer = Pick<ClientIdentity, "hostname" | "serverName">;
 
 /** Makes `ctx` a server's: who it is, and whom it believes. */
 export function configureServer(ctx: SslContext, options: ServerIdentity, keys: Keys): void {
-  const { clientAuth = "none", identities = [], tickets } = options;
-  if (!Object.hasOwn(CLIENT_AUTH, clientAuth)) {
-    throw new TlsError("invalid-argument", `there is no clientAuth "${clientAuth}"`);
+  const { clientAuth = "none", identities = [], tickets, sendCaNames = true } = options;
+  const unasked = (["caCerts", "verify", "verifyOptions"] as const).find(
+    (name) => options[name] !== undefined,
+  );
+  if (options.clientAuth === undefined && unasked !== undefined) {
+    throw new TlsError(
+      "invalid-argument",
+      `${unasked} is for certificates of clients, and counts only where clientAuth says whether they are asked for one`,
+    );
   }
   if (clientAuth !== "none" && options.caCerts === undefined) {
     throw new TlsError("invalid-argument", `clientAuth "${clientAuth}" needs caCerts: whom to believe`);
   }
-  if (tickets !== undefined && !(Number.isInteger(tickets) && tickets >= 0 && tickets <= 255)) {
-    throw new TlsError("invalid-argument", "tickets must be 0 to 255");
-  }
   // Of the two ends this is the slow one.
   ctx.setOptions(SSL_OP_CIPHER_SERVER_PREFERENCE);
-  if (!isList(identities)) throw new TlsError("invalid-argument", "identities must be a list");
   const all = hasIdentity(options) ? [options, ...identities] : identities;
   for (const identity of all) useIdentity(ctx, identity, keys);
   addCaCerts(ctx, options.caCerts);
   ctx.setVerify(CLIENT_AUTH[clientAuth]);
-  if (clientAuth !== "none") ctx.sendCaNames();
+  if (clientAuth !== "none" && sendCaNames) ctx.sendCaNames();
   if (options.verifyOptions) applyVerifyOptions(ctx, options.verifyOptions, { rfc9525: false });
   if (options.ocspResponse) ctx.setOcspResponse(options.ocspResponse);
   if (tickets !== undefined) ctx.setNumTickets(tickets);
-  if (options.ticketKeys) setTicketKeys(ctx, options.ticketKeys);
-  const { sessionTimeout = DEFAULT_SESSION_TIMEOUT } = options;
-  if (!Number.isInteger(sessionTimeout) || sessionTimeout < 1 || sessionTimeout > LONGEST_SESSION) {
-    throw new TlsError("invalid-argument", `sessionTimeout must be whole seconds, 1 to ${LONGEST_SESSION}`);
-  }
-  ctx.setSessionTimeout(sessionTimeout);
+  if (options.ticketKeys) ctx.setTicketKeys(options.ticketKeys);
+  ctx.setSessionTimeout(options.sessionTimeout ?? DEFAULT_SESSION_TIMEOUT);
   if (options.maxEarlyData !== undefined) {
     ctx.setMaxEarlyData(options.maxEarlyData);
     ctx.setRecvMaxEarlyData(options.maxEarlyData);
@@ -242,16 +317,7 @@ export function configureServer(ctx: SslContext, options: ServerIdentity, keys: 
   if (tickets === 0) ctx.setOptions(SSL_OP_NO_TICKET);
 }
 
-function setTicketKeys(ctx: SslContext, keys: readonly Uint8Array[]): void {
-  if (!Array.isArray(keys) || keys.length === 0) {
-    throw new TlsError("invalid-argument", "ticketKeys must be a list of keys, one at least");
-  }
-  ctx.setTicketKeys(keys);
-}
-
 const DEFAULT_SESSION_TIMEOUT = 7_200;
-/** RFC 8446 §4.6.1: a week. */
-const LONGEST_SESSION = 604_800;
 
 const CLIENT_AUTH = {
   none: SSL_VERIFY_NONE,
@@ -261,9 +327,9 @@ const CLIENT_AUTH = {
 
 export function addCaCerts(to: SslContext | X509Store, caCerts: CaCerts = []): void {
   for (const ca of isList(caCerts) ? caCerts : [caCerts]) {
-    if (ca instanceof X509) to.addCaCert(ca.der);
-    else if (typeof ca === "object" && ca !== null && "table" in ca) to.addTrustAnchors(ca);
-    else to.addCaCert(ca);
+    // An X509 is DER since it was copied.
+    if (typeof ca === "object" && ca !== null && "table" in ca) to.addTrustAnchors(ca);
+    else to.addCaCert(ca as CertificateData);
   }
 }
 
@@ -291,15 +357,6 @@ function useIdentity(ctx: SslContext, { cert, key, pkcs12, passphrase }: Identit
   requireKeyOf(ctx.getCertificate(), key);
   ctx.useExternalKey(++lastKey, algorithms);
   keys.set(lastKey, key);
-}
-
-/** What weakens a decision about trust is said with `true`: "false", 0 or null was meant otherwise. */
-export function requireBooleans<T extends object>(options: T, names: readonly (keyof T & string)[]): void {
-  for (const name of names) {
-    if (options[name] !== undefined && typeof options[name] !== "boolean") {
-      throw new TlsError("invalid-argument", `${name} must be true or false`);
-    }
-  }
 }
 
 function isList<T>(value: T | readonly T[]): value is readonly T[] {

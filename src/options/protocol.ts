@@ -1,5 +1,6 @@
 /** The options of the protocol itself (versions, suites, groups), and how a context gets them. Moves no bytes. */
 
+import { bytes, callback, flag, group, listOf, oneOf, type Table, text, textOf, whole } from "../check.js";
 import type { EofPolicy, TlsEvent } from "../connection/events.js";
 import { TlsError } from "../errors.js";
 import {
@@ -15,7 +16,7 @@ export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
 /** What TLS itself is asked for; many connections may share it in a `TlsContext`. */
 export interface ContextOptions {
-  /** ALPN (RFC 7301): what a client offers, or what a server chooses from, best first. */
+  /** ALPN (RFC 7301): what a client offers, or what a server chooses from, best first; `[]` = no ALPN. 1 to 255 bytes each. */
   alpnProtocols?: readonly string[];
   /** Default "TLSv1.2". */
   minVersion?: TlsVersion;
@@ -83,13 +84,12 @@ export interface ConnectionOptions {
   trace?: boolean;
 }
 
-/** All of it, by name: what is not here is not read. */
-export const CONNECTION_OPTIONS: Record<keyof ConnectionOptions, true> = {
-  bioPairSize: true,
-  quietShutdown: true,
-  eofPolicy: true,
-  onEvent: true,
-  trace: true,
+export const CONNECTION_OPTIONS: Table<ConnectionOptions> = {
+  bioPairSize: whole(1, 2 ** 30, " bytes"),
+  quietShutdown: flag,
+  eofPolicy: oneOf("strict", "record-boundary", "ignore"),
+  onEvent: callback,
+  trace: flag,
 };
 
 export interface TlsOptions extends ContextOptions, ConnectionOptions {}
@@ -103,8 +103,27 @@ export interface PreSharedKey {
   hash?: "SHA-256" | "SHA-384";
 }
 
-/** All of it, by name: what is not here is not read. */
-export const PRE_SHARED_KEY: Record<keyof PreSharedKey, true> = { identity: true, key: true, hash: true };
+const PRE_SHARED_KEY: Table<PreSharedKey> = {
+  identity: textOf(1, 256),
+  key: bytes(1, 512),
+  hash: oneOf("SHA-256", "SHA-384"),
+};
+
+const VERSION = oneOf("TLSv1.2", "TLSv1.3");
+
+export const CONTEXT_OPTIONS: Table<ContextOptions> = {
+  alpnProtocols: listOf(textOf(1, 255)),
+  minVersion: VERSION,
+  maxVersion: VERSION,
+  ciphers: text,
+  cipherSuites: text,
+  groups: text,
+  signatureAlgorithms: text,
+  securityLevel: whole(0, 5),
+  maxCertificateList: whole(4096, 2 ** 24 - 1, " bytes"),
+  psk: group(PRE_SHARED_KEY, ["identity", "key"]),
+  keylog: callback,
+};
 
 const MAX_CERTIFICATE_LIST = 102_400;
 
@@ -118,26 +137,11 @@ export function configure(context: SslContext, options: ContextOptions): void {
   // A large write streams; an idle connection gives its record buffers back; a peer cannot renegotiate (RFC 9325 §3.5).
   context.setMode(SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_RELEASE_BUFFERS);
   context.setOptions(SSL_OP_NO_RENEGOTIATION);
-  if (options.keylog !== undefined && typeof options.keylog !== "function") {
-    throw new TlsError("invalid-argument", "keylog must be a function");
-  }
   if (options.keylog) context.setKeylog(true);
-  if (options.alpnProtocols) context.setAlpnProtocols(options.alpnProtocols);
+  if (options.alpnProtocols?.length) context.setAlpnProtocols(options.alpnProtocols);
   const { securityLevel, ciphers, cipherSuites, groups, signatureAlgorithms, psk } = options;
-  if (securityLevel !== undefined) {
-    if (!Number.isInteger(securityLevel) || securityLevel < 0 || securityLevel > 5) {
-      throw new TlsError("invalid-argument", "securityLevel must be 0 to 5");
-    }
-    context.setSecurityLevel(securityLevel);
-  }
-  const { maxCertificateList = MAX_CERTIFICATE_LIST } = options;
-  if (!Number.isInteger(maxCertificateList) || maxCertificateList < 4096 || maxCertificateList >= 2 ** 24) {
-    throw new TlsError("invalid-argument", "maxCertificateList must be 4096 to 16777215 bytes");
-  }
-  context.setMaxCertList(maxCertificateList);
-  if (ciphers !== undefined && typeof ciphers !== "string") {
-    throw new TlsError("invalid-argument", "ciphers must be a text");
-  }
+  if (securityLevel !== undefined) context.setSecurityLevel(securityLevel);
+  context.setMaxCertList(options.maxCertificateList ?? MAX_CERTIFICATE_LIST);
   // "ALL" means them too, and with them whoever sits in between needs no certificate: what turns verification off says "unsafely".
   context.setCipherList(ciphers === undefined ? CIPHERS : `${ciphers}:!aNULL`);
   // A pre-shared key counts only with a suite of its hash: a server that has a certificate too would pass it over.
@@ -169,7 +173,5 @@ const SUITES_BY_HASH = {
 } as const;
 
 function versionNumber(version: TlsVersion): number {
-  if (version === "TLSv1.2") return TLS1_2_VERSION;
-  if (version === "TLSv1.3") return TLS1_3_VERSION;
-  throw new TlsError("invalid-argument", `there is no version "${version}": it is "TLSv1.2" or "TLSv1.3"`);
+  return version === "TLSv1.2" ? TLS1_2_VERSION : TLS1_3_VERSION;
 }

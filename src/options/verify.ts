@@ -1,4 +1,5 @@
 /** How certificates are verified: the same for a handshake and for `verifyChain`. */
+import { bytes, date, either, flag, listOf, oneOf, type Table, text, whole } from "../check.js";
 import { TlsError } from "../errors.js";
 import type { Purpose, VerifyFlag, VerifyParam } from "../openssl/verify.js";
 
@@ -32,16 +33,34 @@ export interface VerifyOptions {
   flags?: readonly VerifyFlag[] | undefined;
 }
 
-/** All of them, by name: what is not here is not read. */
-export const VERIFY_OPTIONS: Record<keyof VerifyOptions, true> = {
-  time: true,
-  purpose: true,
-  depth: true,
-  partialChain: true,
-  crls: true,
-  policies: true,
-  flags: true,
+const LIST = either(text, bytes());
+
+export const VERIFY_OPTIONS: Table<VerifyOptions> = {
+  time: date,
+  purpose: oneOf(
+    ...keysOf<Purpose>({
+      sslclient: 0,
+      sslserver: 0,
+      nssslserver: 0,
+      smimesign: 0,
+      smimeencrypt: 0,
+      crlsign: 0,
+      any: 0,
+      ocsphelper: 0,
+      timestampsign: 0,
+      codesign: 0,
+    }),
+  ),
+  depth: whole(0, 100),
+  partialChain: flag,
+  crls: either(LIST, listOf(LIST)),
+  policies: listOf(text, 1),
+  flags: listOf(text),
 };
+
+function keysOf<Name extends string>(names: Record<Name, unknown>): Name[] {
+  return Object.keys(names) as Name[];
+}
 
 /** What an `SslContext` and an `X509Store` have in common. */
 interface Verifier {
@@ -72,12 +91,6 @@ export function applyVerifyOptions(
   // What it does not name is not to be found in Object.prototype.
   const set = (param: VerifyParam) => to.setVerifyParam(Object.assign(Object.create(null), param));
   const { time, purpose, depth, partialChain, crls, policies, flags = [] } = options;
-  if (policies?.length === 0) {
-    throw new TlsError(
-      "invalid-argument",
-      "policies is an empty list: it would mean any, and accept what nobody meant",
-    );
-  }
   // First, since it looks whether `flags` is a list of names. In OpenSSL each X509_CHECK_FLAG_ that is set turns off all others.
   set({ time, purpose, depth, flags, policies, ...more });
   if (rfc9525) {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { like, readOption, readOptions, type Table, text } from "../check.js";
 import { isGood, type Kept, type SessionStore } from "./store.js";
 
 export type { SessionStore } from "./store.js";
@@ -32,6 +33,8 @@ export interface DenoKvSessionStoreOptions {
   prefix?: string;
 }
 
+const OPTIONS: Table<DenoKvSessionStoreOptions> = { prefix: text };
+
 /** The most that a value may have, in bytes, with some room for what it is wrapped in. */
 const VALUE_LIMIT = 65_000;
 
@@ -50,8 +53,8 @@ export class DenoKvSessionStore implements SessionStore {
   readonly #prefix: string;
 
   constructor(kv: DenoKvLike, options: DenoKvSessionStoreOptions = {}) {
-    this.#kv = kv;
-    this.#prefix = options.prefix ?? "wassl-sessions";
+    this.#kv = readOption(like("a Deno.Kv", "get", "set", "atomic"), kv, "kv") as DenoKvLike;
+    this.#prefix = readOptions(options, OPTIONS, "DenoKvSessionStore").prefix ?? "wassl-sessions";
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {

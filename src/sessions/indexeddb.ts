@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { readOptions, type Table, text, whole } from "../check.js";
 import { isGood, type Kept, type SessionStore } from "./store.js";
 
 export type { SessionStore } from "./store.js";
@@ -13,6 +14,8 @@ export interface IndexedDbSessionStoreOptions {
   /** How many sessions the store keeps, one for each key. Those that expire first go first. Default 1,000. */
   max?: number;
 }
+
+const OPTIONS: Table<IndexedDbSessionStoreOptions> = { name: text, max: whole(1, 2 ** 32 - 1) };
 
 const SESSIONS = "sessions";
 const EXPIRES = "expires";
@@ -37,8 +40,9 @@ export class IndexedDbSessionStore implements SessionStore {
   #database: Promise<IDBDatabase> | undefined;
 
   constructor(options: IndexedDbSessionStoreOptions = {}) {
-    this.#name = options.name ?? "wassl-sessions";
-    this.#max = options.max ?? 1_000;
+    const { name = "wassl-sessions", max = 1_000 } = readOptions(options, OPTIONS, "IndexedDbSessionStore");
+    this.#name = name;
+    this.#max = max;
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {

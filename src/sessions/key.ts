@@ -1,3 +1,5 @@
+import { tagOf } from "../check.js";
+
 /**
  * The key under which sessions are kept: a hash over everything that must match. So a connection never finds a session
  * of another connection that means another peer, trusts other anchors, or has another identity itself. `functions` says
@@ -44,7 +46,7 @@ function canonical(means: Means, value: unknown): unknown {
   if (typeof value === "bigint") return `bigint ${value}`;
   if (typeof value === "function") return functions(value);
   if (typeof value !== "object" || value === null) return value;
-  if (value instanceof Date) return `date ${value.getTime()}`;
+  if (tagOf(value) === "Date") return `date ${(value as Date).getTime()}`;
   if (ArrayBuffer.isView(value)) {
     return `sha256 ${hex(sha256(new Uint8Array(value.buffer, value.byteOffset, value.byteLength)))}`;
   }

@@ -1,5 +1,5 @@
+import { readOptions, type Table, whole } from "../check.js";
 import { weakly } from "../engine.js";
-import { TlsError } from "../errors.js";
 import { after } from "../timers.js";
 import { isGood, type Kept, type SessionStore } from "./store.js";
 
@@ -9,6 +9,9 @@ export interface MemorySessionStoreOptions {
   /** How many sessions it keeps for one key, so that connections side by side can resume. Default 4. */
   maxPerKey?: number;
 }
+
+const COUNT = whole(1, 2 ** 32 - 1);
+const OPTIONS: Table<MemorySessionStoreOptions> = { max: COUNT, maxPerKey: COUNT };
 
 /**
  * Sessions in memory, for as long as the program runs. A client uses one of these unless it is told otherwise.
@@ -34,12 +37,7 @@ export class MemorySessionStore implements SessionStore {
   #stopSweep: () => void = () => {};
 
   constructor(options: MemorySessionStoreOptions = {}) {
-    const { max = 256, maxPerKey = 4 } = options;
-    for (const value of [max, maxPerKey]) {
-      if (!Number.isInteger(value) || value < 1) {
-        throw new TlsError("invalid-argument", "max and maxPerKey must be whole numbers, 1 at least");
-      }
-    }
+    const { max = 256, maxPerKey = 4 } = readOptions(options, OPTIONS, "MemorySessionStore");
     this.#max = max;
     this.#maxPerKey = maxPerKey;
   }

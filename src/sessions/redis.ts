@@ -3,6 +3,8 @@
  *
  * @module
  */
+
+import { callback, isBytes, longerThan0, readOptions, type Table, text, whole } from "../check.js";
 import { asyncDispose } from "../engine.js";
 import { TlsError } from "../errors.js";
 import { within } from "../timers.js";
@@ -32,6 +34,15 @@ export interface RedisSessionStoreOptions {
   timeout?: number;
 }
 
+const OPTIONS: Table<RedisSessionStoreOptions> = {
+  connect: callback,
+  prefix: text,
+  password: text,
+  username: text,
+  database: whole(0, 2 ** 31 - 1),
+  timeout: longerThan0,
+};
+
 /**
  * Keeps one session for each key. Its connection keeps a Node.js program alive until `close()`.
  *
@@ -57,12 +68,12 @@ export class RedisSessionStore implements SessionStore, AsyncDisposable {
   readonly #underWay = new Set<Promise<unknown>>();
 
   constructor(options: RedisSessionStoreOptions) {
-    this.#options = options;
-    this.#prefix = options.prefix ?? "wassl:session:";
-    this.#timeout = options.timeout ?? 1_000;
-    if (typeof options.connect !== "function" || !(this.#timeout > 0)) {
-      throw new TlsError("invalid-argument", "connect must be a function, and timeout more than 0 ms");
-    }
+    const read = readOptions(options, OPTIONS, "RedisSessionStore");
+    if (read.connect === undefined) throw new TlsError("invalid-argument", "RedisSessionStore needs connect");
+    // It may be a method, of whatever that is.
+    this.#options = { ...read, connect: () => read.connect.call(options) };
+    this.#prefix = read.prefix ?? "wassl:session:";
+    this.#timeout = read.timeout ?? 1_000;
   }
 
   async get(key: string): Promise<Uint8Array | undefined> {
@@ -151,5 +162,5 @@ export class RedisSessionStore implements SessionStore, AsyncDisposable {
 }
 
 function bytesOf(reply: unknown): Uint8Array | undefined {
-  return reply instanceof Uint8Array ? reply : undefined;
+  return isBytes(reply) ? reply : undefined;
 }

@@ -1,3 +1,5 @@
+import { isBytes } from "../check.js";
+
 /**
  * Where a client keeps its sessions between connections. `startTls` makes the keys from everything that must match, so
  * that only a connection that would trust the server for the same reasons finds a session. A store takes the keys as
@@ -39,5 +41,5 @@ export interface Kept {
 /** Whether what a store gave back is what was put there, and still good. */
 export function isGood(kept: unknown): kept is Kept {
   const { session, expires } = (kept ?? {}) as Partial<Kept>;
-  return session instanceof Uint8Array && typeof expires === "number" && expires > Date.now();
+  return isBytes(session) && typeof expires === "number" && expires > Date.now();
 }

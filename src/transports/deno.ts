@@ -17,6 +17,7 @@
  * @module
  */
 
+import { isBytes } from "../check.js";
 import { TlsError } from "../errors.js";
 import { after } from "../timers.js";
 import type { Transport } from "../transport.js";
@@ -153,7 +154,7 @@ export function denoTransport(conn: DenoConnLike): Transport {
       );
     },
     async write(chunk) {
-      if (!(chunk instanceof Uint8Array)) {
+      if (!isBytes(chunk)) {
         throw fail(new TlsError("invalid-argument", "A transport takes Uint8Arrays only"));
       }
       try {

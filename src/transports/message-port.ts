@@ -27,6 +27,7 @@
  * @module
  */
 
+import { isBytes, readOptions, type Table, whole } from "../check.js";
 import { TlsError, type TlsErrorCode } from "../errors.js";
 import { sleep } from "../timers.js";
 import type { Transport } from "../transport.js";
@@ -48,6 +49,8 @@ export interface MessagePortOptions {
   /** Bytes that the other end may send before the reader here has taken any. Default 256 KiB. */
   window?: number;
 }
+
+const OPTIONS: Table<MessagePortOptions> = { window: whole(1, Number.MAX_SAFE_INTEGER, " bytes") };
 
 type Message =
   | Uint8Array
@@ -84,7 +87,7 @@ const locks = (globalThis as { navigator?: { locks?: Locks } }).navigator?.locks
  * ```
  */
 export function messagePortTransport(port: MessagePortLike, options: MessagePortOptions = {}): Transport {
-  const { window = 256 * 1024 } = options;
+  const { window = 256 * 1024 } = readOptions(options, OPTIONS, "messagePortTransport");
   let writing: WritableStreamDefaultController;
   let failure: TlsError | undefined;
   let sendOpen = true;
@@ -189,7 +192,7 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
       );
     },
     async write(chunk) {
-      if (!(chunk instanceof Uint8Array)) {
+      if (!isBytes(chunk)) {
         post({ abort: "not bytes" });
         throw fail("A transport takes Uint8Arrays only", undefined, "invalid-argument");
       }
@@ -213,7 +216,7 @@ export function messagePortTransport(port: MessagePortLike, options: MessagePort
   const receive = (message: unknown) => {
     if (failure) return;
     const fields = Object(message) as { [field: string]: unknown };
-    if (message instanceof Uint8Array) {
+    if (isBytes(message)) {
       granted -= message.byteLength;
       if (granted < 0) fail("The other end of the MessagePort sent more than it had credit for");
       else inbox.push(message);

@@ -21,6 +21,7 @@
  * @module
  */
 
+import { isBytes } from "../check.js";
 import { TlsError, type TlsErrorCode } from "../errors.js";
 import { after } from "../timers.js";
 import type { Transport } from "../transport.js";
@@ -91,7 +92,7 @@ export function nodeTransport(duplex: DuplexLike): Transport {
   /** Gives the reader what the duplex has, or as much of it as fits. */
   const take = (size?: number): boolean => {
     const chunk = duplex.read(size);
-    if (chunk instanceof Uint8Array) {
+    if (isBytes(chunk)) {
       // A plain view: a Buffer's slice() and toString() are not those of a Uint8Array.
       inbox.push(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength));
     } else if (chunk !== null) {
@@ -174,8 +175,7 @@ export function nodeTransport(duplex: DuplexLike): Transport {
       );
     },
     write(chunk) {
-      if (!(chunk instanceof Uint8Array))
-        throw fail("invalid-argument", "A transport takes Uint8Arrays only");
+      if (!isBytes(chunk)) throw fail("invalid-argument", "A transport takes Uint8Arrays only");
       return new Promise<void>((resolve, reject) => {
         duplex.write(chunk, (error) => {
           if (error) reject(fail("transport", error.message, error));

@@ -20,6 +20,19 @@
  * @module
  */
 
+import {
+  byteCount,
+  custom,
+  duration,
+  either,
+  isBytes,
+  listOf,
+  readOptions,
+  signal,
+  type Table,
+  tagOf,
+  text,
+} from "../check.js";
 import { TlsError, type TlsErrorCode } from "../errors.js";
 import { after, sleep } from "../timers.js";
 import type { Transport } from "../transport.js";
@@ -69,6 +82,19 @@ export interface ConnectWebSocketOptions extends WebSocketTransportOptions {
   ) => WebSocketLike;
 }
 
+const OPTIONS: Table<WebSocketTransportOptions> = {
+  signal,
+  maxBufferedAmount: byteCount,
+  maxUnread: byteCount,
+  closeTimeout: duration,
+};
+
+const CONNECT: Table<ConnectWebSocketOptions> = {
+  ...OPTIONS,
+  protocols: either(text, listOf(text)),
+  WebSocket: custom("a class", (value) => typeof value === "function"),
+};
+
 const OPEN = 1;
 /** Close codes of RFC 6455 §7.4: a purpose fulfilled; no code was given; the first code left to applications. */
 const NORMAL = 1000;
@@ -95,7 +121,8 @@ export async function connectWebSocket(
   url: string | URL,
   options: ConnectWebSocketOptions = {},
 ): Promise<Transport> {
-  const WebSocket = options.WebSocket ?? globalThis.WebSocket;
+  const read = readOptions(options, CONNECT, "connectWebSocket");
+  const WebSocket = read.WebSocket ?? globalThis.WebSocket;
   if (!WebSocket) {
     throw new TlsError(
       "invalid-argument",
@@ -104,11 +131,11 @@ export async function connectWebSocket(
   }
   let socket: WebSocketLike;
   try {
-    socket = new WebSocket(url, options.protocols ?? []);
+    socket = new WebSocket(url, read.protocols ?? []);
   } catch (cause) {
     throw new TlsError("transport", `Cannot connect to ${url}: ${messageOf(cause)}`, { cause });
   }
-  const { transport, opened } = wrap(socket, options);
+  const { transport, opened } = wrap(socket, read);
   await opened;
   return transport;
 }
@@ -128,7 +155,7 @@ export function webSocketTransport(
   socket: WebSocketLike,
   options: WebSocketTransportOptions = {},
 ): Transport {
-  return wrap(socket, options).transport;
+  return wrap(socket, readOptions(options, OPTIONS, "webSocketTransport")).transport;
 }
 
 function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
@@ -232,8 +259,7 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
       await opened;
     },
     async write(chunk) {
-      if (!(chunk instanceof Uint8Array))
-        throw fail("invalid-argument", "A transport takes Uint8Arrays only");
+      if (!isBytes(chunk)) throw fail("invalid-argument", "A transport takes Uint8Arrays only");
       for (let at = 0; at < chunk.byteLength; at += MAX_FRAME) {
         // A socket that is closing drops what it is given, without an error. What still arrives is read all the same.
         if (socket.readyState !== OPEN) {
@@ -255,11 +281,11 @@ function wrap(socket: WebSocketLike, options: WebSocketTransportOptions) {
   socket.binaryType = "arraybuffer";
   socket.addEventListener("open", () => onOpened());
   socket.addEventListener("message", ({ data }) => {
-    if (!(data instanceof ArrayBuffer)) {
+    if (tagOf(data) !== "ArrayBuffer") {
       fail("transport", `${socket.url} sent a text frame, but only binary frames carry bytes`);
       return;
     }
-    inbox.push(new Uint8Array(data));
+    inbox.push(new Uint8Array(data as ArrayBuffer));
     if (inbox.size > maxUnread) {
       fail("transport", `${socket.url} sent over ${maxUnread} bytes that were not read`);
     } else if (inbox.size > PAUSE_AT) {

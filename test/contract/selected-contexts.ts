@@ -88,7 +88,7 @@ function rows(): Record<Exclude<keyof ServerContextOptions, "openssl" | "selectC
     client: { unsafelyDisableVerification: true },
     sees: subject,
   };
-  const lines = { one: 0, other: 0 };
+  const lines = { one: 0, other: 0, request: 0 };
   const ticketKeys = [randomBytes(80, env.seed)];
   const openssl = OpenSsl.shared();
   const session =
@@ -234,6 +234,19 @@ function rows(): Record<Exclude<keyof ServerContextOptions, "openssl" | "selectC
       { one: asks, other: {}, client: who, sees: verified },
       { one: asks, other: { ...asks, clientAuth: "request" }, sees: accepted },
     ],
+    sendCaNames: {
+      one: { sendCaNames: false },
+      other: {},
+      both: { clientAuth: "request", caCerts: caPem },
+      client: {
+        trace: true,
+        onEvent(event) {
+          if (event.type === "handshake" && event.message === "certificate_request")
+            lines.request = event.length;
+        },
+      },
+      sees: () => lines.request,
+    },
     ocspResponse: {
       one: { ocspResponse: Uint8Array.from(atob(ocsp.good), (c) => c.charCodeAt(0)) },
       other: {},
@@ -296,6 +309,7 @@ const names = [
   "verifyOptions",
   "caCerts",
   "clientAuth",
+  "sendCaNames",
   "ocspResponse",
   "tickets",
   "ticketKeys",

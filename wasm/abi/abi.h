@@ -175,7 +175,10 @@ wassl_ok wassl_SSL_CTX_set_alpn(SSL_CTX *ctx, const uint8_t *wire, size_t length
 BORROWED NEVER_NULL X509_STORE *wassl_SSL_CTX_get_cert_store(SSL_CTX *ctx);
 /* How the context verifies; connections made later have it. */
 BORROWED NEVER_NULL X509_VERIFY_PARAM *wassl_SSL_CTX_get0_param(SSL_CTX *ctx);
-/* A server tells clients whose certificates it takes: those of the trust anchors so far. Fills the queue. */
+/*
+ * A server tells clients whose certificates it takes: those of the trust anchors so far. 0 also when a message does not carry as
+ * many. Fills the queue.
+ */
 wassl_ok wassl_SSL_CTX_send_ca_names(SSL_CTX *ctx);
 /* PEM, leaf first, or one DER. Fills the queue. */
 wassl_ok wassl_SSL_CTX_use_certificate_chain(SSL_CTX *ctx, const uint8_t *data, size_t length);

@@ -105,14 +105,25 @@ EXPORT int wassl_SSL_CTX_set_alpn(SSL_CTX *ctx, const uint8_t *wire, size_t leng
 EXPORT X509_STORE *wassl_SSL_CTX_get_cert_store(SSL_CTX *c) { return SSL_CTX_get_cert_store(c); }
 EXPORT X509_VERIFY_PARAM *wassl_SSL_CTX_get0_param(SSL_CTX *c) { return SSL_CTX_get0_param(c); }
 
+/* A list has 65,535 bytes, and in TLS 1.3 other extensions stand in the same message beside it (RFC 8446 §4.3.2). */
+#define MOST_NAMES 65000
+
 EXPORT int wassl_SSL_CTX_send_ca_names(SSL_CTX *ctx)
 {
     STACK_OF(X509) *anchors = X509_STORE_get1_all_certs(SSL_CTX_get_cert_store(ctx));
-    int i, ok = anchors != NULL;
+    const STACK_OF(X509_NAME) *names;
+    int i, total = 0, ok = anchors != NULL;
 
     for (i = 0; ok && i < sk_X509_num(anchors); i++)
         ok = SSL_CTX_add_client_CA(ctx, sk_X509_value(anchors, i));
     OSSL_STACK_OF_X509_free(anchors);
+    names = SSL_CTX_get_client_CA_list(ctx);
+    for (i = 0; ok && i < sk_X509_NAME_num(names); i++)
+        total += 2 + i2d_X509_NAME(sk_X509_NAME_value(names, i), NULL);
+    if (ok && total > MOST_NAMES) {
+        ERR_raise_data(ERR_LIB_SSL, SSL_R_LENGTH_TOO_LONG, "%d bytes of names, and %d are the most", total, MOST_NAMES);
+        return 0;
+    }
     return ok;
 }
 

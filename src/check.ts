@@ -59,7 +59,14 @@ export function tagOf(value: unknown): string {
   return Object.prototype.toString.call(value).slice(8, -1);
 }
 
-function timeOf(value: unknown): number {
+/** What it says of itself, if it is an error or the like. */
+export function messageOf(error: unknown): string {
+  const { message } = (error ?? {}) as { message?: unknown };
+  return typeof message === "string" ? message : String(error);
+}
+
+/** Of a Date, in milliseconds since 1970; NaN of anything else. */
+export function timeOf(value: unknown): number {
   try {
     return Date.prototype.getTime.call(value);
   } catch {

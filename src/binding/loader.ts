@@ -1,5 +1,5 @@
 import { instantiate, instantiateSync } from "@assemblyscript/loader";
-import { tagOf } from "../check.js";
+import { messageOf, tagOf } from "../check.js";
 import { TlsError } from "../errors.js";
 import { type Abi, WASSL_ABI_VERSION } from "./abi.js";
 import { hostImports } from "./host-imports.js";
@@ -222,8 +222,4 @@ function noNumber(cause: unknown): TlsError {
   return new TlsError("invalid-argument", "a number was expected, or a bigint where options are bits", {
     cause,
   });
-}
-
-function messageOf(e: unknown): string {
-  return e instanceof Error ? e.message : String(e);
 }

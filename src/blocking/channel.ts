@@ -1,4 +1,4 @@
-import { readOptions, type Table, whole } from "../check.js";
+import { messageOf, readOptions, type Table, whole } from "../check.js";
 import { TlsError } from "../errors.js";
 import { Ring } from "./ring.js";
 
@@ -126,7 +126,7 @@ export class Shared {
 
   /** Set before the word that it belongs to. */
   setNote(note: number, reason: unknown): void {
-    const bytes = new TextEncoder().encode(reason instanceof Error ? reason.message : String(reason));
+    const bytes = new TextEncoder().encode(messageOf(reason));
     const part = bytes.subarray(0, NOTE_SIZE);
     this.#notes.set(part, note * NOTE_SIZE);
     this.set(Word.notes + note, part.length);

@@ -1,4 +1,5 @@
 /** What it means when an operation of OpenSSL failed: the typed error, from all that is known at that moment. */
+import { messageOf } from "../check.js";
 import { type Alert, TlsAlertError, TlsCertificateError, TlsError, TlsTruncationError } from "../errors.js";
 import {
   SSL_R_BAD_DH_VALUE,
@@ -99,11 +100,11 @@ export function explain(r: number, failure: SslFailure, circumstances: Circumsta
 /** What a function of the application threw. */
 export function callbackError(who: string, error: unknown): TlsError {
   if (error instanceof TlsError) return error;
-  const why = error instanceof Error ? error.message : String(error);
+  const why = messageOf(error);
   return new TlsError("callback", `${who} failed: ${why}`, { cause: error });
 }
 
 export function transportError(doing: "sending" | "receiving", cause: unknown): TlsError {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   return new TlsError("transport", `the transport failed while ${doing}: ${why}`, { cause });
 }

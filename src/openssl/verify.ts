@@ -7,6 +7,7 @@ import {
   type Owned,
   type Text,
 } from "../binding/pointers.js";
+import { timeOf } from "../check.js";
 import { TlsError } from "../errors.js";
 import { X509_V_ERR } from "./constants.js";
 import { bytesOf, Handle, type Library } from "./library.js";
@@ -307,7 +308,7 @@ function requirePolicies(policies: unknown): asserts policies is readonly string
 
 /** Seconds since 1970. OpenSSL knows the years 0 to 9999. */
 function secondsOf(time: Date): number {
-  const milliseconds = time instanceof Date ? time.getTime() : Number.NaN;
+  const milliseconds = timeOf(time);
   const year = new Date(milliseconds).getUTCFullYear();
   if (!(year >= 0 && year <= 9999)) {
     throw new TlsError("invalid-argument", "time must be a valid Date, of the years 0 to 9999");

@@ -1,6 +1,7 @@
 /**
  * As much of Redis's protocol (RESP 2) as a session store needs: commands out in order, replies back in the same order.
  */
+import { messageOf } from "../check.js";
 import { TlsError } from "../errors.js";
 import type { Transport } from "../transport.js";
 
@@ -164,6 +165,6 @@ function noRedis(): TlsError {
 }
 
 function broken(doing: string, cause: unknown): TlsError {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = messageOf(cause);
   return new TlsError("transport", `the connection to Redis failed while ${doing}: ${why}`, { cause });
 }

@@ -17,7 +17,7 @@
  * @module
  */
 
-import { isBytes } from "../check.js";
+import { isBytes, messageOf } from "../check.js";
 import { TlsError } from "../errors.js";
 import { after } from "../timers.js";
 import type { Transport } from "../transport.js";
@@ -81,8 +81,7 @@ export function denoTransport(conn: DenoConnLike): Transport {
     close();
     return error;
   };
-  const errorOf = (cause: unknown) =>
-    new TlsError("transport", cause instanceof Error ? cause.message : String(cause), { cause });
+  const errorOf = (cause: unknown) => new TlsError("transport", messageOf(cause), { cause });
   /** The stream errors with what this returns. Reading goes on, because what the peer said before may tell why. */
   const writeFailed = (cause: unknown) => {
     writeOpen = false;

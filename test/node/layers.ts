@@ -119,6 +119,21 @@ QUnit.module("layers", () => {
   });
 
   QUnit.test(
+    "nothing is taken for what it is by a class of this realm, where another realm's would do",
+    (assert) => {
+      // Of an iframe's, or jsdom's, `instanceof` says that it is none: check.ts has what to ask instead.
+      const foreign =
+        /\binstanceof \(?(Uint8Array|ArrayBuffer|Array|Error|Date|URL|Response|Promise|Map|WebAssembly\.Module)\b/;
+      // What `using` becomes throws where there is no Symbol.dispose.
+      const dispose = /^\s*(await )?using \w+ =/m;
+      for (const file of files.filter((each) => !each.startsWith("cli/"))) {
+        const code = readFileSync(join(source, file), "utf8");
+        assert.false(foreign.test(code) || dispose.test(code), file);
+      }
+    },
+  );
+
+  QUnit.test(
     "nothing below the pump knows a promise or a timer, nothing above openssl/ a pointer",
     (assert) => {
       for (const file of files) {

@@ -29,9 +29,14 @@ export const pem = (name: string) => {
 };
 
 export async function optionsOf(each: ChainCase): Promise<VerifyChainOptions> {
-  const { leaf, intermediates = [], roots, crls, time, purpose, flags, ...rest } = each;
+  const { leaf, intermediates = [], roots, crls, time, purpose, flags } = each;
+  const { hostname, ip, email, depth, partialChain, policies, securityLevel } = each;
   return {
-    ...rest,
+    ...(hostname === undefined ? {} : { hostname }),
+    ...(ip === undefined ? {} : { ip }),
+    ...(email === undefined ? {} : { email }),
+    ...{ depth, partialChain, policies },
+    ...(securityLevel === undefined ? {} : { securityLevel }),
     openssl: await openssl(),
     // `openssl verify` cannot be told to compare names as RFC 9525 says.
     unsafelyAllowLegacyNames: true,

@@ -388,7 +388,9 @@ function judgement(name: string, judge: (openssl: OpenSsl) => Promise<VerifyResu
 }
 
 function verdict(name: string, each: ChainCase): Scenario {
-  const { leaf, intermediates = [], roots, crls, time, purpose, flags, path: _path, ...rest } = each;
+  const { leaf, intermediates = [], roots, crls, time, purpose, flags, path: _path, ...more } = each;
+  // Which is not in its type: what `openssl verify` came to.
+  const { cli: _cli, ...rest } = more as typeof more & { cli?: unknown };
   return judgement(name, (openssl) =>
     verifyChain({
       ...rest,

@@ -1,3 +1,4 @@
+import { messageOf } from "../check.js";
 import { TransportWire } from "../connection/wire.js";
 import { TlsError } from "../errors.js";
 import { after } from "../timers.js";
@@ -197,7 +198,7 @@ export async function inTheClear<T>(
 }
 
 function brokenTransport(protocol: StartTlsProtocol, peer: PeerRole, cause: unknown): TlsError {
-  const how = cause instanceof Error ? cause.message : String(cause);
+  const how = messageOf(cause);
   const message = `the transport to the ${peer} failed before TLS began, in the ${protocol} dialog: ${how}`;
   return new TlsError("transport", message, { cause });
 }

@@ -287,7 +287,7 @@ function apis(stream: TlsStream, openssl: OpenSsl): Record<string, Api> {
     },
     "OpenSsl.load": {
       fits: {
-        source: ["text", "long text", "bytes", "empty bytes", "other bytes", "buffer"],
+        source: ["text", "long text", "function", "bytes", "empty bytes", "other bytes", "buffer"],
       } satisfies Fits<LoadOptions>,
       call: (options) => OpenSsl.load(options),
     },

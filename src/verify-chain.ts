@@ -1,15 +1,4 @@
-import {
-  custom,
-  either,
-  flag,
-  holds,
-  instance,
-  listOf,
-  readOptions,
-  type Table,
-  text,
-  whole,
-} from "./check.js";
+import { either, flag, holds, instance, listOf, readOptions, type Table, text, whole } from "./check.js";
 import { TlsError } from "./errors.js";
 import { OpenSsl } from "./openssl/openssl.js";
 import type { VerifyResult } from "./openssl/verify.js";
@@ -20,6 +9,7 @@ import {
   type CaCerts,
   CERTIFICATES,
   type CertificateData,
+  NAME,
 } from "./options/identity.js";
 import { hostName } from "./options/names.js";
 import { applyVerifyOptions, VERIFY_OPTIONS, type VerifyOptions } from "./options/verify.js";
@@ -53,9 +43,6 @@ export interface VerifyChainOptions extends VerifyOptions {
   /** The OpenSSL to use. By default the one that connections share, loaded at the first use. */
   openssl?: OpenSsl;
 }
-
-/** What they are, `hostName` says. */
-const NAME = custom("a host name or an IP address", () => true);
 
 const OPTIONS: Table<VerifyChainOptions> = {
   ...VERIFY_OPTIONS,

@@ -9,6 +9,7 @@ import {
   holds,
   is,
   isBytes,
+  type Kind,
   listOf,
   oneOf,
   type Table,
@@ -167,7 +168,13 @@ export interface ClientIdentity extends Identity, Verification {
 }
 
 /** What it is, `hostName` says. */
-const NAME = custom("a host name or an IP address", () => true);
+export const NAME: Kind = {
+  what: "a host name or an IP address",
+  read(value, name) {
+    hostName(value, name);
+    return value;
+  },
+};
 
 export const CLIENT_IDENTITY: Table<ClientIdentity> = {
   ...IDENTITY,

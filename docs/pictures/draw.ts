@@ -9,7 +9,7 @@
  *     box NAME X Y WIDTH HEIGHT STYLE | title | smaller text | …
  *     arrow FROM -> TO [dashed] [| label]      between boxes that overlap in x or in y
  *     arrow X Y -> X Y [dashed] [| label]
- *     rule Y | text above | text below
+ *     rule Y WIDTH | text above | text below
  *     text X Y | text
  *
  * `sequence COLUMNS`: panels in so many columns, each with the same actors.
@@ -195,8 +195,7 @@ function drawBoxes(lines: readonly string[], size: readonly string[]): { size: n
         parts.push(text(x1! + 8, (y1! + y2!) / 2 + 4, words1, { className: "dim", size: SMALL }));
       } else if (words1) parts.push(label((x1! + x2!) / 2, y1! - 6, words1));
     } else if (verb === "rule") {
-      const [y = 0] = numbers(rest, line);
-      const [width = 0] = numbers(size, line);
+      const [y = 0, width = 0] = numbers(rest, line);
       parts.push(`<line x1="0" y1="${n(y)}" x2="${n(width)}" y2="${n(y)}" class="rule"/>`);
       const [above = "", below = ""] = words;
       parts.push(text(0, y - 6, above, { className: "dim", size: SMALL }));

@@ -1,6 +1,6 @@
 /** Peers that don't speak TLS, or stop in the middle of the handshake: a typed error, soon, and nothing hangs. */
 import QUnit from "qunit";
-import { TlsAlertError, TlsTruncationError } from "wassl";
+import { startTls, TlsAlertError, TlsTruncationError } from "wassl";
 import { connectTls } from "./connect.ts";
 import { env } from "./env.ts";
 import { rejection, tlsError, viaFault } from "./helpers.ts";
@@ -100,15 +100,18 @@ QUnit.module("refusals: a handshake that ends early", () => {
   QUnit.test("silence: a signal, whose reason is thrown as it is", async (assert) => {
     const reason = new Error("changed my mind");
     const abort = new AbortController();
-    setTimeout(() => abort.abort(reason), 100);
-    assert.strictEqual(
-      await rejection(connectTls("raw?do=nothing&then=wait", { signal: abort.signal })),
-      reason,
-    );
+    /** The connection is there before the signal can fire: it has to end a handshake. */
+    const silent = async (signal: () => AbortSignal) => {
+      const transport = await env.connect("raw?do=nothing&then=wait");
+      return startTls(transport, { hostname: "localhost", signal: signal() });
+    };
+    const aborted = silent(() => {
+      setTimeout(() => abort.abort(reason), 100);
+      return abort.signal;
+    });
+    assert.strictEqual(await rejection(aborted), reason);
     assert.strictEqual(await rejection(connectTls("tls", { signal: AbortSignal.abort(reason) })), reason);
-    const timeout = await rejection(
-      connectTls("raw?do=nothing&then=wait", { signal: AbortSignal.timeout(50) }),
-    );
+    const timeout = await rejection(silent(() => AbortSignal.timeout(50)));
     assert.strictEqual((timeout as DOMException).name, "TimeoutError");
   });
 

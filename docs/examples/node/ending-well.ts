@@ -73,6 +73,8 @@ const ways: Record<string, () => Promise<void>> = {
       if (!(error instanceof TlsTruncationError)) throw error;
       // All that arrived intact was delivered first. Whether more was meant to follow nobody knows.
       console.log(`cut off (${error.at}) behind: ${received.trim()}`);
+    } finally {
+      await tls.close();
     }
     // #endregion
   },

@@ -35,7 +35,7 @@ try {
     console.log({ subject, issuer, notAfter, pem }); // -showcerts
   console.log(`verified by ${verifiedChain.at(-1)?.subject}`);
   // #endregion
-  await tls.shutdown();
+  await tls.close();
 } catch (error) {
   // #region errors
   if (error instanceof TlsCertificateError) {

@@ -48,5 +48,5 @@ async function ask(tls: TlsStream, line: string): Promise<void> {
   console.log(`the server answered: ${new TextDecoder().decode(value).trim()}`);
   reader.releaseLock();
   writer.releaseLock();
-  await tls.shutdown();
+  await tls.close();
 }

@@ -41,7 +41,7 @@ async function serve(tls: TlsStream): Promise<void> {
   const writer = tls.writable.getWriter();
   await writer.write(new TextEncoder().encode(`hello, ${certificate?.subject}\n`));
   writer.releaseLock();
-  await tls.shutdown();
+  await tls.close();
   console.log(`served: ${certificate?.subject}`);
 }
 // #endregion

@@ -40,7 +40,7 @@ try {
     },
   });
   console.log(`connected to ${tls.info.peerCertificates[0]?.subject}`);
-  await tls.shutdown();
+  await tls.close();
 } catch (error) {
   if (!(error instanceof TlsCertificateError)) throw error;
   console.log(`refused: ${error.message}`);

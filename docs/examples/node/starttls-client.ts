@@ -31,7 +31,7 @@ try {
   console.log(new TextDecoder().decode(value).trim());
   reader.releaseLock();
   writer.releaseLock();
-  await tls.shutdown();
+  await tls.close();
 } catch (error) {
   if (!(error instanceof StartTlsError)) throw error;
   // The server declined, or somebody in between has put words into its mouth. Going on without TLS would be the attacker's wish.

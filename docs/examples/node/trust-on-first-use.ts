@@ -42,7 +42,7 @@ try {
     await writeFile(knownFile, JSON.stringify({ ...known, [address]: seen }));
   }
   console.log(expected === undefined ? `met ${address} for the first time: ${seen}` : `${address} is known`);
-  await tls.shutdown();
+  await tls.close();
 } catch (error) {
   if (!(error instanceof TlsCertificateError)) throw error;
   console.log(`${address} has another key than before: ${seen} instead of ${expected}`);

@@ -30,9 +30,9 @@ try {
   const database = await Postgres.logIn(tls, { user: "page", password, database: "postgres" });
   const rows = await database.query(sql);
   await database.end();
-  const { info } = await tls.shutdown();
+  const { how } = await tls.closed;
   // #endregion
-  document.body.textContent = `${JSON.stringify(rows)} ${tls.info.protocol} ${info.how} ${database.bound ? "bound" : "not bound"}`;
+  document.body.textContent = `${JSON.stringify(rows)} ${tls.info.protocol} ${how} ${database.bound ? "bound" : "not bound"}`;
 } catch (error) {
   await tls.close();
   document.body.textContent = String(error);

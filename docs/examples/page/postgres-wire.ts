@@ -55,11 +55,11 @@ export class Postgres {
     }
   }
 
-  /** Says goodbye. The TLS connection is in step again afterwards, and has to be ended. */
+  /** Says goodbye, and ends the TLS connection: our close_notify, then the server's. The transport is closed by that. */
   async end(): Promise<void> {
     await this.#send("X");
-    this.#writer.releaseLock();
-    this.#reader.releaseLock();
+    await this.#writer.close();
+    while (!(await this.#reader.read()).done);
   }
 
   async #authenticate(body: Uint8Array, password: string): Promise<void> {

@@ -34,7 +34,7 @@ async function work({ module, relay, pem }: Job): Promise<Outcome> {
   const { value } = await reader.read();
   reader.releaseLock();
   writer.releaseLock();
-  await tls.shutdown();
+  await tls.close();
   return { sessionReused: tls.info.sessionReused, answer: new TextDecoder().decode(value).trim() };
 }
 // #endregion

@@ -66,4 +66,4 @@ const writer = tls.writable.getWriter();
 await writer.write(new TextEncoder().encode("GET / HTTP/1.0\r\n\r\n"));
 writer.releaseLock();
 document.body.textContent = await new Response(tls.readable).text();
-await tls.shutdown();
+await tls.close();

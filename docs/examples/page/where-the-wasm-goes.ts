@@ -27,7 +27,7 @@ try {
   const tls = await startTls(transport, { hostname: "localhost", caCerts: pem });
   // #endregion
   document.body.textContent = `${(await OpenSsl.shared()).version}: ${tls.info.protocol}`;
-  await tls.shutdown();
+  await tls.close();
 } catch (error) {
   if (!(error instanceof TlsError)) throw error;
   // #region errors

@@ -8,6 +8,7 @@ import {
   startTls,
   TlsContext,
   type TlsStream,
+  TlsTruncationError,
   type Transport,
   verifyChain,
 } from "wassl";
@@ -217,6 +218,74 @@ QUnit.module("guards", () => {
     }
   });
 
+  QUnit.test(
+    "a transport that ends within the handshake is no end of data, whatever eofPolicy says",
+    async (assert) => {
+      for (const eofPolicy of ["ignore", "record-boundary"] as const) {
+        const [near, far] = pair();
+        const opening = startTls(near, { ...client(), eofPolicy, handshakeTimeout: 5_000 });
+        await readAtLeast(far.readable, 1);
+        await far.writable.close();
+        const error = await tlsError(opening);
+        assert.true(error instanceof TlsTruncationError, String(error));
+        assert.strictEqual((error as TlsTruncationError).at, "handshake");
+      }
+    },
+  );
+
+  QUnit.test("a stream that somebody else uses is refused", async (assert) => {
+    for (const side of ["readable", "writable"] as const) {
+      const [near] = pair();
+      if (side === "readable") near.readable.getReader();
+      else near.writable.getWriter();
+      const error = await tlsError(startTls(near, client()));
+      assert.strictEqual(error.code, "invalid-argument");
+      assert.true(error.message.includes("locked"), error.message);
+    }
+  });
+
+  QUnit.test("TLS 1.2 without an extended master secret has no tls-exporter", async (assert) => {
+    const instance = await ssl.OpenSsl.load();
+    for (const without of [false, true]) {
+      using contexts = new Contexts(instance, env.certs, {
+        version: ssl.TLS1_2_VERSION,
+        client(context) {
+          if (without) context.setOptions(ssl.SSL_OP_NO_EXTENDED_MASTER_SECRET);
+        },
+      });
+      using both = contexts.start();
+      const peer = both.client;
+      const opening = acceptTls(
+        transportTo(peer, () => peer.handshake()),
+        server(),
+      );
+      peer.handshake();
+      const stream = await opening;
+      afterTest(() => stream.abort());
+      assert.strictEqual(stream.channelBinding("tls-exporter") === undefined, without, `${without}`);
+      stream.abort();
+    }
+  });
+
+  QUnit.test("a server that gave a connection up does not resume its session", async (assert) => {
+    const only = { minVersion: "TLSv1.2", maxVersion: "TLSv1.2" } as const;
+    // In its own cache, since a ticket cannot be taken back.
+    const context = await serverContext({ ...only, tickets: 0 });
+    for (const end of ["close", "abort"] as const) {
+      const [near, far] = pair();
+      const [mine, theirs] = await Promise.all([
+        startTls(near, { ...client(), sessionStore: false }),
+        acceptTls(far, { context }),
+      ]);
+      afterTest(() => mine.abort());
+      const session = mine.getSession()!;
+      if (end === "close") await Promise.all([theirs.close(), mine.close()]);
+      else theirs.abort();
+      const next = await talk(context, { session, sessionStore: false });
+      assert.strictEqual(next.info.sessionReused, end === "close", end);
+    }
+  });
+
   QUnit.test("a session store that did not answer is not asked again", async (assert) => {
     let asked = 0;
     const hang = () => {
@@ -288,26 +357,28 @@ QUnit.module("guards", () => {
       return stream.info.sessionReused;
     };
     // It stands for who the server is, and for nothing that decides on clients.
-    const named = { ...ecdsa, sessionIdContext: "guards" };
+    const asks = { clientAuth: "request", caCerts: env.certs.caPem } as const;
+    const named = { ...ecdsa, ...asks, sessionIdContext: "guards" };
     assert.true(await resumed(named, { ...named }), "the same");
     assert.true(await resumed(named, { ...named, ...rsa }), "another certificate");
     for (const [what, other] of Object.entries({
       verifyOptions: { verifyOptions: { depth: 1 } },
       securityLevel: { securityLevel: 1 },
-      caCerts: { caCerts: env.certs.caPem },
+      caCerts: { caCerts: env.certs.otherCaPem },
       ciphers: { ciphers: "DEFAULT" },
       cipherSuites: { cipherSuites: "TLS_AES_128_GCM_SHA256" },
       groups: { groups: "X25519" },
       signatureAlgorithms: { signatureAlgorithms: "ECDSA+SHA256:RSA-PSS+SHA256" },
       maxCertificateList: { maxCertificateList: 50_000 },
       psk: { psk },
-      clientAuth: { clientAuth: "request", caCerts: env.certs.caPem } as const,
       verify: { verify: () => true },
-      unsafelyLetVerifyOverride: { unsafelyLetVerifyOverride: true },
+      unsafelyLetVerifyOverride: { verify: () => true, unsafelyLetVerifyOverride: true },
       "another sessionIdContext": { sessionIdContext: "others" },
     })) {
       assert.false(await resumed(named, { ...named, ...other }), what);
     }
+    const { clientAuth: _asked, caCerts: _believed, ...asksNobody } = named;
+    assert.false(await resumed(asksNobody, named), "clientAuth");
     // Without it, what it would stand for counts.
     assert.true(
       await resumed({ identities: [ecdsa] }, { identities: [{ ...ecdsa }] }),

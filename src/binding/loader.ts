@@ -1,4 +1,4 @@
-import { instantiate, instantiateSync } from "@assemblyscript/loader";
+import { demangle } from "@assemblyscript/loader";
 import { messageOf, tagOf } from "../check.js";
 import { TlsError } from "../errors.js";
 import { type Abi, WASSL_ABI_VERSION } from "./abi.js";
@@ -18,25 +18,23 @@ export type WasmSource = string | URL | Response | ArrayBuffer | ArrayBufferView
 /**
  * Compiles and instantiates the module, whose memory begins with OpenSSL started (wasm/build/snapshot.mjs).
  *
- * `@assemblyscript/loader` is given a compiled module and an imports object of its own each time, because it adds to
- * that object. Its `exports` are copies with AssemblyScript's conveniences; the exports used here are those of the
- * instance.
+ * `@assemblyscript/loader` reads the exports. Its `instantiate` would bring 4 KiB more into each bundle, for what only modules
+ * made by AssemblyScript have.
  */
 export async function loadAbi(module: WebAssembly.Module): Promise<Abi> {
   const { imports, begin } = prepare();
   try {
-    return begin((await begun(module, imports)).instance.exports);
+    return begin((await begun(module, imports)).exports);
   } catch (cause) {
     throw notInstantiated(cause);
   }
 }
 
-/**
- * Only a page has to wait. The loader's asynchronous way looks at `Response` first, and at that Node.js loads all that
- * `fetch` is made of, which takes longer than to compile and start the module.
- */
+/** Only a page has to wait. */
 const begun = (module: WebAssembly.Module, imports: WebAssembly.Imports) =>
-  typeof document === "undefined" ? instantiateSync(module, imports) : instantiate(module, imports);
+  typeof document === "undefined"
+    ? new WebAssembly.Instance(module, imports)
+    : WebAssembly.instantiate(module, imports);
 
 /** The same, at once. Browsers let only workers compile or start so large a module like this. */
 export function loadAbiSync(source: ArrayBuffer | ArrayBufferView | WebAssembly.Module): Abi {
@@ -48,7 +46,7 @@ export function loadAbiSync(source: ArrayBuffer | ArrayBufferView | WebAssembly.
   }
   const { imports, begin } = prepare();
   try {
-    return begin(instantiateSync(module, imports).instance.exports);
+    return begin(new WebAssembly.Instance(module, imports).exports);
   } catch (cause) {
     throw notInstantiated(cause);
   }
@@ -196,9 +194,10 @@ function guarded(exports: WebAssembly.Exports): Abi {
     return crash;
   };
   const abi: Record<string, unknown> = { memory: exports.memory };
-  for (const [name, value] of Object.entries(exports)) {
-    if (typeof value !== "function") continue;
-    const call = value as (a?: unknown, b?: unknown, c?: unknown, d?: unknown, e?: unknown) => unknown;
+  for (const [name, value] of Object.entries(demangle<Record<string, unknown>>(exports))) {
+    // The loader's function passes on a rest array; behind it is the instance's own.
+    const call = (value as { original?: Call }).original;
+    if (!call) continue;
     // No export has more than five parameters; fixed ones are cheaper than a rest array.
     abi[name] = (a: unknown, b: unknown, c: unknown, d: unknown, e: unknown) => {
       if (crash) throw crash;
@@ -212,6 +211,8 @@ function guarded(exports: WebAssembly.Exports): Abi {
   }
   return abi as unknown as Abi;
 }
+
+type Call = (a?: unknown, b?: unknown, c?: unknown, d?: unknown, e?: unknown) => unknown;
 
 function isOdd(argument: unknown): boolean {
   const type = typeof argument;

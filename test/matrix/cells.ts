@@ -533,7 +533,8 @@ async function rolled(site: Site, first: string): Promise<void> {
       export default { input: "main.js", output: { dir: "out", format: "es" }, plugins: [resolve({ browser: true })] };
     `,
   });
-  await command(site.folder, site.bin("rollup"), ["-c"]);
+  const said = await command(site.folder, site.bin("rollup"), ["-c"]);
+  if (said.includes("(!)")) throw new Error(`Rollup warns: ${said}`);
 }
 
 function viteCells(version: string): Cell[] {
@@ -593,6 +594,156 @@ function viteCells(version: string): Cell[] {
       },
     },
   ];
+}
+
+const frameworks: Cell[] = [
+  nextCell("Next 16, Turbopack: page and route", []),
+  nextCell("Next 16, webpack: page and route", ["--webpack"]),
+  {
+    name: "Next 16: edge route",
+    version: "npm next",
+    project: "next",
+    async run(site) {
+      await next(site, [], "edge");
+    },
+  },
+  {
+    name: "Nuxt 4, dev server",
+    version: "npm nuxt",
+    project: "nuxt",
+    async run(site) {
+      site.write(NUXT);
+      const args = ["dev", "--host=127.0.0.1", `--port=${await freePort()}`, "--no-fork"];
+      const url = await server(
+        site.folder,
+        site.bin("nuxt"),
+        args,
+        /(http:\/\/127\.0\.0\.1:\d+\/)/,
+        site.ended,
+        site.log,
+      );
+      await site.chromium(url);
+    },
+  },
+  {
+    name: "Nuxt 4, build",
+    version: "npm nuxt",
+    project: "nuxt",
+    async run(site) {
+      site.write(NUXT);
+      await command(site.folder, site.bin("nuxt"), ["build"]);
+      const port = await freePort();
+      const env = { PORT: String(port), HOST: "127.0.0.1" };
+      const args = [".output/server/index.mjs"];
+      await server(site.folder, node, args, /Listening/, site.ended, site.log, env);
+      await site.chromium(`http://127.0.0.1:${port}/`);
+    },
+  },
+  {
+    name: "Astro 6, dev server",
+    version: "npm astro",
+    project: "astro",
+    async run(site) {
+      site.write(ASTRO);
+      const args = ["dev", "--host=127.0.0.1", `--port=${await freePort()}`];
+      const url = await server(
+        site.folder,
+        site.bin("astro"),
+        args,
+        /(http:\/\/127\.0\.0\.1:\d+\/)/,
+        site.ended,
+        site.log,
+      );
+      await site.chromium(url);
+    },
+  },
+  {
+    name: "Astro 6, build",
+    version: "npm astro",
+    project: "astro",
+    async run(site) {
+      site.write(ASTRO);
+      await command(site.folder, site.bin("astro"), ["build"]);
+      await site.chromium(await site.serve("dist"));
+    },
+  },
+];
+
+const NUXT = {
+  "nuxt.config.ts": 'export default { compatibilityDate: "2025-07-01", telemetry: false };\n',
+  "app/app.vue": `
+<script setup>
+import { onMounted } from "vue";
+onMounted(async () => (await import("../page.js")).go());
+</script>
+<template><p>wassl</p></template>
+`,
+};
+
+const ASTRO = {
+  "src/pages/index.astro":
+    '<html><body><script>import { go } from "../../page.js"; go();</script></body></html>\n',
+};
+
+function nextCell(name: string, args: string[]): Cell {
+  return {
+    name,
+    version: "npm next",
+    project: "next",
+    async run(site) {
+      const origin = await next(site, args, "nodejs");
+      const { error, how } = (await (await fetch(`${origin}/visit`)).json()) as {
+        error?: string;
+        how?: string;
+      };
+      if (how !== "complete") throw new Error(`in the route: ${error ?? how}`);
+      await site.chromium(`${origin}/`);
+    },
+  };
+}
+
+/** Builds and starts it; the route tells of its visit where the page does not. */
+async function next(site: Site, args: string[], runtime: "nodejs" | "edge"): Promise<string> {
+  const route = runtime === "edge" ? "page" : "node";
+  site.write({
+    "app/layout.js": "export default ({ children }) => <html><body>{children}</body></html>;\n",
+    "app/page.js": `
+      "use client";
+      import { useEffect } from "react";
+      export default function Page() {
+        useEffect(() => void import("../page.js").then(({ go }) => go()), []);
+        return <p>wassl</p>;
+      }
+    `,
+    // What the route reports, the page of the cell must not.
+    "route.js": programsFor(route),
+    "app/visit/route.js": `
+      import { go } from "../../route.js";
+      export const runtime = "${runtime}";
+      export const dynamic = "force-dynamic";
+      export async function GET() {
+        return Response.json(await go());
+      }
+    `,
+  });
+  await command(site.folder, site.bin("next"), ["build", ...args]);
+  const port = await freePort();
+  const start = ["start", "--hostname=127.0.0.1", `--port=${port}`];
+  await server(site.folder, site.bin("next"), start, /Ready/, site.ended, site.log);
+  const origin = `http://127.0.0.1:${port}`;
+  if (runtime === "edge") site.log(await (await fetch(`${origin}/visit`)).text());
+  return origin;
+}
+
+function programsFor(kind: "page" | "node"): string {
+  return kind === "page"
+    ? 'export { go } from "./page.js";\n'
+    : `
+      import { connect } from "node:net";
+      import { nodeTransport } from "wassl/transports/node";
+      import { visit } from "./visit.js";
+      export const go = () => visit(({ port }) => nodeTransport(connect({ host: "127.0.0.1", port, allowHalfOpen: true })));
+    `;
 }
 
 /** Each way to have the types of what Wassl needs. */
@@ -691,4 +842,4 @@ const checks: Cell[] = [
   },
 ];
 
-export const cells: Cell[] = [...engines, ...bundlers, ...checks];
+export const cells: Cell[] = [...engines, ...bundlers, ...frameworks, ...checks];

@@ -19,7 +19,7 @@ export class Outbox {
   readonly #pair: BioPair;
   /** The pair may be small: what comes of it is gathered. Otherwise all that it holds makes a batch. */
   readonly #gathers: boolean;
-  readonly #edges = new RecordEdges();
+  readonly #edges = new RecordEdges(false);
   #batch: Uint8Array | undefined;
   #fill = 0;
   #isFull = false;

@@ -14,11 +14,18 @@ export class RecordEdges {
   /** Bytes of the current header that are here, and the length that they say. */
   #header = 0;
   #length = 0;
-  #preview: number[] = [];
+  readonly #preview: number[] = [];
+  readonly #previewLength: number;
   #records = 0;
 
+  /** `previews`: the first bytes are kept, for {@link RecordEdges.foreign}. */
+  constructor(previews = true) {
+    this.#previewLength = previews ? PREVIEW : 0;
+  }
+
   observe(bytes: Uint8Array): void {
-    for (let i = 0; this.#preview.length < PREVIEW && i < bytes.length; i++) this.#preview.push(bytes[i]!);
+    const { length } = this.#preview;
+    for (let i = 0; length + i < this.#previewLength && i < bytes.length; i++) this.#preview.push(bytes[i]!);
     let at = 0;
     while (at < bytes.length) {
       if (this.#body > 0) {

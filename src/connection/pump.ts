@@ -14,8 +14,11 @@
  * So there is no code here of the form "read until, then write until". There is a set of wishes (a handshake, a write,
  * a close_notify, a reader), and one function, #turn, that gives each wish its chance, moves bytes between the pair and
  * the wire, and goes on until nothing moves any more. Only then may anything wait. Whatever happens outside (a wish is
- * made, bytes came, bytes were accepted) ends in another #turn. #turn never awaits. That settles most of what goes
- * wrong in such code:
+ * made, bytes came, bytes were accepted) ends in another #turn. #turn never awaits.
+ *
+ * The parts call nobody, neither the pump nor the wire: Inbox (what came), Outbox (what leaves), Rings (how large the
+ * pair is), Questions (what else OpenSSL waits for) and Verdict (what is known of the end). The pump asks them, and it
+ * alone does what follows. That settles most of what goes wrong in such code:
  *
  *  1. Never wait while the network BIO holds bytes: #turn ends with an empty pair, or with the sender at work and a
  *     full outbox; it asks the wire for more only after it gave the wire what there was.
@@ -203,7 +206,7 @@ export class Pump {
 
   /**
    * Fills `dst` with application data that is here already, across records. 0 = nothing at the moment, or the end
-   * (see `ended`). Throws the failure once all that arrived intact was given.
+   * (`verdict.ended`). Throws the failure once all that arrived intact was given.
    */
   read(dst: Uint8Array): number {
     if (!this.verdict.mayRead()) return 0;
@@ -228,7 +231,7 @@ export class Pump {
     return chunk;
   }
 
-  /** Decrypts what is here, as far as `max` bytes, to where Ssl's bulk is. */
+  /** Decrypts what is here, up to `max` bytes, to where Ssl's bulk is. */
   #decrypt(max: number): number {
     let done = 0;
     try {

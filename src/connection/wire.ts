@@ -30,7 +30,7 @@ export class TransportWire implements Wire {
       throw new TlsError("invalid-argument", "a transport must have a readable and a writable stream");
     }
     if (readable.locked || writable.locked) {
-      throw new TlsError("invalid-argument", "a stream of the transport is locked: somebody else uses it");
+      throw new TlsError("invalid-argument", "a stream of the transport is locked: other code uses it");
     }
     this.transport = transport;
     this.#reader = readable.getReader();

@@ -13,7 +13,7 @@ import type { PreliminaryResult } from "../options/identity.js";
 const INTERNAL_ERROR = 80;
 const UNRECOGNIZED_NAME = 112;
 
-/** Answers for one connection. */
+/** The answers for one connection. */
 export class Answers {
   readonly #ssl: Ssl;
   readonly #peerName: string;
@@ -25,7 +25,7 @@ export class Answers {
     this.#peerName = peerName;
   }
 
-  /** The one that was selected, or that it began with. */
+  /** The context that was selected, or the one that the connection began with. */
   get context(): TlsContext {
     return this.#context;
   }
@@ -44,7 +44,8 @@ export class Answers {
   /** A resumed session shows no certificate again, so nothing was asked in the handshake. */
   async afterHandshake(): Promise<void> {
     if (!this.#ssl.sessionReused() || !this.#context.verification.verify) return;
-    // Whoever showed none, who has a pre-shared key say, is not asked about in a full handshake either.
+    // A peer that showed no certificate, for example because it has a pre-shared key, is not asked about in a full
+    // handshake either.
     if (this.#ssl.getPeerCertificates().length > 0) await this.#judge();
   }
 
@@ -88,7 +89,7 @@ export class Answers {
       this.#ssl.answerClientHello(context.sslContext);
       this.#context = context;
     } finally {
-      // The connection has its own hold on it.
+      // The connection has its own hold on the context.
       if (!given) context.free();
     }
   }

@@ -1,4 +1,4 @@
-/** A client's sessions: the one that is offered, and those that come of it. What is kept where is the store's affair. */
+/** A client's sessions: the one that is offered, and those that come of it. The store decides what is kept where. */
 
 import { bytes, either, is, isBytes, like, type Table, text } from "../check.js";
 import { TlsError } from "../errors.js";
@@ -10,32 +10,36 @@ import { MemorySessionStore } from "../sessions/memory.js";
 import type { Awaitable, SessionStore } from "../sessions/store.js";
 import { within } from "../timers.js";
 
-/** How a client comes by the session that it resumes. */
+/** How a client gets the session that it resumes. */
 export interface ResumptionOptions {
   /**
-   * A session to resume, from `getSession()` of an earlier connection with the same options: who we were then, and that an OCSP
-   * response was good, holds on. It is used if the options of a context are the same (`verify` may be another function: it is
-   * asked again) and its server's certificate would be accepted now for this `hostname`; otherwise, and if the server does not
-   * want it, the handshake is a full one, which `info.sessionReused` tells. A ticket of TLS 1.3 should be used once.
+   * A session to resume, from `getSession()` of an earlier connection with the same options: the client's identity of
+   * then, and that an OCSP response was good, still hold. The session is used if the options of a context are the same
+   * (`verify` may be another function: it is asked again) and its server's certificate would be accepted now for this
+   * `hostname`. Otherwise, and if the server does not want it, the handshake is a full one, which `info.sessionReused`
+   * tells. A ticket of TLS 1.3 should be used once.
    */
   session?: Uint8Array;
   /**
-   * Where sessions are kept between connections, found by all that must match: `hostname`, `sessionPartition`, whom we
-   * believe, who we are, and what we offer. By default in memory, for as long as the program runs; `false` = nowhere. A
-   * `verify` is the same if it is the same function: one that is made anew for each connection finds no session, nor does
-   * another run of the program.
+   * Where sessions are kept between connections. A session is found by everything that must match: `hostname`,
+   * `sessionPartition`, the trust anchors, the client's identity, and what the client offers. By default in memory, for
+   * as long as the program runs; `false` = nowhere. A `verify` matches if it is the same function: a connection with a
+   * function of its own finds no session, and neither does another run of the program.
    */
   sessionStore?: SessionStore | false;
   /**
-   * Sent along with the first message, before the handshake is done, if the session that is offered allows as much (0-RTT,
-   * RFC 8446 §2.3), and not if `verify` is to be asked. `info.earlyData` tells what became of it: unless that is "accepted", it
-   * was not seen, and is to be sent as usual.
+   * Sent along with the first message, before the handshake is done, if the session that is offered allows as much
+   * (0-RTT, RFC 8446 §2.3), and not if `verify` is to be asked. `info.earlyData` tells what became of it: unless that
+   * is "accepted", the server did not see it, so send it as usual.
    *
-   * What it costs: it can be recorded and sent to the server again, and it is readable for whoever gets the session later.
-   * So send only what may be done twice: a GET, and no transfer of money (RFC 8446 §8, RFC 8470).
+   * What it costs: an attacker can record it and send it to the server again, and anybody who gets the session later
+   * can read it. So send only what may be done twice: a GET, and no transfer of money (RFC 8446 §8, RFC 8470).
    */
   earlyData?: Uint8Array;
-  /** Only connections with the same share sessions: the server's port, say, or for whom we connect. Default "". */
+  /**
+   * Only connections with the same value share sessions: for example the server's port, or the user that the connection
+   * is for. Default "".
+   */
   sessionPartition?: string;
 }
 
@@ -52,22 +56,22 @@ const LONGEST = 7 * 24 * 3600;
 const STORE_TIMEOUT = 2_000;
 const VERSIONS = [TLS1_3_VERSION, TLS1_2_VERSION] as const;
 
-/** All connections share it that are given no other. */
+/** Shared by all connections that are given no store. */
 const defaultStore = new MemorySessionStore();
 
 export interface ResumptionParts {
   openssl: OpenSsl;
   ssl: Ssl;
-  /** The hash of all that must match, without the version; asked for once, and only if there is a store. */
+  /** The hash of everything that must match, without the version; asked for once, and only if there is a store. */
   key(): string;
-  /** What sessions of the same settings bear. */
+  /** The mark that sessions of the same settings carry. */
   mark: Uint8Array;
   /** The peer's certificate is checked. */
   verifies: boolean;
-  /** What is offered. */
+  /** The protocols that the client offers. */
   alpnProtocols: readonly string[];
   options: ResumptionOptions;
-  /** What went wrong with the store. */
+  /** Called with what went wrong with the store. */
   onError(error: unknown): void;
 }
 
@@ -77,7 +81,7 @@ export class Resumption {
   /** As they were kept last, newest last. */
   #latest: Uint8Array | undefined;
   #offered: { bytes: Uint8Array; version: number; earlyData: boolean } | undefined;
-  /** The connection is accepted: what came and comes may be kept. */
+  /** The connection is accepted: sessions that came, and those still to come, may be kept. */
   #open = false;
   #waiting: Kept[] = [];
   /** How many of each version this connection has put into the store. */
@@ -106,7 +110,7 @@ export class Resumption {
   /** Before the handshake: looks for a session, and offers it. */
   async find(): Promise<void> {
     if (this.#offered || this.#parts.options.session) return;
-    // Of the newer version first. Those of TLS 1.2 stay for others.
+    // A session of the newer version first. Those of TLS 1.2 stay for others.
     for (const version of VERSIONS) {
       const bytes = await this.#ask(
         (store, key) => (version === TLS1_3_VERSION ? store.take(key) : store.get(key)),
@@ -125,13 +129,13 @@ export class Resumption {
     try {
       session = openssl.parseSession(bytes);
     } catch (error) {
-      // What a store gives back may be anything.
+      // A store may give back anything.
       if (given) throw error;
       return false;
     }
     try {
       if (expiry(session) <= Date.now() || !session.isResumable()) return false;
-      // An OCSP response, who we were, how strong a key had to be: OpenSSL looks at none of that again.
+      // An OCSP response, the client's identity, how strong a key had to be: OpenSSL looks at none of that again.
       if (!equal(session.getMark(), mark)) return false;
       if (verifies && ssl.verifySession(session) !== X509_V_OK) return false;
       ssl.setSession(session);
@@ -143,7 +147,7 @@ export class Resumption {
     }
   }
 
-  /** OpenSSL fails where name or protocol are not those of the session. */
+  /** OpenSSL fails if name or protocol are not those of the session. */
   #allowsEarlyData(session: SslSession): boolean {
     const { ssl, alpnProtocols, options } = this.#parts;
     const [hostname, alpn] = [session.getHostname(), session.getAlpnSelected()];
@@ -154,7 +158,7 @@ export class Resumption {
     );
   }
 
-  /** OpenSSL has new sessions. Calls nobody, so that it can be called from within a turn of the pump. */
+  /** OpenSSL has new sessions. Calls no code of the caller, so that a turn of the pump may call it. */
   collect(): void {
     for (const session of this.#parts.ssl.takeSessions()) {
       this.#collect(session);
@@ -177,13 +181,13 @@ export class Resumption {
   /** The handshake is done, and the peer accepted. */
   opened(verified: boolean): void {
     const { ssl, verifies } = this.#parts;
-    // A peer whom only the application believed, or who has no certificate, would not be accepted again.
+    // A peer that only the application accepted, or that has no certificate, would not be accepted again.
     this.#open = !verifies || verified;
-    // A ticket that is renewed on resumption is no new session in TLS 1.2.
+    // In TLS 1.2, a ticket that is renewed on resumption is not a new session.
     if (ssl.sessionReused() && this.#offered?.version === TLS1_2_VERSION) {
       const session = ssl.getSession();
       if (session) this.#collect(session);
-      // The same as before is in the store already.
+      // A session that is the same as before is in the store already.
       if (equal(this.#latest, this.#offered.bytes)) this.#waiting = [];
     }
     this.#keep();
@@ -193,7 +197,7 @@ export class Resumption {
   discard(): void {
     this.#latest = undefined;
     this.#waiting = [];
-    // That of TLS 1.2 is still there.
+    // A session of TLS 1.2 is still in the store.
     if (this.#offered?.version === TLS1_2_VERSION) this.#count(TLS1_2_VERSION);
     for (const [version, count] of this.#put) {
       for (let i = 0; i < count; i++) void this.#ask((store, key) => store.take(key), version);
@@ -213,7 +217,7 @@ export class Resumption {
     this.#put.set(version, (this.#put.get(version) ?? 0) + 1);
   }
 
-  /** The one place where a store is asked. One that fails or hangs costs the session, never the connection. */
+  /** The one place where a store is asked. A store that fails or hangs costs the session, never the connection. */
   async #ask<T>(
     what: (store: SessionStore, key: string) => Awaitable<T>,
     version: number,
@@ -222,7 +226,7 @@ export class Resumption {
     try {
       this.#key ??= this.#parts.key();
       const answer = what(this.#store, `${this.#key}-${version === TLS1_3_VERSION ? "1.3" : "1.2"}`);
-      // Those in memory answer at once, and need no timer.
+      // Stores in memory answer at once, and need no timer.
       if (typeof (answer as Partial<Promise<T>> | undefined)?.then !== "function") return answer;
       return await within(STORE_TIMEOUT, answer as Promise<T>, () => {
         this.#hangs = true;
@@ -245,10 +249,10 @@ function equal(a: Uint8Array | undefined, b: Uint8Array): boolean {
   return a?.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
-/** Until when it is worth a try, in milliseconds since 1970. */
+/** Until when the session is worth a try, in milliseconds since 1970. */
 function expiry(session: SslSession): number {
   const hint = session.getTicketLifetimeHint();
-  // Without a word from the server: by OpenSSL's own measure. In TLS 1.3 it always says, and 0 means not at all.
+  // If the server does not say, by OpenSSL's own measure. In TLS 1.3 the server always says, and 0 means not at all.
   const unsaid = hint === 0 && session.getProtocolVersion() !== TLS1_3_VERSION;
   return (session.getTime() + Math.min(unsaid ? session.getTimeout() : hint, LONGEST)) * 1000;
 }

@@ -678,7 +678,11 @@ export class Ssl extends Handle<"connections"> {
   }
 
   #answer(ok: number, what: string): void {
-    if (ok !== 1) throw new TlsError("invalid-argument", `nobody waits for a ${what}, or it cannot be used`);
+    if (ok !== 1)
+      throw new TlsError(
+        "invalid-argument",
+        `no handshake waits for a ${what}, or the answer cannot be used`,
+      );
   }
 
   /**

@@ -1,11 +1,11 @@
-/** What a client says first, as far as a server may choose by it (RFC 8446 §4.1.2). */
+/** The client's first message, as far as a server may choose by it (RFC 8446 §4.1.2). */
 
 export interface ClientHello {
-  /** The name asked for with SNI (RFC 6066 §3). */
+  /** The name that the client asks for with SNI (RFC 6066 §3). */
   readonly serverName: string | undefined;
-  /** Offered with ALPN (RFC 7301), best first. */
+  /** The protocols that the client offers with ALPN (RFC 7301), best first. */
   readonly alpnProtocols: readonly string[];
-  /** What the client speaks, best first: 0x0304 = TLS 1.3. */
+  /** The versions that the client speaks, best first: 0x0304 = TLS 1.3. */
   readonly versions: readonly number[];
   /** Best first; numbers as in the IANA registry, as are the next two. */
   readonly cipherSuites: readonly number[];
@@ -19,7 +19,10 @@ const SIGNATURE_ALGORITHMS = 13;
 const ALPN = 16;
 const SUPPORTED_VERSIONS = 43;
 
-/** Reads what `Ssl.getClientHello` gives. OpenSSL has checked the lengths of the whole, not of what is in an extension. */
+/**
+ * Reads what `Ssl.getClientHello` returns. OpenSSL has checked the lengths of the whole, but not those within an
+ * extension.
+ */
 export function parseClientHello(bytes: Uint8Array): ClientHello {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const legacyVersion = view.getUint16(0);
@@ -47,7 +50,7 @@ function words(bytes: Uint8Array = new Uint8Array(0)): number[] {
   return Array.from({ length: bytes.length >> 1 }, (_, i) => (bytes[2 * i]! << 8) | bytes[2 * i + 1]!);
 }
 
-/** Each behind its length in one byte. */
+/** Each item behind its length in one byte. */
 function names(bytes: Uint8Array = new Uint8Array(0)): string[] {
   const all: string[] = [];
   for (let at = 0; at < bytes.length; ) {

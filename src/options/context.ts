@@ -24,20 +24,20 @@ import {
 import { hostName } from "./names.js";
 import { CONTEXT_OPTIONS, type ConnectionOptions, type ContextOptions, configure } from "./protocol.js";
 
-/** What a client's connections have in common. */
+/** The options that a client's connections have in common. */
 export interface ClientContextOptions extends ContextOptions, Omit<ClientIdentity, keyof Peer> {
-  /** The OpenSSL to use. By default one that all connections share, loaded at the first. */
+  /** The OpenSSL to use. By default one that all connections share, loaded at the first use. */
   openssl?: OpenSsl;
 }
 
-/** What a server's connections have in common. */
+/** The options that a server's connections have in common. */
 export interface ServerContextOptions extends ContextOptions, ServerIdentity {
-  /** The OpenSSL to use. By default one that all connections share, loaded at the first. */
+  /** The OpenSSL to use. By default one that all connections share, loaded at the first use. */
   openssl?: OpenSsl;
   /**
-   * Chooses what a client is served with by what it says first: its certificate by SNI, say. `undefined` = with what stands
-   * here; `null` = not at all (unrecognized_name). Options are read for this one connection; a {@link TlsContext} is
-   * read once. The handshake waits meanwhile, up to `handshakeTimeout`.
+   * Chooses the options for a client by the client's first message, for example a certificate by SNI. `undefined` = the
+   * options that stand here; `null` = refuse the client (unrecognized_name). Options are read for this one connection;
+   * a {@link TlsContext} is read once. The handshake waits for the answer, up to `handshakeTimeout`.
    */
   selectContext?: (hello: ClientHello) => Selected | Promise<Selected>;
 }
@@ -45,9 +45,9 @@ export interface ServerContextOptions extends ContextOptions, ServerIdentity {
 export type Selected = TlsContext | ServerContextOptions | null | undefined;
 
 /**
- * Certificates, keys, trust anchors and settings, read once for many connections: give it to `startTls` or `acceptTls` as
- * `context`. A server's tickets are good for all connections of one context. Freed with `free()`; connections that are
- * open go on.
+ * TlsContext holds certificates, keys, trust anchors and settings, read once for many connections: give it to
+ * `startTls` or `acceptTls` as `context`. A server's tickets are good for all connections of one context. `free()`
+ * frees it; connections that are open go on.
  *
  * @example
  * ```ts
@@ -66,7 +66,7 @@ export class TlsContext implements Disposable {
   readonly sslContext: SslContext;
   /** @internal */
   readonly keys: Keys;
-  /** @internal The peer's certificate is checked if it shows one. */
+  /** @internal The peer's certificate is checked if the peer shows one. */
   readonly verifies: boolean;
   /** @internal */
   readonly verification: Verification;
@@ -76,11 +76,11 @@ export class TlsContext implements Disposable {
   readonly keylog: ContextOptions["keylog"];
   /** @internal */
   readonly alpnProtocols: readonly string[];
-  /** @internal Those of TLS 1.2; false where there is no TLS 1.2. */
+  /** @internal Those of TLS 1.2; false if TLS 1.2 is off. */
   readonly defaultCiphers: boolean;
   /**
-   * @internal A client's sessions bear it, and are offered by connections of the same settings alone, wherever they were kept.
-   * `verify` is asked again anyway, so that it need not be the same function.
+   * @internal A client's sessions carry this mark. Only connections of the same settings offer them, wherever they were
+   *   kept. `verify` is asked again anyway, so it need not be the same function.
    */
   readonly sessionMark: Uint8Array;
   readonly #settings: string;
@@ -94,7 +94,7 @@ export class TlsContext implements Disposable {
           'with clientAuth "require" a psk does not do: a certificate is needed',
         );
       }
-      // Who uses it shows no certificate, in either version.
+      // A client that uses a pre-shared key shows no certificate, in either version.
       delete options.psk;
     }
     this.role = role;
@@ -115,7 +115,7 @@ export class TlsContext implements Disposable {
         this.sslContext.keepNewSessions(true);
       } else {
         configureServer(this.sslContext, options, this.keys);
-        // Also where nobody is asked for a certificate: the context that is selected may, and the tickets are this one's.
+        // Also if no client is asked for a certificate: a selected context may ask, and the tickets are this context's.
         this.sslContext.verifyResumed();
       }
       if (selectContext) this.sslContext.suspendClientHello();
@@ -132,7 +132,7 @@ export class TlsContext implements Disposable {
             ? settings(whichFunction, "decides", "who")
             : this.#hash([
                 idContext(sessionIdContext),
-                // Without one only those get in who have the pre-shared key.
+                // Without a certificate only clients get in that have the pre-shared key.
                 hasCertificate(options),
                 settings(anyFunction, "decides"),
               ]);
@@ -145,7 +145,7 @@ export class TlsContext implements Disposable {
     }
   }
 
-  /** @internal The key for sessions with that peer: a hash of all that must match. */
+  /** @internal The key for sessions with that peer: a hash of everything that must match. */
   sessionKey({ hostname, serverName }: Peer, partition: string): string {
     const sent = serverName ? hostName(serverName, "serverName").name : (serverName ?? null);
     return this.#hash([this.#settings, hostName(hostname).name, sent, partition]);
@@ -191,13 +191,13 @@ export class TlsContext implements Disposable {
 type OfAContext = Exclude<keyof ClientContextOptions | keyof ServerContextOptions, "openssl">;
 
 /**
- * What an option means for sessions. "decides": on who gets in; no session is good for two contexts that differ in it. "who": we
- * are; a server's `sessionIdContext` stands for it. "client": the same for a client, and nothing for a server, which settles it
- * anew each time. "no": nothing.
+ * What an option means for sessions. "decides": which peers get in; a session is not good for two contexts that differ
+ * in it. "who": this side's identity; a server's `sessionIdContext` stands for it. "client": like "decides" for a
+ * client, and nothing for a server, which settles it anew each time. "no": nothing.
  */
 type Counts = "decides" | "who" | "client" | "no";
 
-/** All options that a context is made of; beside a `context` they would count for nothing. */
+/** All options that a context is made of. Beside a `context` they would have no effect. */
 const OF_A_CONTEXT: Record<OfAContext, Counts> = {
   alpnProtocols: "client",
   minVersion: "client",
@@ -211,7 +211,7 @@ const OF_A_CONTEXT: Record<OfAContext, Counts> = {
   psk: "decides",
   keylog: "no",
   cert: "who",
-  // Whose it is the certificate says.
+  // The certificate says whose key it is.
   key: "no",
   pkcs12: "who",
   passphrase: "no",
@@ -255,7 +255,10 @@ export function readServerContext(options: ServerContextOptions, of: string): Se
   return readTable(options, SERVER_CONTEXT, of, { "TlsContext.client": CLIENT_CONTEXT });
 }
 
-/** What of options makes a context, as it was when they were read, and nobody else's any more. */
+/**
+ * The options that make a context, as they were when they were read. Later changes of the caller's objects do not
+ * count.
+ */
 export type ReadOptions = Omit<ClientContextOptions & ServerContextOptions, "openssl"> & {
   readonly read: true;
 };
@@ -285,7 +288,7 @@ function idContext(given: Uint8Array | string): Uint8Array {
   return typeof given === "string" ? new TextEncoder().encode(given) : given;
 }
 
-/** The context that was given, or one for this connection alone, which is the caller's to free once it is used. */
+/** The context that was given, or one for this connection alone, which the caller must free once it is used. */
 export function contextFor(
   openssl: OpenSsl,
   role: "client" | "server",
@@ -303,7 +306,7 @@ export function contextFor(
   if (context.openssl !== openssl) {
     throw new TlsError("invalid-argument", "context is of another OpenSsl than the one that is given");
   }
-  // Also where it is inherited, or a getter: nobody gives a `verify` that is not to be asked.
+  // Also if it is inherited, or a getter: a caller that gives a `verify` means it to be asked.
   const beside = Object.keys(read).find((name) => Object.hasOwn(OF_A_CONTEXT, name));
   if (beside !== undefined) {
     throw new TlsError("invalid-argument", `${beside} is the context's, and cannot stand beside it`);
@@ -312,13 +315,16 @@ export function contextFor(
 }
 
 export interface Connection {
-  /** Before its handshake. */
+  /** A connection before its handshake. */
   readonly ssl: Ssl;
-  /** Its network half is ours. */
+  /** The network half is ours. */
   readonly pair: BioPair;
 }
 
-/** Makes a connection of `context`; both parts are the caller's to free. `peer`: whom a client means to talk to. */
+/**
+ * Makes a connection of `context`. The caller must free both parts. `peer` is the server that a client means to talk
+ * to.
+ */
 export function newConnection(context: TlsContext, options: ConnectionOptions, peer?: Peer): Connection {
   const pair = context.openssl.newBioPair(options.bioPairSize);
   let ssl: Ssl | undefined;

@@ -8,7 +8,7 @@ interface Scheme {
   readonly hash?: string;
 }
 
-/** By the name of WebCrypto's algorithm. An ECDSA key's hash is chosen when it signs, an RSA key is for one. */
+/** By the name of WebCrypto's algorithm. An ECDSA key's hash is chosen when it signs. An RSA key has one hash. */
 const SCHEMES: Readonly<Record<string, readonly Scheme[]>> = {
   ECDSA: [
     { code: 0x0403, hash: "SHA-256" },
@@ -33,7 +33,7 @@ export function isCryptoKey(key: unknown): key is CryptoKey {
   return typeof key === "object" && key !== null && "algorithm" in key && "usages" in key && "type" in key;
 }
 
-/** The signatures that `key` makes, as RFC 8446 §4.2.3 numbers them. */
+/** The signatures that `key` can make, as RFC 8446 §4.2.3 numbers them. */
 export function signatureAlgorithmsOf(key: CryptoKey): number[] {
   const { name, hash } = key.algorithm as { name: string; hash?: { name: string } };
   const schemes = SCHEMES[name];
@@ -43,7 +43,7 @@ export function signatureAlgorithmsOf(key: CryptoKey): number[] {
   if (key.type !== "private" || !key.usages.includes("sign")) {
     throw new TlsError(
       "invalid-argument",
-      `the CryptoKey is a ${key.type} one for ${key.usages.join()}, not for signing`,
+      `the CryptoKey is a ${key.type} key for ${key.usages.join()}, not for signing`,
     );
   }
   const codes = schemes.filter((scheme) => hash === undefined || scheme.hash === hash.name);
@@ -51,7 +51,7 @@ export function signatureAlgorithmsOf(key: CryptoKey): number[] {
   return codes.map(({ code }) => code);
 }
 
-/** As `X509.publicKey` begins, by WebCrypto's names. */
+/** How `X509.publicKey` begins, by WebCrypto's names. */
 const CURVES: Readonly<Record<string, string>> = {
   "P-256": "EC prime256v1",
   "P-384": "EC secp384r1",
@@ -59,8 +59,7 @@ const CURVES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Of a key that cannot be taken out no more is known than its kind: that it is not the certificate's for all that turns out
- * when it signs.
+ * Of a key that cannot be exported only its kind is known. Whether it is the certificate's key turns out when it signs.
  */
 export function requireKeyOf(certificate: X509 | undefined, key: CryptoKey): void {
   const { name, namedCurve, modulusLength } = key.algorithm as EcKeyAlgorithm & RsaHashedKeyAlgorithm;
@@ -79,7 +78,7 @@ export function requireKeyOf(certificate: X509 | undefined, key: CryptoKey): voi
   );
 }
 
-/** Signs `bytes`, as the algorithm of that number wants it in a TLS message. */
+/** Signs `bytes`, in the form that the algorithm of that number has in a TLS message. */
 export async function signWith(
   key: CryptoKey,
   algorithm: number,
@@ -90,18 +89,18 @@ export async function signWith(
   const parameters = {
     name,
     ...(hash && { hash }),
-    // RFC 8446 §4.2.3: as long as the hash.
+    // RFC 8446 §4.2.3: the salt is as long as the hash.
     ...(hash && name === "RSA-PSS" && { saltLength: Number(hash.slice(4)) / 8 }),
   };
   const signature = new Uint8Array(await crypto.subtle.sign(parameters, key, bytes));
   return name === "ECDSA" ? ecdsaDer(signature) : signature;
 }
 
-/** WebCrypto gives r and s in halves of equal length; TLS has them as two DER integers (RFC 3279 §2.2.3). */
+/** WebCrypto gives r and s in halves of equal length. TLS has them as two DER integers (RFC 3279 §2.2.3). */
 function ecdsaDer(signature: Uint8Array): Uint8Array {
   const half = signature.length / 2;
   const both = [...derInteger(signature.subarray(0, half)), ...derInteger(signature.subarray(half))];
-  // At most 2 × (2 + 67) bytes with P-521.
+  // At most 2 × (2 + 67) bytes, with P-521.
   return Uint8Array.of(0x30, ...(both.length < 128 ? [both.length] : [0x81, both.length]), ...both);
 }
 

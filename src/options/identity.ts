@@ -1,4 +1,4 @@
-/** Who we are, whom we mean to talk to, and whom we believe: from options to a context and a connection. */
+/** This side's identity, the peer that is meant, and the trust anchors: from options to a context and a connection. */
 import {
   bytes,
   callback,
@@ -38,8 +38,8 @@ import { applyVerifyOptions, VERIFY_OPTIONS, type VerifyOptions } from "./verify
 export type CertificateData = string | Uint8Array;
 
 /**
- * Trust anchors: certificates, and sets of them as `wassl/roots` has one. None of a set is sent where a server names the
- * authorities that it takes.
+ * Trust anchors: certificates, and sets of them such as the one of `wassl/roots`. A server that names the authorities
+ * it accepts does not send those of a set.
  */
 export type CaCerts =
   | CertificateData
@@ -47,19 +47,19 @@ export type CaCerts =
   | TrustAnchors
   | readonly (CertificateData | X509 | TrustAnchors)[];
 
-/** A certificate and its private key, with which an end proves who it is. Either `cert` and `key`, or `pkcs12`. */
+/** A certificate and its private key, with which an end proves its identity. Either `cert` and `key`, or `pkcs12`. */
 export interface Identity {
   /** The certificate, and those between it and the trust anchor: PEM, its own first. */
   cert?: CertificateData;
   /**
-   * Its private key: PEM, DER, or a `CryptoKey` that need not be extractable: ECDSA, Ed25519, RSA-PSS, or, for TLS 1.2 alone,
-   * RSASSA-PKCS1-v1_5. A `CryptoKey` stays in WebCrypto, which signs for us. One that is not for this `cert` fails: with
-   * "invalid-argument" if it is of another kind, else with "callback" when it signs first.
+   * Its private key: PEM, DER, or a `CryptoKey` that need not be extractable: ECDSA, Ed25519, RSA-PSS, or, for TLS 1.2
+   * alone, RSASSA-PKCS1-v1_5. A `CryptoKey` stays in WebCrypto, which signs for this side. A `CryptoKey` that does not
+   * belong to `cert` fails: with "invalid-argument" if it is of another kind, else with "callback" when it first signs.
    */
   key?: CertificateData | CryptoKey;
   /** Certificate, key and chain in one file (RFC 7292). */
   pkcs12?: Uint8Array;
-  /** Of an encrypted key or PKCS #12 file. */
+  /** The passphrase of an encrypted key or PKCS #12 file. */
   passphrase?: string;
 }
 
@@ -91,35 +91,35 @@ export const IDENTITY: Table<Identity> = {
   passphrase: text,
 };
 
-/** What OpenSSL found out about the peer's certificates. */
+/** OpenSSL's verdict about the peer's certificates. */
 export interface PreliminaryResult {
   readonly ok: boolean;
   /** The path that OpenSSL accepted, from the peer's own certificate to the trust anchor; empty unless `ok`. */
   readonly verifiedChain: readonly X509[];
-  /** What was wrong first; absent when `ok`. */
+  /** The first thing that was wrong; absent when `ok`. */
   readonly failure?: {
     /** "X509_V_ERR_CERT_HAS_EXPIRED" */
     readonly error: string;
-    /** OpenSSL's words. */
+    /** OpenSSL's words for it. */
     readonly text: string;
-    /** 0 = the peer's own certificate, 1 = its issuer's, and so on. */
+    /** Which certificate: 0 is the peer's own, 1 its issuer's, and so on. */
     readonly depth: number;
     readonly certificate: X509 | undefined;
   };
 }
 
-/** What both ends may say about whom they believe. */
+/** The options about the peer that both ends have. */
 export interface Verification {
   /**
-   * Has the last word on the peer, whose certificates these are, its own first: pinning, asking a person, asking a service.
-   * `true`, or a promise of it, accepts; all else refuses. It is asked when OpenSSL has accepted them, so it can only be
-   * stricter, and again when a session is resumed; not about a peer that shows no certificate. The handshake waits meanwhile,
-   * up to `handshakeTimeout`.
+   * Has the last word on the peer, whose certificates are given, the peer's own first: for pinning, or for asking a
+   * person or a service. `true`, or a promise of `true`, accepts; everything else refuses. It is asked when OpenSSL has
+   * accepted the certificates, so it can only be stricter. It is asked again when a session is resumed, and not asked
+   * about a peer that shows no certificate. The handshake waits for the answer, up to `handshakeTimeout`.
    */
   verify?: (chain: readonly X509[], preliminary: PreliminaryResult) => boolean | Promise<boolean>;
   /**
-   * `verify` is asked also when OpenSSL has refused the peer, and may accept it: trust on first use, say. `info.verified` is
-   * false for whom OpenSSL refused. Default false.
+   * Asks `verify` also when OpenSSL has refused the peer, and lets `verify` accept it: for trust on first use, for
+   * example. `info.verified` is false for a peer that OpenSSL refused. Default false.
    */
   unsafelyLetVerifyOverride?: boolean;
   /** How the peer's certificates are verified: revocation lists, purpose, depth, flags. */
@@ -132,37 +132,39 @@ const VERIFICATION: Table<Verification> = {
   verifyOptions: group(VERIFY_OPTIONS),
 };
 
-/** Whom a client means to talk to, whom it believes, and who it is itself if the server asks. */
+/**
+ * A client's options: the server that it means to talk to, its trust anchors, and its own identity if the server asks.
+ */
 export interface ClientIdentity extends Identity, Verification {
   /**
-   * Whom we mean to talk to: a DNS name or an IP literal. The certificate must be for it, as RFC 9525 says: by its alternative
-   * names alone, of which one of a DNS name may begin with `*.` for one label. A DNS name is also sent as SNI.
-   * Internationalised names are converted (IDNA); what is no name and no address fails with "invalid-argument".
+   * The server's name: a DNS name or an IP literal. The certificate must be for it, as RFC 9525 says: by its
+   * alternative names alone, of which a DNS name may begin with `*.` for one label. A DNS name is also sent as SNI.
+   * Internationalised names are converted (IDNA). What is neither a name nor an address fails with "invalid-argument".
    */
   hostname: string;
   /**
-   * What is sent as SNI (RFC 6066 §3) where it is not `hostname`: a DNS name, or `false` for none. What the certificate must
-   * be for stays `hostname`.
+   * The name that is sent as SNI (RFC 6066 §3) if it is not `hostname`: a DNS name, or `false` to send no name. The
+   * certificate must still be for `hostname`.
    */
   serverName?: string | false;
-  /** The trust anchors: these are all, there is no hidden store. */
+  /** The trust anchors. These are all of them: there is no hidden store. */
   caCerts?: CaCerts;
   /**
-   * What becomes of an OCSP response that the server staples (RFC 6066 §8): "require" = there must be one, and it must be good;
-   * "soft" = one that is there must be good; "off" = none is asked for. It is judged once, in the full handshake that a session
-   * comes from. Default "off".
+   * What becomes of an OCSP response that the server staples (RFC 6066 §8). "require" = there must be one, and it must
+   * be good. "soft" = if there is one, it must be good. "off" = no response is asked for. It is judged once, in the
+   * full handshake that a session comes from. Default "off".
    */
   ocsp?: "off" | "soft" | "require";
   /**
-   * The certificate may also name the peer as it was done before RFC 9525: by the common name of its subject where it has no
-   * alternative names, and by a wildcard that is a part of a label, `w*.example.com`. "Legacy" is what other implementations call both; for
-   * appliances whose certificates nobody can change. A common name may say something else than a host, and no authority that
-   * limits names limits it. Default false.
+   * Lets the certificate name the peer also as it was done before RFC 9525: by the common name of its subject if it has
+   * no alternative names, and by a wildcard that is a part of a label, `w*.example.com`. "Legacy" is what other
+   * implementations call both; it is for appliances whose certificates cannot be changed. A common name may be
+   * something other than a host, and an authority's name constraints do not bind it. Default false.
    */
   unsafelyAllowLegacyNames?: boolean;
   /**
-   * Accept any certificate from anybody, which leaves the connection open to whoever sits in between. `info.verified` is
-   * false then. Default false.
+   * Accepts any certificate from anybody, which leaves the connection open to an attacker in between. `info.verified`
+   * is false then. Default false.
    */
   unsafelyDisableVerification?: boolean;
 }
@@ -187,9 +189,9 @@ export const CLIENT_IDENTITY: Table<ClientIdentity> = {
   unsafelyDisableVerification: flag,
 };
 
-/** Who a server is, and whom it believes. */
+/** A server's options: its identity, and the clients that it accepts. */
 export interface ServerIdentity extends Identity, Verification {
-  /** More of them, one for each kind of key: a client gets the first that it can check. */
+  /** More identities, one for each kind of key. A client gets the first that it can check. */
   identities?: readonly Identity[];
   /**
    * Whether clients are asked for a certificate, and have to show one. One that is shown must be good in either case. With
@@ -204,31 +206,32 @@ export interface ServerIdentity extends Identity, Verification {
    * 500 names; more are refused here, unless this is `false`. Default true.
    */
   sendCaNames?: boolean;
-  /** An OCSP response for our certificate, in DER, which clients that ask for it get (RFC 6066 §8). */
+  /** An OCSP response for this server's certificate, in DER. Clients that ask for it get it (RFC 6066 §8). */
   ocspResponse?: Uint8Array;
-  /** How many tickets a TLS 1.3 client gets for later connections; 0 = none, in TLS 1.2 either. Default 2. */
+  /** How many tickets a TLS 1.3 client gets for later connections; 0 = no tickets, in TLS 1.2 either. Default 2. */
   tickets?: number;
   /**
-   * The keys of tickets, 80 bytes each, as random as keys: 16 name, 32 HMAC-SHA-256, 32 AES-256. The first encrypts, all
-   * decrypt: put a new one in front every few hours, and drop old ones. Processes and contexts that share them resume each
-   * other's sessions. By default random ones, of this context alone.
+   * The keys of tickets, 80 bytes each, as random as keys: 16 name, 32 HMAC-SHA-256, 32 AES-256. The first one
+   * encrypts, and all of them decrypt: put a new one in front every few hours, and drop old ones. Processes and
+   * contexts that share them resume each other's sessions. By default the keys are random, and of this context alone.
    */
   ticketKeys?: readonly Uint8Array[];
   /**
-   * Only servers with the same accept each other's sessions, up to 32 bytes, a text in UTF-8 (`SSL_CTX_set_session_id_context(3)`).
-   * By default a hash over our certificates. In either case it is combined with all that decides on clients (`clientAuth`,
-   * `caCerts`, `verifyOptions`, `verify`, `psk`, `ciphers` and their like), as it is when the options are read, so that a session
-   * never gets a client where it would have been asked for more. A `verify` is itself alone in that hash, also for another
-   * process; with `sessionIdContext` it is like any other, since it is asked again.
+   * Only servers with the same value accept each other's sessions. Up to 32 bytes; a text is taken as UTF-8
+   * (`SSL_CTX_set_session_id_context(3)`). By default it is a hash over the server's certificates. In either case it is
+   * combined with all that decides about clients (`clientAuth`, `caCerts`, `verifyOptions`, `verify`, `psk`, `ciphers`
+   * and their like), as it is when the options are read. So a session never lets a client in that would have been asked
+   * for more. By default a `verify` equals only itself in that hash, and so never one of another process; with
+   * `sessionIdContext` every `verify` counts as the same, because it is asked again.
    */
   sessionIdContext?: Uint8Array | string;
   /**
-   * How much early data (0-RTT) a session allows, in bytes; 0, the default, is none. See `onEarlyData` of `acceptTls` for
-   * what it costs. With it, sessions are kept in this context's memory, each for one use, so that no recorded flight is taken
-   * twice; `ticketKeys` count for TLS 1.2 only then.
+   * How much early data (0-RTT) a session allows, in bytes; 0, the default, allows no early data. See `onEarlyData` of
+   * `acceptTls` for what it costs. With it, sessions are kept in this context's memory, each for one use, so that no
+   * recorded flight is accepted twice; `ticketKeys` count for TLS 1.2 only then.
    */
   maxEarlyData?: number;
-  /** For how long sessions and tickets are good, in whole seconds, 1 at least, a week at most. Default 7,200. */
+  /** How long sessions and tickets are good, in whole seconds, 1 at least, a week at most. Default 7,200. */
   sessionTimeout?: number;
 }
 
@@ -250,11 +253,11 @@ export const SERVER_IDENTITY: Table<ServerIdentity> = {
   sessionTimeout: whole(1, LONGEST_SESSION, " seconds"),
 };
 
-/** CryptoKeys by the number under which OpenSSL knows them. */
+/** CryptoKeys, by the numbers under which OpenSSL knows them. */
 export type Keys = Map<number, CryptoKey>;
 let lastKey = 0;
 
-/** Makes `ctx` a client's: whom it believes, and who it is. */
+/** Makes `ctx` a client's: its trust anchors and its identity. */
 export function configureClient(
   ctx: SslContext,
   options: Omit<ClientIdentity, keyof Peer>,
@@ -268,20 +271,23 @@ export function configureClient(
   const { ocsp = "off" } = options;
   if (ocsp !== "off") {
     if (options.unsafelyDisableVerification) {
-      throw new TlsError("invalid-argument", "without verification nobody judges an OCSP response");
+      throw new TlsError(
+        "invalid-argument",
+        "ocsp needs verification, which unsafelyDisableVerification turns off",
+      );
     }
     ctx.checkOcspResponse(ocsp === "require");
   }
   if (hasIdentity(options)) useIdentity(ctx, options, keys);
 }
 
-/** Whom a client's connection is to. */
+/** The server that a client's connection is to. */
 export function setPeer(ssl: Ssl, { hostname, serverName }: Peer): void {
   const { kind, name } = hostName(hostname);
   const sent =
     serverName === undefined ? { kind, name } : serverName !== false && hostName(serverName, "serverName");
   if (serverName !== undefined && sent && sent.kind !== "dns") {
-    throw new TlsError("invalid-argument", `serverName is a DNS name, and "${serverName}" is none`);
+    throw new TlsError("invalid-argument", `serverName must be a DNS name or false, not "${serverName}"`);
   }
   if (kind === "dns") ssl.setHost(name);
   else if (!ssl.setIp(name)) throw new TlsError("out-of-memory", "no room for an IP address");
@@ -290,7 +296,7 @@ export function setPeer(ssl: Ssl, { hostname, serverName }: Peer): void {
 
 export type Peer = Pick<ClientIdentity, "hostname" | "serverName">;
 
-/** Makes `ctx` a server's: who it is, and whom it believes. */
+/** Makes `ctx` a server's: its identity, and the clients that it accepts. */
 export function configureServer(ctx: SslContext, options: ServerIdentity, keys: Keys): void {
   const { clientAuth = "none", identities = [], tickets, sendCaNames = true } = options;
   const unasked = (["caCerts", "verify", "verifyOptions"] as const).find(
@@ -303,9 +309,12 @@ export function configureServer(ctx: SslContext, options: ServerIdentity, keys: 
     );
   }
   if (clientAuth !== "none" && options.caCerts === undefined) {
-    throw new TlsError("invalid-argument", `clientAuth "${clientAuth}" needs caCerts: whom to believe`);
+    throw new TlsError(
+      "invalid-argument",
+      `clientAuth "${clientAuth}" needs caCerts, the trust anchors for clients`,
+    );
   }
-  // Of the two ends this is the slow one.
+  // Of the two ends this one is slow.
   ctx.setOptions(SSL_OP_CIPHER_SERVER_PREFERENCE);
   const all = hasIdentity(options) ? [options, ...identities] : identities;
   for (const identity of all) useIdentity(ctx, identity, keys);

@@ -8,28 +8,30 @@ export interface TlsInfo {
   readonly protocol: string;
   /** "TLS_AES_128_GCM_SHA256" */
   readonly cipher: string;
-  /** The group of the key exchange, "X25519MLKEM768"; undefined where none took part. */
+  /** The group of the key exchange, "X25519MLKEM768"; undefined if no group took part. */
   readonly group: string | undefined;
-  /** The algorithm with which the peer proved its key, "ecdsa_secp256r1_sha256". */
+  /** The algorithm with which the peer proved that it has the key, "ecdsa_secp256r1_sha256". */
   readonly signatureAlgorithm: string | undefined;
   readonly alpnProtocol: string | undefined;
-  /** The name asked for with SNI. */
+  /** The name that the client asked for with SNI. */
   readonly serverName: string | undefined;
-  /** The peer's certificates as it sent them, its own first. */
+  /** The peer's certificates as the peer sent them, its own first. */
   readonly peerCertificates: readonly X509[];
   /**
-   * The path by which the peer's certificate was accepted, from it to the trust anchor; empty unless `verified`. It may go by other
-   * certificates than the peer sent. Where a session was resumed it is the one that was found when the session's certificate was
-   * verified again.
+   * The path by which the peer's certificate was accepted, from that certificate to the trust anchor; empty unless
+   * `verified`. The path may have other certificates than the peer sent. If a session was resumed, it is the path that
+   * was found when the session's certificate was verified again.
    */
   readonly verifiedChain: readonly X509[];
   /** The peer showed a certificate, and it was checked: chain, dates, and, by a client, the name. */
   readonly verified: boolean;
-  /** The handshake was short, by a session of an earlier connection: `peerCertificates` are that one's. */
+  /**
+   * The handshake was short, by a session of an earlier connection: `peerCertificates` are those of that connection.
+   */
   readonly sessionReused: boolean;
   /**
-   * What became of early data: "none" = none was sent; "accepted"; "rejected" = as if it had never been sent, and to be sent
-   * again if it still fits what was agreed on.
+   * What became of early data. "none" = no early data was sent; "accepted"; "rejected" = the server treats it as if it
+   * had never been sent, so send it again if it still fits what was agreed on.
    */
   readonly earlyData: "none" | "accepted" | "rejected";
   /** The OCSP response (DER) that the server stapled to its certificate. */
@@ -42,7 +44,7 @@ const EARLY_DATA = ["none", "rejected", "accepted"] as const;
 /** `verifies`: the peer's certificate was checked if it showed one. */
 export function infoOf(ssl: Ssl, verifies: boolean): TlsInfo {
   const peerCertificates = ssl.getPeerCertificates();
-  // X509_V_OK is also what an unchecked or absent certificate gives.
+  // X509_V_OK is also the result for a certificate that is unchecked or absent.
   const verified = verifies && peerCertificates.length > 0 && ssl.getVerifyResult() === 0;
   return {
     protocol: ssl.getVersion(),

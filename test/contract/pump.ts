@@ -851,3 +851,26 @@ function emptyChunks(inner: Transport): Transport {
     ),
   };
 }
+
+QUnit.module("pump: what follows close_notify", () => {
+  for (const bioPairSize of [8, 100]) {
+    QUnit.test(
+      `in one chunk with it, with a pair of ${bioPairSize} bytes, all of it is handed back`,
+      async (assert) => {
+        const plain = randomBytes(300, env.seed);
+        let last = false;
+        const [near, far] = pair();
+        const joined = intercept(near, {
+          async receive(chunk) {
+            return [last ? concat([chunk, plain]) : chunk];
+          },
+        });
+        const [client, server] = await connected([joined, far], { bioPairSize });
+        last = true;
+        await server.closeWrite();
+        const { trailing } = await client.shutdown();
+        assert.deepEqual(concat([trailing]), concat([plain]));
+      },
+    );
+  }
+});

@@ -1,4 +1,5 @@
 /** DTLS 1.2 against a stranger that sends unasked, and over a transport that has no room: `wassl/openssl`. */
+
 import QUnit from "qunit";
 import { OpenSsl, type Ssl } from "wassl/openssl";
 import {
@@ -11,6 +12,7 @@ import {
   pem,
   subjectAltNames,
 } from "../fakes/der.ts";
+import { dispose } from "../fakes/dispose.ts";
 import { random } from "../fakes/random.ts";
 import { env, share } from "./env.ts";
 import { concat, sleep, utf8 } from "./helpers.ts";
@@ -71,8 +73,8 @@ async function associate(
     server,
     clientPair,
     serverPair,
-    [Symbol.dispose]: () => {
-      for (const one of all) one[Symbol.dispose]();
+    [dispose]: () => {
+      for (const one of all) one[dispose]();
     },
   };
 }

@@ -1,7 +1,9 @@
 /** The faithful layer, `wassl/openssl`: OpenSSL's own behaviour through its own names. */
+
 import QUnit from "qunit";
 import { TlsError } from "wassl";
 import * as ssl from "wassl/openssl";
+import { dispose } from "../fakes/dispose.ts";
 import { randomBytes } from "../fakes/random.ts";
 import { alertsOf } from "../fakes/two-ends.ts";
 import { env } from "./env.ts";
@@ -56,7 +58,7 @@ class Two implements Disposable {
     throw new Error("the handshake does not get on");
   }
 
-  [Symbol.dispose](): void {
+  [dispose](): void {
     for (const end of [this.client, this.server]) {
       end.ssl.free();
       end.pair.free();
@@ -381,7 +383,7 @@ for (const [name, version] of [
         assert.true(client.sessionReused());
         assert.true(server.sessionReused());
         assert.strictEqual(both.server.context.sessHits(), 1);
-        second[Symbol.dispose]();
+        second[dispose]();
       }
     });
 

@@ -5,9 +5,11 @@
  *
  * An outcome is written `ret error (reasons), st flags, bytes`, as in `-1 SSL (shutdown while in init), st 0, 0 bytes`.
  */
+
 import QUnit from "qunit";
 import { TlsError } from "wassl";
 import * as ssl from "wassl/openssl";
+import { dispose } from "../fakes/dispose.ts";
 import { randomBytes } from "../fakes/random.ts";
 import { helloRandom, TLS12_WRITER_SUITE, Tls12Writer } from "../fakes/tls12-writer.ts";
 import { ALERT, APPLICATION_DATA, HANDSHAKE, records, Tls13Client } from "../fakes/tls13-client.ts";
@@ -1678,7 +1680,7 @@ QUnit.module("shutdown: sessions", () => {
           on.equal(session, "a session", keeper);
           return;
         }
-        both[Symbol.dispose]();
+        both[dispose]();
         on.equal(session.isResumable(), expected.resumable, keeper);
         if (keeper !== "tickets") on.equal(contexts.server.sessNumber(), Number(expected.cached), keeper);
         // [resumed, hits, misses, handshakes]. A session that is not good is not even offered.
@@ -1699,7 +1701,7 @@ QUnit.module("shutdown: sessions", () => {
         const both = contexts.connect();
         using session = both.client.ssl.getSession();
         using copy = on.instance.parseSession(session?.toDer() ?? NOTHING);
-        both[Symbol.dispose]();
+        both[dispose]();
         on.equal([session?.isResumable(), copy.isResumable()], [false, true], keeper);
         on.equal(second(contexts, copy), keeper === "tickets" ? [true, 1, 0, 1] : [false, 0, 1, 1], keeper);
       }
@@ -1721,7 +1723,7 @@ QUnit.module("shutdown: sessions", () => {
         client.inbox = last!;
         client.peek();
         using later = client.ssl.getSession();
-        both[Symbol.dispose]();
+        both[dispose]();
         on.equal([earlier?.isResumable(), later?.isResumable()], [true, false], keeper);
         if (keeper !== "tickets") on.equal(contexts.server.sessNumber(), 1, keeper);
         if (earlier) on.equal(second(contexts, earlier), [true, 1, 0, 1], keeper);

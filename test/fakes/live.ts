@@ -1,6 +1,8 @@
 /** An `Ssl` of the faithful layer over a real transport: as little as one needs to speak with a peer by hand. */
+
 import type { Transport } from "wassl";
 import * as ssl from "wassl/openssl";
+import { dispose } from "./dispose.ts";
 
 export class Live implements Disposable {
   readonly ssl: ssl.Ssl;
@@ -46,7 +48,7 @@ export class Live implements Disposable {
     await this.#reader.cancel().catch(() => {});
   }
 
-  [Symbol.dispose](): void {
+  [dispose](): void {
     this.ssl.free();
     this.#pair.free();
   }

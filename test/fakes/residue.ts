@@ -1,5 +1,7 @@
 /** What of the secrets that went through an instance of OpenSSL is still in its memory? */
+
 import type { OpenSsl } from "wassl";
+import { dispose } from "./dispose.ts";
 
 /** A secret shorter than this may be anything else. */
 const WINDOW = 16;
@@ -94,7 +96,7 @@ export class Watch implements Disposable {
     );
   }
 
-  [Symbol.dispose](): void {
+  [dispose](): void {
     crypto.getRandomValues = this.#real;
   }
 }

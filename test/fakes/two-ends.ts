@@ -6,6 +6,7 @@
 import type { Alert } from "wassl";
 import * as ssl from "wassl/openssl";
 import type { Certs } from "../peers/certs.ts";
+import { dispose } from "./dispose.ts";
 import { concat } from "./wrappers.ts";
 
 /** The names of what `SSL_get_error(3)` answers. */
@@ -240,7 +241,7 @@ export class Contexts implements Disposable {
     return both;
   }
 
-  [Symbol.dispose](): void {
+  [dispose](): void {
     this.client.free();
     this.server.free();
   }
@@ -263,7 +264,7 @@ export class TwoEnds implements Disposable {
     throw new Error("the handshake does not get on");
   }
 
-  [Symbol.dispose](): void {
+  [dispose](): void {
     this.client.free();
     this.server.free();
   }

@@ -7,8 +7,10 @@ import { type Config, disposeLeftovers, type Env, setEnv } from "../contract/env
 declare const GREP: string;
 
 QUnit.config.autostart = false;
+/** For a browser that runs a part only, which the page's URL says. */
+const sample = new URLSearchParams(globalThis.location?.search).get("sample") ?? "";
 // A name that was copied from the report of a run is found too.
-QUnit.config.filter = GREP.replaceAll(" › ", ": ");
+QUnit.config.filter = GREP.replaceAll(" › ", ": ") || sample;
 // Node.js has two programs, and what is looked for may be in the other one.
 QUnit.config.failOnZeroTests = GREP === "";
 QUnit.config.reorder = false;

@@ -1,9 +1,10 @@
 /**
- * Options: what each may be, and how an object of them is read. A table stands next to each interface of options. Its type names
- * all of them, so that an option that is new does not compile until the table has it.
+ * Options: what each may be, and how an object of them is read. A table stands next to each interface of options. Its
+ * type names all of them, so that a new option does not compile until the table has it.
  *
- * What is read is a copy that nobody else can change afterwards, so that what was checked, what was set and what sessions are
- * kept by are the same. It inherits from nothing: what other code has put into Object.prototype is no option of this call.
+ * What is read is a copy that other code cannot change afterwards, so that what was checked, what was set and what
+ * sessions are kept by are the same. It inherits from nothing: what other code has put into Object.prototype is not an
+ * option of this call.
  */
 import { TlsError } from "./errors.js";
 
@@ -14,8 +15,8 @@ export interface Kind {
   /** A text that is wrong is no secret, and may be shown. */
   readonly shows?: boolean;
   /**
-   * The value, or a copy where others could change it; {@link NO} where the value is of another kind. It throws where something
-   * within is wrong: `name` is what the option is called.
+   * The value, or a copy if other code could change it; {@link NO} if the value is of another kind. It throws if
+   * something within is wrong: `name` is the option's name.
    */
   read(value: unknown, name: string): unknown;
 }
@@ -51,7 +52,7 @@ export const date = kind(
   (value: unknown) => !Number.isNaN(timeOf(value)),
   (value: unknown) => new Date(timeOf(value)),
 );
-/** By what is used of it: that of another realm is one too. */
+/** By the part of it that is used: one of another realm will do too. */
 export const signal = like("an AbortSignal", "addEventListener", "throwIfAborted");
 
 /** "Uint8Array", "ArrayBuffer", "Response": what the engine, or the standard, calls its kind in any realm. */
@@ -111,7 +112,7 @@ export function bytes(least = 0, most = Infinity): Kind {
   return kind(
     `a Uint8Array${size}`,
     (value: unknown) => isBytes(value) && value.length >= least && value.length <= most,
-    // One that was detached has none, and cannot be copied.
+    // A detached buffer has no bytes, and cannot be copied.
     (value: Uint8Array) => (value.length === 0 ? new Uint8Array(0) : new Uint8Array(value)),
   );
 }
@@ -149,7 +150,7 @@ export function listOf(each: Kind, least = 0, most = Infinity): Kind {
     what: `a list, each ${each.what}${count}`,
     read(value, name) {
       if (!Array.isArray(value) || value.length < least || value.length > most) return NO;
-      // By number: the iterator of a list may be anybody's.
+      // By number: the iterator of a list may be the caller's code.
       return Array.from({ length: value.length }, (_, i) => readOption(each, value[i], `${name}[${i}]`));
     },
   };
@@ -183,9 +184,9 @@ export function group<T extends object>(table: Table<T>, required: readonly (key
 }
 
 /**
- * Reads the options of `of`, which is what a message calls it. Each is read once, also where it is inherited, but not from an
- * Object.prototype; what is undefined is left out. What `table` does not have is refused; but a class's instance may have more, which
- * is its own affair.
+ * Reads the options of `of`, which is their name in messages. Each is read once, also if it is inherited, but not from
+ * an Object.prototype. What is undefined is left out. An option that `table` does not have is refused; but a class's
+ * instance may have more, which is its own affair.
  *
  * @param others where else the name of an option is known, for the message
  * @throws TlsError "invalid-argument"
@@ -234,7 +235,7 @@ function refused(name: string, what: string, given: string): TlsError {
   return new TlsError("invalid-argument", `${name} must be ${what}, not ${given}`);
 }
 
-/** A text may be a secret, and an object's own words are code of somebody else's. */
+/** A text may be a secret, and the text of an object comes from the caller's code. */
 function shown(value: unknown): string {
   if (typeof value === "string")
     return value === "" ? "an empty text" : `a text of ${value.length} characters`;
@@ -276,7 +277,7 @@ function isPlain(value: object): boolean {
   return true;
 }
 
-// ---- names that are none
+// ---- names that are no option
 
 /** What node:tls, and Deno of old, call what we have. Of several the first that is known there counts. */
 const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
@@ -318,7 +319,7 @@ function unknown(
   const near = alias ?? (other === undefined ? nearest(name, Object.keys(table)) : undefined);
   const hint =
     near !== undefined ? `: did you mean ${near}?` : other !== undefined ? `, but of ${other}` : "";
-  // Of what somebody else may have sent, a page's query say, no more is shown than a name is long.
+  // A text that may come from elsewhere (a page's query, for example) is shown no longer than a name is.
   return new TlsError("invalid-argument", `${name.slice(0, 60)} is no option of ${of}${hint}`);
 }
 

@@ -2,14 +2,14 @@
 /** What some engines lack, and what stands in its place there. */
 
 /**
- * The names of the methods that `using` and `await using` call. WebKit has not got the symbols: there it is what esbuild, Babel and
- * swc, which compile `using`, look for in their place.
+ * The names of the methods that `using` and `await using` call. WebKit does not have the symbols: there these are what
+ * esbuild, Babel and swc, which compile `using`, look for instead.
  */
 export const dispose: typeof Symbol.dispose = Symbol.dispose ?? Symbol.for("Symbol.dispose");
 export const asyncDispose: typeof Symbol.asyncDispose =
   Symbol.asyncDispose ?? Symbol.for("Symbol.asyncDispose");
 
-/** Cloudflare Workers of before May 2025 have no `WeakRef`: what is held is held until its end then. */
+/** Cloudflare Workers from before May 2025 have no `WeakRef`: what is held there is held until its end. */
 export function weakly<T extends object>(target: T): { deref(): T | undefined } {
   return typeof WeakRef === "undefined" ? { deref: () => target } : new WeakRef(target);
 }

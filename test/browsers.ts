@@ -1,6 +1,6 @@
 /**
- * Browsers with one page, and nobody attached to it: a debugger is told each frame of each WebSocket, which costs more than
- * the page itself. How it is doing the page has to say by itself.
+ * Browsers with one page, and nobody attached to it: a debugger is told each frame of each WebSocket, which costs more
+ * than the page itself. How it is doing the page has to say by itself.
  */
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";

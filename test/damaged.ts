@@ -1,11 +1,13 @@
 /**
- * `npm run damaged`: what `npm test` does with samples, at every byte. Each byte that either end receives in a handshake, full
- * or resumed, in both versions, is changed, left out, or the last that comes. And each bit of a certificate is flipped, and
- * each beginning of it taken for one, as the leaf, as an issuer, as a trust anchor, and as a revocation list.
+ * `npm run damaged`: what `npm test` does with samples, at every byte. Each byte that either end receives in a
+ * handshake, full or resumed, in both versions, is changed, left out, or the last that comes. And each bit of a
+ * certificate is flipped, and each beginning of it taken for one, as the leaf, as an issuer, as a trust anchor, and as
+ * a revocation list.
  *
  *     npm run damaged -- [--only TEXT]… [--every N]
  *
- * TEXT is a part of what a line says. Wrong is what is no TlsError, traps, hangs, stays in linear memory, or is believed.
+ * TEXT is a part of what a line says. Wrong is what is no TlsError, traps, hangs, stays in linear memory, or is
+ * believed.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -41,7 +43,10 @@ const wanted = (title: string) =>
 /** At once: those that wait for what never comes take their time. */
 const LANES = 24;
 
-/** The last sixteen certificates stay (wasm/instead/interned.c), each in what malloc makes of its pieces, now so, now so. */
+/**
+ * The last sixteen certificates stay (wasm/instead/interned.c), each in what malloc makes of its pieces, now so, now
+ * so.
+ */
 const ROUNDING = 2048;
 
 const folder = mkdtempSync(join(tmpdir(), "wassl-damaged-"));

@@ -117,7 +117,9 @@ export function checkInDeno(example: string): Started {
   );
 }
 
-/** The program of docs/examples/cloudflare, in workerd, which Cloudflare runs Workers with; its URL, once it listens. */
+/**
+ * The program of docs/examples/cloudflare, in workerd, which Cloudflare runs Workers with; its URL, once it listens.
+ */
 export async function inWorkerd(environment: Record<string, string>): Promise<string> {
   await bundle("cloudflare/worker.ts", "worker");
   const root = join(folder, "cloudflare");

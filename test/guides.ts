@@ -1,9 +1,11 @@
 /**
- * The code in docs/guide is that of docs/examples, which runs in the tests. A block that is a copy says of what in front of it:
+ * The code in docs/guide is that of docs/examples, which runs in the tests. A block that is a copy says of what in
+ * front of it:
  *
  *     <!-- example: node/pinning.ts#connect -->
  *
- * Without `#` it is the whole file. `npm run guides` writes the blocks anew; test/node/guides.ts fails where one differs.
+ * Without `#` it is the whole file. `npm run guides` writes the blocks anew; test/node/guides.ts fails where one
+ * differs.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

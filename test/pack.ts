@@ -10,8 +10,8 @@ import { asJavaScript } from "../wasm/build/inline.mjs";
 const ours = join(dirname(fileURLToPath(import.meta.url)), "..");
 
 /**
- * Unpacks what `npm pack` makes, as npm would, into the node_modules of `folder`, which lies outside of the checkout. Its
- * one dependency is copied from ours, which the lock file pins.
+ * Unpacks what `npm pack` makes, as npm would, into the node_modules of `folder`, which lies outside of the checkout.
+ * Its one dependency is copied from ours, which the lock file pins.
  */
 export async function installPackage(folder: string, repository = ours): Promise<void> {
   const run = promisify(execFile);
@@ -25,8 +25,8 @@ export async function installPackage(folder: string, repository = ours): Promise
 }
 
 /**
- * The same of the sources at `source`, whose types nobody looks at: it takes a tenth of a second. The module is the one that
- * was built last, in both its forms.
+ * The same of the sources at `source`, whose types nobody looks at: it takes a tenth of a second. The module is the one
+ * that was built last, in both its forms.
  */
 export async function installSource(folder: string, source = join(ours, "src")): Promise<void> {
   const dist = join(folder, "node_modules", "wassl", "dist");

@@ -1,4 +1,6 @@
-/** The first script of the page that runs the suites: its connection to the runner, there before anything else can fail. */
+/**
+ * The first script of the page that runs the suites: its connection to the runner, there before anything else can fail.
+ */
 import type { Message } from "./runtimes/common.ts";
 
 const socket = new WebSocket(`${location.origin.replace("http", "ws")}/ws/runner${location.search}`);
@@ -19,7 +21,8 @@ const runner = {
 };
 Object.assign(globalThis, { runner });
 
-// Once QUnit runs, uncaught errors are its affair. Before that they are the end; that of a script that cannot be had does not bubble.
+// Once QUnit runs, uncaught errors are its affair. Before that they are the end; that of a script that cannot be had
+// does not bubble.
 function onFailure(event: Event): void {
   if (begun) return;
   const { target } = event;

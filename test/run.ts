@@ -1,16 +1,17 @@
 /**
- * `npm test`: packs the project, and runs one contract suite against the packed tarball in Node.js, Deno and
- * headless Chromium, and a part of it in WebKit and Firefox, against independent TLS servers and fakes. "matrix" is the part of
+ * `npm test`: packs the project, and runs one contract suite against the packed tarball in Node.js, Deno and headless
+ * Chromium, and a part of it in WebKit and Firefox, against independent TLS servers and fakes. "matrix" is the part of
  * `npm run matrix` that is for every time.
  *
  *     tsx test/run.ts [--runtime node|deno|chromium|webkit|firefox|demo|matrix]… [--grep TEXT] [--seed N] [--verbose]
  *     tsx test/run.ts --quick [--grep TEXT] [--seed N] [--verbose]
  *
- * The second one is `npm run test:quick`: `src` as it is, without types and not packed, in Node.js; test/contract alone, or of all
- * suites what has that text in its name ("module: test", or as a run reports it). With `--grep`, both take the certificates of an earlier run, if there are any.
+ * The second one is `npm run test:quick`: `src` as it is, without types and not packed, in Node.js; test/contract
+ * alone, or of all suites what has that text in its name ("module: test", or as a run reports it). With `--grep`, both
+ * take the certificates of an earlier run, if there are any.
  *
- * The last line is `N passed, N failed`; the exit code says the same. Nothing waits without a bound, and
- * whatever was started is stopped.
+ * The last line is `N passed, N failed`; the exit code says the same. Nothing waits without a bound, and whatever was
+ * started is stopped.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -40,7 +41,10 @@ const browsers = ["chromium", "webkit", "firefox"] as const;
 type BrowserName = (typeof browsers)[number];
 const runtimes = ["node", "deno", ...browsers] as const;
 type RuntimeName = (typeof runtimes)[number];
-/** Without --runtime. The last two then run those suites that an engine's own streams, sockets and workers have the most part in. */
+/**
+ * Without --runtime. The last two then run those suites that an engine's own streams, sockets and workers have the most
+ * part in.
+ */
 const byDefault = ["node", "deno", "chromium", "demo", "matrix", "webkit", "firefox"];
 const SAMPLED = ["webkit", "firefox"];
 const SAMPLE = "/^(streams|loading|transports|blocking: independent)/";
@@ -72,7 +76,8 @@ const folder = mkdtempSync(join(tmpdir(), "wassl-test-"));
 process.once("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
 async function main(): Promise<void> {
   const tools = setUp();
-  // What has to be installed for these is installed before anything runs that would have to wait. Without them their cells are left out.
+  // What has to be installed for these is installed before anything runs that would have to wait. Without them their
+  // cells are left out.
   const matrix = asked.includes("matrix") && !options.grep;
   const missing = new Map<string, string>();
   for (const name of ["webkit", "firefox"] as const) {

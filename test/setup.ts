@@ -103,7 +103,9 @@ function unpackNginx(): string {
   );
 }
 
-/** Debian's would start with the machine, so it is unpacked too. It needs no more of what is unpacked than libraries. */
+/**
+ * Debian's would start with the machine, so it is unpacked too. It needs no more of what is unpacked than libraries.
+ */
 function redisServer(): string[] {
   const found = find("redis-server");
   if (found) return [found];

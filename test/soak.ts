@@ -1,6 +1,6 @@
 /**
- * `npm run soak`: thousands of connections in one instance, one after the other, opened and aborted, and opened and shut
- * down. Linear memory must end where it began.
+ * `npm run soak`: thousands of connections in one instance, one after the other, opened and aborted, and opened and
+ * shut down. Linear memory must end where it began.
  *
  *     npm run soak -- [--cycles N]
  *
@@ -60,7 +60,9 @@ async function cycle(ending: keyof typeof endings, version: "TLSv1.2" | "TLSv1.3
   await endings[ending](client, server);
 }
 
-/** What is still to be freed is freed by then: a farewell to a peer that is gone takes a few turns of the event loop. */
+/**
+ * What is still to be freed is freed by then: a farewell to a peer that is gone takes a few turns of the event loop.
+ */
 const settled = () => new Promise((resolve) => setTimeout(resolve, 100));
 
 let failed = false;

@@ -18,8 +18,8 @@ export type WasmSource = string | URL | Response | ArrayBuffer | ArrayBufferView
 /**
  * Compiles and instantiates the module, whose memory begins with OpenSSL started (wasm/build/snapshot.mjs).
  *
- * `@assemblyscript/loader` reads the exports. Its `instantiate` would bring 4 KiB more into each bundle, for what only modules
- * made by AssemblyScript have.
+ * `@assemblyscript/loader` reads the exports. Its `instantiate` would bring 4 KiB more into each bundle, for what only
+ * modules made by AssemblyScript have.
  */
 export async function loadAbi(module: WebAssembly.Module): Promise<Abi> {
   const { imports, begin } = prepare();

@@ -10,7 +10,7 @@
  * const channel = newChannel();
  * new Worker("worker.js", { type: "module" }).postMessage(channel);
  * const url = "wss://relay.example.org/?to=db.example.org:5432";
- * const { transport, trailing } = await carry(channel, await connectWebSocket(url)); // until the worker is done with it
+ * const { transport, trailing } = await carry(channel, await connectWebSocket(url)); // until the worker is done
  * ```
  *
  * ```ts

@@ -1,6 +1,8 @@
 /** What a `ReadableStream` of bytes is made of, and what makes up for what an engine lacks of it. */
 
-/** What is used of a controller: that of a byte stream has it all, and that of another stream all but the last. */
+/**
+ * The part of a controller that is used. That of a byte stream has it all; that of another stream has all but the last.
+ */
 export interface ByteController {
   readonly desiredSize: number | null;
   enqueue(chunk: Uint8Array): void;
@@ -17,10 +19,10 @@ export interface ByteSource {
 }
 
 /**
- * A stream that pulls when somebody waits for a chunk, and only then.
+ * A stream that pulls only when a reader waits for a chunk.
  *
- * WebKit has no byte streams. There it is a stream of the same chunks: what it loses is `getReader({ mode: "byob" })`, and so
- * each chunk is a copy. Nor can `for await` read it in WebKit by itself: it gets what that needs.
+ * WebKit has no byte streams. There it is a stream of the same chunks, without `getReader({ mode: "byob" })`, and each
+ * chunk is a copy. `for await` cannot read a stream in WebKit by itself, so this one gets what that needs.
  */
 export function byteStream(source: ByteSource): ReadableStream<Uint8Array> {
   const stream = hasByteStreams()
@@ -50,7 +52,7 @@ function hasByteStreams(): boolean {
   return known;
 }
 
-/** As the Streams standard has it (§4.2.5): who leaves the loop cancels the stream, unless that is prevented. */
+/** As the Streams standard has it (§4.2.5): leaving the loop cancels the stream, unless that is prevented. */
 function iterator(
   stream: ReadableStream<Uint8Array>,
   preventCancel = false,

@@ -1,4 +1,7 @@
-/** The two streams of a connection: WHATWG streams on one side, the pump on the other. What ends the connection is their owner's. */
+/**
+ * The two streams of a connection: WHATWG streams on one side, the pump on the other. Their owner decides about the end
+ * of the connection.
+ */
 
 import { isBytes } from "../check.js";
 import { TlsError } from "../errors.js";
@@ -37,7 +40,7 @@ export class DataStreams {
   #queued = 0;
   /** Those of them that were there before `closeWrite()`; undefined until it is called. What comes later is refused. */
   #ahead: number | undefined;
-  /** Calls back when there is none of those any more. */
+  /** Calls back when all of those are gone. */
   #nothingAhead: () => void = () => {};
   #closeWrite: Promise<void> | undefined;
   /** close_notify has left, not only been written. */
@@ -72,7 +75,7 @@ export class DataStreams {
         },
         write: (chunk) =>
           this.#write(chunk)?.catch((error) => {
-            // The stream is errored by this, and what is queued behind never gets here.
+            // This errors the stream, and what is queued behind it never gets here.
             this.#forgetQueue();
             throw error;
           }),
@@ -103,8 +106,8 @@ export class DataStreams {
   }
 
   /**
-   * Fetches for the reader what is here, although it may not wait for that. Up to `most` bytes are queued for it; while there
-   * are as many, this waits for the reader to take some.
+   * Fetches for the reader what is here, although it may not wait for that. Up to `most` bytes are queued for it; while
+   * there are as many, this waits for the reader to take some.
    */
   async fetchAhead(most: number): Promise<void> {
     // What is queued there counts down from 0.

@@ -1,4 +1,7 @@
-/** What goes ahead of the handshake's end (RFC 8446 §2.3): a client's early data, or what a server makes of it. Moves no bytes. */
+/**
+ * What goes ahead of the handshake's end (RFC 8446 §2.3): a client's early data, or what a server makes of it. Moves no
+ * bytes.
+ */
 import type { Ssl } from "../openssl/ssl.js";
 
 /**

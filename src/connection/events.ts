@@ -5,8 +5,8 @@ import type { SslEvent } from "../openssl/events.js";
 export type TlsEvent = { readonly time: number } & (
   | { readonly type: "handshake-start" | "handshake-done" | "transport-end" }
   /**
-   * A fault of the program: the connection was not ended, and nothing can reach it any more. What the connection held was
-   * freed, and its transport given up. Told as long as something beside the connection still holds the listener.
+   * A fault of the program: the connection was not ended, and nothing can reach it any more. What the connection held
+   * was freed, and its transport given up. Told as long as something beside the connection still holds the listener.
    */
   | { readonly type: "dropped" }
   /** The store of sessions failed; the connection goes on without it. */

@@ -1,4 +1,4 @@
-/** What came from the wire, on its way to OpenSSL: one chunk, its end. Asks nobody for anything; the pump does. */
+/** What came from the wire, on its way to OpenSSL: one chunk, or its end. It asks for nothing itself; the pump does. */
 import type { BioPair } from "../openssl/bio-pair.js";
 import { RecordEdges } from "./record-edges.js";
 
@@ -55,7 +55,9 @@ export class Inbox {
     this.#offset = 0;
   }
 
-  /** Moves what is here into the pair, as far as there is room, and behind it tells of the end. True when something moved. */
+  /**
+   * Moves what is here into the pair, as far as there is room, and then tells of the end. True when something moved.
+   */
   feed(): boolean {
     if (this.#chunk) {
       const n = this.#pair.write(this.#offset === 0 ? this.#chunk : this.#chunk.subarray(this.#offset));

@@ -1,8 +1,8 @@
 import type { TlsEvent, Untimed } from "./events.js";
 
 /**
- * What the application listens with. It is called in a microtask and never from within a turn of the loop: what it does then
- * must not find OpenSSL in the middle of something.
+ * The application's listeners. They are called in a microtask and never from within a turn of the loop: what they do
+ * then must not find OpenSSL in the middle of something.
  */
 export class Listeners {
   readonly #onEvent: ((event: TlsEvent) => void) | undefined;

@@ -1,6 +1,6 @@
 /**
- * What OpenSSL has written, on its way to the wire: gathered from the pair into batches, of which one at a time is sent; and
- * who waits until how much of it was accepted. Sends nothing itself; the pump does.
+ * What OpenSSL has written, on its way to the wire: gathered from the pair into batches, of which one at a time is
+ * sent; and the promises that wait until so much of it was accepted. Sends nothing itself; the pump does.
  */
 import type { TlsError } from "../errors.js";
 import type { BioPair } from "../openssl/bio-pair.js";
@@ -74,7 +74,9 @@ export class Outbox {
     return this.#accepted >= this.#closeNotifyEnd;
   }
 
-  /** Takes what the pair holds, as far as there is room. Of the write under way `rest` bytes are still to be encrypted. */
+  /**
+   * Takes what the pair holds, as far as there is room. Of the write under way `rest` bytes are still to be encrypted.
+   */
   collect(rest: number): boolean {
     let moved = false;
     this.#isFull = false;
@@ -146,7 +148,10 @@ export class Outbox {
     this.#closeNotifyEnd = this.written;
   }
 
-  /** Resolves `wish` when the wire has accepted all that was written until now, or, unless `complete`, until `completed()`. */
+  /**
+   * Resolves `wish` when the wire has accepted all that was written until now, or, unless `complete`, until
+   * `completed()`.
+   */
   flush(wish: Wish, complete: boolean): void {
     wish.target = complete ? this.written : Infinity;
     this.#flushes.push(wish);

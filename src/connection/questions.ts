@@ -9,8 +9,8 @@ const QUESTIONS: ReadonlyMap<number, Question> = new Map([
 ]);
 
 /**
- * Finds the answer and gives it to OpenSSL, also where it is a refusal. A rejection, with a `TlsError`, says why, and is what
- * the connection fails with.
+ * Finds the answer and gives it to OpenSSL, also if it is a refusal. A rejection, with a `TlsError`, says why, and is
+ * what the connection fails with.
  */
 export type Answer = (question: Question) => Promise<void>;
 
@@ -44,7 +44,7 @@ export class Questions {
   ask(r: number): Promise<void> | undefined {
     if (this.#asking) return undefined;
     this.#asking = true;
-    // Nobody is called from within a turn.
+    // No other code is called from within a turn.
     return Promise.resolve(QUESTIONS.get(r)!)
       .then(this.#answer)
       .catch((error) => {

@@ -1,4 +1,6 @@
-/** How large a connection's BIO pair is. Nothing depends on that but speed and memory, since pieces go through smaller ones. */
+/**
+ * How large a connection's BIO pair is. Only speed and memory depend on that, because pieces go through smaller rings.
+ */
 import type { BioPair } from "../openssl/bio-pair.js";
 
 /** The plaintext of a full record, in bytes. */
@@ -14,13 +16,16 @@ export function encryptedLength(length: number): number {
 }
 
 /**
- * The sizes that a ring has once the handshake is done, in bytes: for an idle connection and small messages, for a record,
- * and for as much as is written, or comes, at once.
+ * The sizes that a ring has once the handshake is done, in bytes: for an idle connection and small messages, for a
+ * record, and for as much as is written, or arrives, at once.
  */
 const SIZES = [512, encryptedLength(RECORD), encryptedLength(WRITE_MOST)] as const;
 const LARGEST = SIZES.length - 1;
 
-/** The two rings of a pair. An idle connection has the smallest ones: with many connections they would be most of its memory. */
+/**
+ * The two rings of a pair. An idle connection has the smallest ones: with many connections they would be most of its
+ * memory.
+ */
 export class Rings {
   readonly #pair: BioPair;
   /** By number in `SIZES`, once the pair has one of these. */

@@ -1,6 +1,7 @@
 /*
- * What is known of a connection's end, for both loops: pump.ts and blocking/blocking-tls.ts. A Verdict judges what OpenSSL
- * answered. It moves no bytes, waits for nothing, and calls nobody: a loop asks it, and does what follows.
+ * What is known of a connection's end, for both loops: pump.ts and blocking/blocking-tls.ts. A Verdict judges what
+ * OpenSSL answered. It moves no bytes, waits for nothing, and calls no other code: a loop asks it, and does what
+ * follows.
  *
  *      open ──▶ clean ──────┐          clean      the peer's close_notify was read
  *       │  └──▶ truncated ──┤          truncated  the transport ended without it, and `eofPolicy` lets that pass
@@ -8,8 +9,8 @@
  *       └────────────────▶ failed      released   OpenSSL's objects are freed
  *       └──────── (any) ─▶ released
  *
- * The end is one value, and it goes down these arrows only. What the reader meets first stays what the reader meets: after
- * "clean" a failure (of our writing) is no error for somebody who reads.
+ * The end is one value, and it goes down these arrows only. What the reader meets first stays what the reader meets:
+ * after "clean" a failure (of our writing) is not an error for the reader.
  */
 
 import { type Alert, type CloseInfo, TlsError, TlsTruncationError, type TruncationPoint } from "../errors.js";
@@ -127,8 +128,8 @@ export class Verdict {
   }
 
   /**
-   * SSL_read or SSL_peek answered `r`, which is no want: true when that is the clean end of the peer's data. Asked after
-   * {@link takeEvents}.
+   * SSL_read or SSL_peek answered `r`, which is not a want: true when that is the clean end of the peer's data. Asked
+   * after {@link takeEvents}.
    */
   endsCleanly(r: number): boolean {
     // user_canceled and then close_notify ends cleanly (RFC 8446 §6.1), though OpenSSL calls it a system error.
@@ -139,8 +140,8 @@ export class Verdict {
   }
 
   /**
-   * OpenSSL answered `r`, an error: what that means. `failure` is taken right after the operation, and this is asked after
-   * {@link takeEvents}.
+   * OpenSSL answered `r`, an error: returns what that means. `failure` is taken right after the operation, and this is
+   * asked after {@link takeEvents}.
    */
   explain(r: number, failure: SslFailure, scene: Scene): TlsError {
     return explain(r, failure, {
@@ -152,7 +153,7 @@ export class Verdict {
     });
   }
 
-  /** True when `error` is a truncation that `eofPolicy` takes for an end. In the handshake none is. */
+  /** True when `error` is a truncation that `eofPolicy` takes for an end. In the handshake no truncation is. */
   letsPass(error: TlsError): boolean {
     if (!(error instanceof TlsTruncationError) || error.at === "handshake") return false;
     const { eofPolicy = "strict" } = this.#options;
@@ -204,14 +205,16 @@ export class Verdict {
 
   /**
    * Whether our close_notify is a message at all. Quiet, SSL_shutdown must not be called before the end: it also sets
-   * SSL_RECEIVED_SHUTDOWN, and what the peer still sends would be lost. After a truncation that passed as an end it cannot
-   * be called: for OpenSSL that was an error, and no peer is there to be told.
+   * SSL_RECEIVED_SHUTDOWN, and what the peer still sends would be lost. After a truncation that passed as an end it
+   * cannot be called: for OpenSSL that was an error, and no peer is there to be told.
    */
   get sendsCloseNotify(): boolean {
     return !this.quiet && this.truncatedAt === undefined;
   }
 
-  /** Half of a KeyUpdate or a ticket is here: SSL_shutdown would fail ("shutdown while in init") until the rest came. */
+  /**
+   * Half of a KeyUpdate or a ticket is here: SSL_shutdown would fail ("shutdown while in init") until the rest came.
+   */
   get isMidMessage(): boolean {
     return !this.ended && !this.#ssl.isInitFinished();
   }
@@ -235,14 +238,14 @@ export class Verdict {
       case "alert":
         return "alert";
       default:
-        // A protocol error is told to the peer; what is our own trouble (memory, say) is not.
+        // A protocol error is told to the peer; trouble of this side (memory, for example) is not.
         return this.#fatalAlert ? "alert" : "aborted";
     }
   }
 
   /**
-   * The connection is over, once: settles what becomes of the session, and says how it ended. To be called while OpenSSL's
-   * objects live.
+   * The connection is over, once: settles what becomes of the session, and says how it ended. To be called while
+   * OpenSSL's objects live.
    *
    * @param reason why, unless the end was proper
    * @param hint what the error of later calls tells beside that
@@ -287,7 +290,7 @@ export class Verdict {
 /** How a connection ended. */
 export interface Outcome {
   readonly info: CloseInfo;
-  /** Nothing failed, and nobody gave it up. */
+  /** Nothing failed, and the connection was not given up. */
   readonly proper: boolean;
   /** What later calls are refused with. */
   readonly refusal: unknown;
@@ -297,15 +300,15 @@ export interface Conclusion {
   /** The transport has accepted all of it. */
   sentCloseNotify: boolean;
   reason?: unknown;
-  /** Bytes of application data that nobody read. */
+  /** Bytes of application data that were not read. */
   discarded?: number;
   hint?: string;
 }
 
 /**
- * Whether the session may be resumed: if we ended properly, and no alert took it out of use. OpenSSL judges by
- * SSL_SENT_SHUTDOWN, which stands from the first attempt to send close_notify, whether it left or not. So a session that
- * is not to be resumed is taken out of use here, and what is said is what OpenSSL does.
+ * Whether the session may be resumed: if this side ended properly, and no alert took the session out of use. OpenSSL
+ * judges by SSL_SENT_SHUTDOWN, which stands from the first attempt to send close_notify, whether it left or not. So a
+ * session that must not be resumed is taken out of use here, and what is said is what OpenSSL does.
  */
 function settleSession(ssl: Ssl, endedProperly: boolean): boolean {
   return crashProof(() => {

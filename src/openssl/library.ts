@@ -115,9 +115,9 @@ const CLASSES: Readonly<Record<keyof Live, string>> = {
 };
 
 /**
- * An object of OpenSSL in linear memory, which is given back once, by `free()` or `using`: {@link SslContext}, {@link Ssl},
- * {@link SslSession}, {@link BioPair} and {@link X509Store} are such. After that each use throws a `TlsError` with the
- * code "freed", and no call reaches memory that may belong to something else by then.
+ * An object of OpenSSL in linear memory, which is given back once, by `free()` or `using`: {@link SslContext},
+ * {@link Ssl}, {@link SslSession}, {@link BioPair} and {@link X509Store} are such. After that each use throws a
+ * `TlsError` with the code "freed", and no call reaches memory that may belong to something else by then.
  *
  * @example
  * ```ts

@@ -79,8 +79,8 @@ export class TlsContext implements Disposable {
   /** @internal Those of TLS 1.2; false if TLS 1.2 is off. */
   readonly defaultCiphers: boolean;
   /**
-   * @internal A client's sessions carry this mark. Only connections of the same settings offer them, wherever they were
-   *   kept. `verify` is asked again anyway, so it need not be the same function.
+   * @internal The mark that a client's sessions carry. Only connections of the same settings offer them, wherever they
+   *   were kept. `verify` is asked again anyway, so it need not be the same function.
    */
   readonly sessionMark: Uint8Array;
   readonly #settings: string;

@@ -194,16 +194,19 @@ export interface ServerIdentity extends Identity, Verification {
   /** More identities, one for each kind of key. A client gets the first that it can check. */
   identities?: readonly Identity[];
   /**
-   * Whether clients are asked for a certificate, and have to show one. One that is shown must be good in either case. With
-   * "require" a `psk` counts for nothing, since who uses it shows no certificate. Default "none"; it has to be said where
-   * there is `caCerts`, `verify` or `verifyOptions`.
+   * Whether clients are asked for a certificate ("request"), and must show one ("require"). A certificate that is shown
+   * must be good in either case. With "require" a `psk` counts for nothing, because a client that uses it shows no
+   * certificate. Default "none"; it must be given beside `caCerts`, `verify` or `verifyOptions`.
    */
   clientAuth?: "none" | "request" | "require";
-  /** The trust anchors for certificates of clients: these are all. Their names are sent to the client, see `sendCaNames`. */
+  /**
+   * The trust anchors for certificates of clients. These are all of them. Their names are sent to the client, see
+   * `sendCaNames`.
+   */
   caCerts?: CaCerts;
   /**
-   * Whether a client is told the names of `caCerts`, by which it may choose its certificate. They have room for 65,535 bytes, some
-   * 500 names; more are refused here, unless this is `false`. Default true.
+   * Whether a client is told the names of `caCerts`, by which it may choose its certificate. There is room for 65,535
+   * bytes, some 500 names; more are refused here, unless this is `false`. Default true.
    */
   sendCaNames?: boolean;
   /** An OCSP response for this server's certificate, in DER. Clients that ask for it get it (RFC 6066 §8). */

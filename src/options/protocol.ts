@@ -16,7 +16,10 @@ export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
 /** Options of TLS itself. Many connections may share them in a `TlsContext`. */
 export interface ContextOptions {
-  /** ALPN (RFC 7301): what a client offers, or what a server chooses from, best first; `[]` = no ALPN. 1 to 255 bytes each. */
+  /**
+   * ALPN (RFC 7301): what a client offers, or what a server chooses from, best first; `[]` = no ALPN. 1 to 255 bytes
+   * each.
+   */
   alpnProtocols?: readonly string[];
   /** Default "TLSv1.2". */
   minVersion?: TlsVersion;

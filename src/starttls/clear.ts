@@ -5,7 +5,7 @@ import { after } from "../timers.js";
 import type { Transport } from "../transport.js";
 import { type PeerRole, StartTlsError, type StartTlsProtocol } from "./error.js";
 
-/** The most that a peer may say before TLS, in bytes. */
+/** The most that a peer may send before TLS, in bytes. */
 const LIMIT = 16_384;
 
 const LF = 10;
@@ -77,8 +77,9 @@ export class Clear {
   }
 
   /**
-   * A reply that lies here before its request was sent cannot be the peer's reply to it. So somebody else put it there, or
-   * the peer follows a protocol of its own. Where the peer may speak without being asked, `reply` tells what is one.
+   * A reply that lies here before its request was sent cannot be the peer's reply to it. An attacker in between put it
+   * there, or the peer follows a protocol of its own. Where the peer may speak without being asked, `reply` tells what
+   * counts as a reply.
    */
   requireNoReply(request: string, reply = /./s): void {
     const waiting = latin1(this.takeRest());
@@ -162,7 +163,9 @@ export interface Bounds {
   timeout: number;
 }
 
-/** Leaves the transport unlocked. If `dialog` fails, or runs out of time, or `signal` fires, it gives the transport up. */
+/**
+ * Leaves the transport unlocked. If `dialog` fails, or runs out of time, or `signal` fires, it gives the transport up.
+ */
 export async function inTheClear<T>(
   transport: Transport,
   protocol: StartTlsProtocol,

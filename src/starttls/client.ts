@@ -130,15 +130,15 @@ export const dialogs: Record<StartTlsProtocol, Dialog> = {
   },
 };
 
-/** Sends a request, to which nobody can have replied yet. */
+/** Sends a request, to which no reply can have come yet. */
 async function ask(clear: Clear, request: string, end = "\r\n"): Promise<void> {
   clear.requireNoReply(request.slice(0, 9));
   await clear.send(request + end);
 }
 
 /**
- * The lines of a reply of SMTP or FTP (RFC 5321 §4.2.1, RFC 959 §4.2) without the code, which must be this one. Replies with
- * the code `before` may come ahead.
+ * The lines of a reply of SMTP or FTP (RFC 5321 §4.2.1, RFC 959 §4.2) without the code, which must be this one. Replies
+ * with the code `before` may come ahead.
  */
 async function reply(clear: Clear, code: string, before?: string): Promise<string[]> {
   let lines: string[] = [];

@@ -24,15 +24,16 @@ export class StartTlsError extends TlsError {
   override readonly name: string = "StartTlsError";
   /**
    * - `refused`: the server does not offer TLS or declines it; or the client does not ask for it.
-   * - `injected`: bytes arrived in the clear together with the consent to TLS or the request for it, or a reply ahead of its
-   *   request. An attacker in between can put them there, to have them taken for what TLS protected (CVE-2011-0411).
-   * - `malformed`: the peer does not speak the protocol, or says more than 16 KiB before TLS.
+   * - `injected`: bytes arrived in the clear together with the consent to TLS or the request for it, or a reply ahead
+   *   of its request. An attacker in between can put them there, to have them taken for what TLS protected
+   *   (CVE-2011-0411).
+   * - `malformed`: the peer does not speak the protocol, or sends more than 16 KiB before TLS.
    */
   readonly kind: "refused" | "injected" | "malformed";
   readonly protocol: StartTlsProtocol;
   /**
-   * What the peer said that led to it, if anything: for example "454 TLS not available". Each byte is a character, U+0000 to
-   * U+00FF. It was not protected by TLS: anybody in between can have written it.
+   * What the peer sent that led to it, if anything: for example "454 TLS not available". Each byte is a character,
+   * U+0000 to U+00FF. TLS did not protect it: an attacker in between can have written it.
    */
   readonly reply: string;
 

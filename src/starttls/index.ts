@@ -1,13 +1,15 @@
 /**
- * STARTTLS: connections of SMTP, IMAP, POP3, FTP, PostgreSQL, MySQL, XMPP and LDAP begin in the clear, and become TLS when the
- * client asks for it. The two functions here speak that much of the protocol, and leave a transport on which TLS begins:
- * {@link requestStartTls} for a client and `startTls()` after it, {@link acceptStartTls} for a server and `acceptTls()` after it.
+ * STARTTLS: connections of SMTP, IMAP, POP3, FTP, PostgreSQL, MySQL, XMPP and LDAP begin in the clear, and become TLS
+ * when the client asks for it. The two functions here speak that much of the protocol, and leave a transport on which
+ * TLS begins: {@link requestStartTls} for a client and `startTls()` after it, {@link acceptStartTls} for a server and
+ * `acceptTls()` after it.
  *
- * What both sides say here can be read and changed by anybody in between, who can also keep a client from TLS. So nothing
- * that was said here counts once there is TLS, and a client must not go on without. Where the server offers TLS from the
- * first byte, on a port of its own (465 of SMTP, 993 of IMAP, 995 of POP3, 636 of LDAP), that is the better choice (RFC 8314).
+ * An attacker in between can read and change what both sides send here, and can also keep a client from TLS. So nothing
+ * that was sent here counts once there is TLS, and a client must not go on without TLS. If the server offers TLS from
+ * the first byte, on a port of its own (465 of SMTP, 993 of IMAP, 995 of POP3, 636 of LDAP), that is the better choice
+ * (RFC 8314).
  *
- * Loads no OpenSSL, and works ahead of any TLS.
+ * This module loads no OpenSSL, and works ahead of any TLS.
  *
  * @module
  */
@@ -37,8 +39,8 @@ export interface RequestStartTlsOptions extends StartTlsOptions {
   /** The server's name, as in `startTls()`. Only XMPP says it before TLS, and needs it. */
   hostname?: string;
   /**
-   * What the client calls itself in SMTP's EHLO: a domain name, or an address as in "[192.0.2.1]" (RFC 5321 §4.1.1.1). Default
-   * "[127.0.0.1]". No other protocol says one.
+   * The client's name in SMTP's EHLO: a domain name, or an address as in "[192.0.2.1]" (RFC 5321 §4.1.1.1). Default
+   * "[127.0.0.1]". No other protocol has one.
    */
   name?: string;
 }
@@ -52,21 +54,23 @@ export interface RequestStartTlsResult {
   /** The transport as it was given, unlocked. TLS begins with its next byte. */
   readonly transport: Transport;
   /**
-   * What the server said first, to the byte: the greeting of SMTP, IMAP, POP3 and FTP, MySQL's first packet; empty with the
-   * others, where the client speaks first. Clients need it for POP3's APOP and for MySQL's authentication, whose data are in it.
+   * What the server sent first, to the byte: the greeting of SMTP, IMAP, POP3 and FTP, MySQL's first packet; empty with
+   * the others, where the client speaks first. Clients need it for POP3's APOP and for MySQL's authentication, whose
+   * data are in it.
    */
   readonly greeting: Uint8Array<ArrayBuffer>;
   /**
-   * What the server offered before TLS: SMTP's extensions, as in "SIZE 1000"; IMAP's capabilities, if its greeting tells them;
-   * otherwise empty. To look at only: in TLS a client must ask again (RFC 3207 §4.2, RFC 9051 §6.2.1).
+   * What the server offered before TLS: SMTP's extensions, as in "SIZE 1000"; IMAP's capabilities, if its greeting
+   * tells them; otherwise empty. It is to look at only: in TLS a client must ask again (RFC 3207 §4.2, RFC 9051
+   * §6.2.1).
    */
   readonly capabilities: readonly string[];
 }
 
 export interface AcceptStartTlsResult {
   /**
-   * The transport to go on with, unlocked, on which TLS begins. It is the one that was given, unless bytes of TLS arrived along
-   * with the request, as they may with MySQL: then its `readable` is another one, which begins with them.
+   * The transport to go on with, unlocked, on which TLS begins. It is the one that was given, unless bytes of TLS
+   * arrived along with the request, as they may with MySQL: then its `readable` is another one, which begins with them.
    */
   readonly transport: Transport;
   /** What was said first, to the byte: MySQL's authentication data are in it. Empty with PostgreSQL, XMPP and LDAP. */
@@ -76,7 +80,7 @@ export interface AcceptStartTlsResult {
 const DEFAULT_TIMEOUT = 30_000;
 
 /**
- * Asks a server for TLS, in the clear. Resolves when TLS can begin, which `startTls()` does then:
+ * requestStartTls asks a server for TLS, in the clear. It resolves when TLS can begin, which `startTls()` does then:
  *
  * ```ts
  * import { startTls } from "wassl";
@@ -92,19 +96,20 @@ const DEFAULT_TIMEOUT = 30_000;
  * // SMTP goes on in TLS, and begins with EHLO.
  * ```
  *
- * In TLS each protocol goes on as its document says: SMTP with EHLO (RFC 3207), IMAP with CAPABILITY, POP3 with CAPA, FTP with
- * PBSZ, PostgreSQL with the startup message, MySQL with packet number 2, XMPP with a new stream, LDAP with message 2.
+ * In TLS each protocol goes on as its document says: SMTP with EHLO (RFC 3207), IMAP with CAPABILITY, POP3 with CAPA,
+ * FTP with PBSZ, PostgreSQL with the startup message, MySQL with packet number 2, XMPP with a new stream, LDAP with
+ * message 2.
  *
- * Bytes in the clear that arrive together with the server's consent end the connection: whoever put them there wants them to
- * be taken for part of what TLS protected (CVE-2011-0411, CVE-2021-23222). So does a reply that is there before its request.
- * What arrives later, TLS does not take for its own.
+ * Bytes in the clear that arrive together with the server's consent end the connection: an attacker puts them there to
+ * have them taken for part of what TLS protected (CVE-2011-0411, CVE-2021-23222). A reply that is there before its
+ * request ends it too. Bytes in the clear that arrive later are refused by TLS itself.
  *
  * The streams of the transport must not be locked, and belong to this function until it settles. When it rejects, the
- * transport was given up: `writable` is aborted and `readable` cancelled, and both stay locked. But after "invalid-argument",
- * and if `signal` was aborted before, nothing was touched.
+ * transport was given up: `writable` is aborted and `readable` cancelled, and both stay locked. But after
+ * "invalid-argument", and if `signal` was aborted before, nothing was touched.
  *
- * @throws StartTlsError if the server offers no TLS, declines it, says what it must not, or more than 16 KiB;
- *   TlsError "invalid-argument" | "transport" | "timeout"; or the reason of `signal`
+ * @throws StartTlsError if the server offers no TLS, declines it, sends what it must not, or more than 16 KiB; TlsError
+ *   "invalid-argument" | "transport" | "timeout"; or the reason of `signal`
  */
 export async function requestStartTls(
   transport: Transport,
@@ -126,8 +131,8 @@ export async function requestStartTls(
 }
 
 /**
- * Waits for a client to ask for TLS, in the clear. Resolves when TLS can begin, which `acceptTls()` does then. It greets,
- * offers TLS and nothing else, and declines all that a client wants before TLS:
+ * acceptStartTls waits for a client to ask for TLS, in the clear. It resolves when TLS can begin, which `acceptTls()`
+ * does then. It greets, offers TLS and nothing else, and declines everything that a client wants before TLS:
  *
  * ```ts
  * import { acceptTls, type TlsContext, type TlsStream, type Transport } from "wassl";
@@ -139,14 +144,14 @@ export async function requestStartTls(
  * }
  * ```
  *
- * Bytes in the clear that arrive together with the client's request end the connection, and are not answered: whoever put
- * them there wants them to be taken for part of what TLS protects (CVE-2011-0411, CVE-2021-23214). But a client of MySQL waits
- * for no consent, so what follows its request is TLS.
+ * Bytes in the clear that arrive together with the client's request end the connection, and are not answered: an
+ * attacker puts them there to have them taken for part of what TLS protects (CVE-2011-0411, CVE-2021-23214). But a
+ * client of MySQL waits for no consent, so what follows its request is TLS.
  *
- * What is true of the transport is what is true with {@link requestStartTls}.
+ * For the transport the same holds as with {@link requestStartTls}.
  *
- * @throws StartTlsError if the client does not ask for TLS, says what it must not, or more than 16 KiB;
- *   TlsError "invalid-argument" | "transport" | "timeout"; or the reason of `signal`
+ * @throws StartTlsError if the client does not ask for TLS, sends what it must not, or more than 16 KiB; TlsError
+ *   "invalid-argument" | "transport" | "timeout"; or the reason of `signal`
  */
 export async function acceptStartTls(
   transport: Transport,

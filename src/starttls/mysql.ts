@@ -41,7 +41,7 @@ export function sslRequest(): Uint8Array {
   return new Uint8Array(request.buffer);
 }
 
-/** A greeting, with authentication data that nobody can foresee. */
+/** A greeting, with authentication data that cannot be foreseen. */
 export function newGreeting(): Uint8Array<ArrayBuffer> {
   // 20 printable characters: a NUL would end them. A few of 93 are a little likelier than others.
   const data = crypto.getRandomValues(new Uint8Array(20)).map((byte) => 33 + (byte % 93));

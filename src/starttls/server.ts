@@ -1,6 +1,6 @@
 /**
- * What a server says in the clear before TLS begins, in eight protocols: as little as a client needs that wants TLS. All
- * else is declined.
+ * What a server says in the clear before TLS begins, in eight protocols: as little as a client needs that wants TLS.
+ * Everything else is declined.
  */
 import type { Clear } from "./clear.js";
 import type { StartTlsProtocol } from "./error.js";
@@ -138,7 +138,7 @@ async function startupRequest(clear: Clear): Promise<number | undefined> {
   return view.getUint32(0) === 8 ? view.getUint32(4) : undefined;
 }
 
-/** Nobody can foresee it, as RFC 6120 §4.7.3 asks. */
+/** The number cannot be foreseen, as RFC 6120 §4.7.3 asks. */
 function newId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) =>
     byte.toString(16).padStart(2, "0"),

@@ -1,6 +1,6 @@
 /**
- * A page in Chromium, measured as a process is: the CPU time of its renderer. No debugger is attached, which would copy each
- * frame of a WebSocket; the page asks us for its work. It reaches TCP by a relay in this process.
+ * A page in Chromium, measured as a process is: the CPU time of its renderer. No debugger is attached, which would copy
+ * each frame of a WebSocket; the page asks us for its work. It reaches TCP by a relay in this process.
  */
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";

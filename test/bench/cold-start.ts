@@ -5,7 +5,10 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 
-/** CPU time of a process from its start to its first ClientHello, in milliseconds. `program` is what its folder is called. */
+/**
+ * CPU time of a process from its start to its first ClientHello, in milliseconds. `program` is what its folder is
+ * called.
+ */
 export async function coldStart(
   folder: string,
   program: string,

@@ -1,6 +1,6 @@
 /**
- * Many connections that are open and idle, in one process: `idle.js COUNT…`, ascending. Both ends are ours, in an instance
- * each, so that each side's linear memory is its own. A line of JSON for each count.
+ * Many connections that are open and idle, in one process: `idle.js COUNT…`, ascending. Both ends are ours, in an
+ * instance each, so that each side's linear memory is its own. A line of JSON for each count.
  */
 import { readFileSync } from "node:fs";
 import { acceptTls, OpenSsl, startTls, TlsContext, type TlsStream } from "wassl";

@@ -36,8 +36,8 @@ export interface Prepared {
 }
 
 /**
- * In a folder of its own, which goes with the process; or in one where package and certificates are already. `named`: with
- * an openssl.wasm that knows the names of its functions.
+ * In a folder of its own, which goes with the process; or in one where package and certificates are already. `named`:
+ * with an openssl.wasm that knows the names of its functions.
  */
 export async function setUp(
   given: string | undefined,

@@ -10,8 +10,8 @@ async function send(connection: Connection, length: number, size: number): Promi
 }
 
 /**
- * A client's part: connections, bytes or round trips. Waiting for the server's word makes sure that it had its handshake
- * too, and that tickets are here.
+ * A client's part: connections, bytes or round trips. Waiting for the server's word makes sure that it had its
+ * handshake too, and that tickets are here.
  */
 export async function ask(
   open: () => Promise<Connection>,

@@ -1,7 +1,7 @@
 /**
- * Behind our close_notify nothing leaves (RFC 8446 §6.1), whatever the peer goes on to send: random sequences of all that may
- * come after a handshake, in random pieces, to a client and to a server, and what the peer writes is delivered to its end. By
- * `wassl/openssl`, where the peer is driven by hand, by the pump, and with DTLS.
+ * Behind our close_notify nothing leaves (RFC 8446 §6.1), whatever the peer goes on to send: random sequences of all
+ * that may come after a handshake, in random pieces, to a client and to a server, and what the peer writes is delivered
+ * to its end. By `wassl/openssl`, where the peer is driven by hand, by the pump, and with DTLS.
  */
 import QUnit from "qunit";
 import { acceptTls, startTls, type TlsStream, type Transport } from "wassl";

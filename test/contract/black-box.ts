@@ -28,7 +28,9 @@ const MiB = 2 ** 20;
 const versions = ["1.2", "1.3"] as const;
 type Version = (typeof versions)[number];
 
-/** Length of a close_notify record, with ChaCha20-Poly1305: header 5, alert 2, tag 16, and in TLS 1.3 a content type. */
+/**
+ * Length of a close_notify record, with ChaCha20-Poly1305: header 5, alert 2, tag 16, and in TLS 1.3 a content type.
+ */
 const alertRecord = { "1.2": 23, "1.3": 24 };
 
 let names = 0;

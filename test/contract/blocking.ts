@@ -1081,7 +1081,9 @@ function cuttable(inner: Transport) {
   };
 }
 
-/** The transport after `shutdown()`: what came behind close_notify, the peer's next ClientHello perhaps, is read first. */
+/**
+ * The transport after `shutdown()`: what came behind close_notify, the peer's next ClientHello perhaps, is read first.
+ */
 function goingOn({ transport, trailing }: { transport: Transport; trailing: Uint8Array }): Transport {
   const reader = transport.readable.getReader();
   let first = trailing;

@@ -61,8 +61,8 @@ QUnit.module("malformed certificates", () => {
         }
         return instance.memory.used;
       };
-      // OpenSSL keeps some things that it meets for the first time, algorithms and the texts of errors. All of it a second time must
-      // leave nothing; a leak, one for each malformed certificate, would be 2,500 bytes at least.
+      // OpenSSL keeps some things that it meets for the first time, algorithms and the texts of errors. All of it a
+      // second time must leave nothing; a leak, one for each malformed certificate, would be 2,500 bytes at least.
       const before = all();
       const after = all();
       assert.true(verdicts.size >= 3, JSON.stringify([...verdicts]));

@@ -51,11 +51,12 @@ async function word(promise: Promise<unknown>): Promise<string> {
 }
 
 /*
- * The table. For each first verb and each second one, called at once (while the first is under way) or after the first is
- * done: what the first comes to, what the second comes to, how `closed` settles ("open": not yet), and what the peer sees: a
- * clean "end", a "cut", or, where the transport carries the abort, a failed "transport". "either": complete or closed
- * without waiting, as the peer is quick or slow, since shutdown() was reading. The peer reads; the first block has
- * one that answers close_notify with its own, the second one that does not. The third is quiet, whatever the peer does.
+ * The table. For each first verb and each second one, called at once (while the first is under way) or after the first
+ * is done: what the first comes to, what the second comes to, how `closed` settles ("open": not yet), and what the peer
+ * sees: a clean "end", a "cut", or, where the transport carries the abort, a failed "transport". "either": complete or
+ * closed without waiting, as the peer is quick or slow, since shutdown() was reading. The peer reads; the first block
+ * has one that answers close_notify with its own, the second one that does not. The third is quiet, whatever the peer
+ * does.
  */
 const table = `
 answering  closeWrite closeWrite  ok ok open end                        ok ok open end

@@ -176,7 +176,8 @@ QUnit.module("a private key in WebCrypto: ECDSA signatures in DER", () => {
       let shapesLeft = [0, 32];
       while (shapesLeft.length > 0) {
         let wanted = -1;
-        // Signs until r or s looks as wanted. Deno's signatures are deterministic (RFC 6979): there it would be for ever.
+        // Signs until r or s looks as wanted. Deno's signatures are deterministic (RFC 6979): there it would be for
+        // ever.
         crypto.subtle.sign = async (...args) => {
           const once = async () => new Uint8Array(await sign.apply(crypto.subtle, args));
           const first = await once();

@@ -54,8 +54,8 @@ export function setEnv(value: Env): void {
 
 /**
  * This runtime's share of the cases of a sweep: all runtimes together do each of them once, and another seed deals them
- * out otherwise. For cases that differ in what OpenSSL or plain code make of them; what a runtime's own streams, sockets
- * and workers may be judged by, each of them has to do.
+ * out otherwise. For cases that differ in what OpenSSL or plain code make of them; what a runtime's own streams,
+ * sockets and workers may be judged by, each of them has to do.
  */
 export function share<T>(cases: readonly T[]): T[] {
   const { runtimes, runtime, seed } = env;

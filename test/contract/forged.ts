@@ -301,7 +301,10 @@ QUnit.module("forged: nothing stays", () => {
     await accepted();
     await sleep(500);
     const before = openssl.memory.used;
-    /** Once the alerts are sent; in what malloc makes of its pieces, now so, now so. A certificate has 500 bytes at least. */
+    /**
+     * Once the alerts are sent; in what malloc makes of its pieces, now so, now so. A certificate has 500 bytes at
+     * least.
+     */
     const more = async () => {
       for (let i = 0; i < 100 && Math.abs(openssl.memory.used - before) >= 256; i++) await sleep(30);
       return openssl.memory.used - before;

@@ -190,7 +190,8 @@ QUnit.module("hellos: a session of TLS 1.2 in TLS 1.3", () => {
   function identityIn(session: Uint8Array, keyName: Uint8Array | undefined): Uint8Array<ArrayBuffer> {
     const starts = (at: number, what: Uint8Array) => what.every((byte, i) => session[at + i] === byte);
     for (let at = 0; at < session.length; at++) {
-      // Lengths in DER: of a ticket in one byte behind 0x81, or two behind 0x82; a session id is the first string of 32 bytes.
+      // Lengths in DER: of a ticket in one byte behind 0x81, or two behind 0x82; a session id is the first string of 32
+      // bytes.
       if (keyName && starts(at, keyName)) {
         const long = session[at - 3] === 0x82;
         return session.slice(at, at + ((long ? session[at - 2]! << 8 : 0) | session[at - 1]!));

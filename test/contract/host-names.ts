@@ -10,7 +10,9 @@ import { env, share } from "./env.ts";
 import { rejection, tlsError } from "./helpers.ts";
 import { good, openssl } from "./verify-chain.ts";
 
-/** What a client sends as its first flight is all that is wanted of it; with a small group, so that it is made quickly. */
+/**
+ * What a client sends as its first flight is all that is wanted of it; with a small group, so that it is made quickly.
+ */
 let context: Promise<TlsContext> | undefined;
 async function clientContext(): Promise<TlsContext> {
   context ??= openssl().then((instance) => TlsContext.client({ openssl: instance, groups: "x25519" }));
@@ -285,7 +287,8 @@ QUnit.module("host names", () => {
     const next = random(env.seed);
     const one = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)]!;
     const ascii = Array.from({ length: 128 }, (_, i) => String.fromCharCode(i));
-    // Dots and slashes of all kinds, joiners, controls of direction, what is not seen, what looks like ASCII or becomes it.
+    // Dots and slashes of all kinds, joiners, controls of direction, what is not seen, what looks like ASCII or becomes
+    // it.
     const odd = Array.from(
       "。．｡․‧・﹒։۔⁄∕／＼﹨＠﹫＃？％：［］\u00a0\u00ad\u034f\u061c\u115f\u180e\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202e\u2060\u2066\u2069\u3000\ufe0f\ufeff\ufff9ßẞςΣıİſK\u212bﬁℓ℮ⅰ①²ªµａＡ０🄰𝐚𝟎\ud800\udc00\u{e0001}\u{e0061}\u{1f600}\u0300\u0308\u0345\u0660\u06f0\u0966",
     );

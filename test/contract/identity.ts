@@ -15,7 +15,10 @@ import { connectTls } from "./connect.ts";
 import { afterTest, env } from "./env.ts";
 import { readAtLeast, rejection, text, tlsError, utf8, write } from "./helpers.ts";
 
-/** By the numbers of IANA's registry: ECDHE and DHE with ChaCha20-Poly1305 and AES-GCM, in the order in which they are offered. */
+/**
+ * By the numbers of IANA's registry: ECDHE and DHE with ChaCha20-Poly1305 and AES-GCM, in the order in which they are
+ * offered.
+ */
 const EPHEMERAL = ["cca9", "cca8", "c02c", "c030", "c02b", "c02f", "ccaa", "009f", "009e"];
 /** Of a key that both have, alone, and with ECDHE or DHE: the same. */
 const PSK = ["ccac", "ccad", "00ab", "00aa", "ccab", "00a9", "00a8"];

@@ -1,7 +1,7 @@
 /**
- * Handshakes that are damaged on the way, each at a byte that follows from the seed: changed, left out, or the last that comes
- * (`npm run damaged` does it at every byte).
- * Both ends say so, each in its time; nothing traps, nothing stays behind.
+ * Handshakes that are damaged on the way, each at a byte that follows from the seed: changed, left out, or the last
+ * that comes (`npm run damaged` does it at every byte). Both ends say so, each in its time; nothing traps, nothing
+ * stays behind.
  */
 import QUnit from "qunit";
 import { type ClientOptions, OpenSsl, type ServerOptions } from "wassl";

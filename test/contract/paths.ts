@@ -1,4 +1,7 @@
-/** By which path a certificate is believed: others are tried where the first one is bad, and the one that was good is told. */
+/**
+ * By which path a certificate is believed: others are tried where the first one is bad, and the one that was good is
+ * told.
+ */
 import QUnit from "qunit";
 import {
   acceptTls,

@@ -1,6 +1,7 @@
 /**
- * The pump's invariants (see the essay in `src/connection/pump.ts`), each with a test that fails when it is broken. Both ends are
- * ours here, over fakes that do the worst a transport may do; against other implementations see `peers.ts`.
+ * The pump's invariants (see the essay in `src/connection/pump.ts`), each with a test that fails when it is broken.
+ * Both ends are ours here, over fakes that do the worst a transport may do; against other implementations see
+ * `peers.ts`.
  */
 import QUnit from "qunit";
 import {

@@ -1,4 +1,6 @@
-/** Bytes, dates, lists and options that another realm made: an iframe, a vm context, jsdom. Their classes are not ours. */
+/**
+ * Bytes, dates, lists and options that another realm made: an iframe, a vm context, jsdom. Their classes are not ours.
+ */
 import QUnit from "qunit";
 import {
   acceptTls,

@@ -464,7 +464,8 @@ for (const version of versions) {
         afterTest(() => context.free());
         const both = await connect(context, { ...clientCert(), sessionStore: false, session });
         assert.true(both.server.info.sessionReused && both.server.info.verified, `${name}: the same context`);
-        // And a context that is made of what it was changed to is another one, unless it has nothing to do with sessions.
+        // And a context that is made of what it was changed to is another one, unless it has nothing to do with
+        // sessions.
       }
       for (const [name, change] of changes.filter(([each]) => !/bytes|X509|an identity|all/.test(each))) {
         const changed = fresh();

@@ -1,4 +1,7 @@
-/** What a method is given that it cannot use: objects of another instance, freed ones, and values that throw when they are looked at. */
+/**
+ * What a method is given that it cannot use: objects of another instance, freed ones, and values that throw when they
+ * are looked at.
+ */
 import QUnit from "qunit";
 import { OpenSsl, startTls, TlsContext, TlsError } from "wassl";
 import * as ssl from "wassl/openssl";

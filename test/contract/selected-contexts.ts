@@ -1,7 +1,7 @@
 /**
- * A context that `selectContext` chooses is taken over whole: each option by itself, both ways, so that nothing of the one that
- * was left stays behind, and nothing of the chosen one is missing. What is seen through the selection must be what is seen
- * without one, and not what the other gives.
+ * A context that `selectContext` chooses is taken over whole: each option by itself, both ways, so that nothing of the
+ * one that was left stays behind, and nothing of the chosen one is missing. What is seen through the selection must be
+ * what is seen without one, and not what the other gives.
  */
 import QUnit from "qunit";
 import {

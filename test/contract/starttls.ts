@@ -1,4 +1,6 @@
-/** `wassl/starttls`: both sides of what is said before TLS, with peers that do it right, wrong, slowly, or are attacked. */
+/**
+ * `wassl/starttls`: both sides of what is said before TLS, with peers that do it right, wrong, slowly, or are attacked.
+ */
 import QUnit from "qunit";
 import { acceptTls, startTls, TlsError, type Transport } from "wassl";
 import {

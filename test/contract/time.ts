@@ -1,4 +1,6 @@
-/** Every option that is a time: however long it is it does not fire at once, and when it has passed it is told alike. */
+/**
+ * Every option that is a time: however long it is it does not fire at once, and when it has passed it is told alike.
+ */
 import QUnit from "qunit";
 import {
   acceptTls,

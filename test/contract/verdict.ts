@@ -1,7 +1,8 @@
 /**
- * What is known of a connection's end, in a table: what the peer does, what we do, and what is told. Each row is tried with
- * both loops, the one that never waits (`acceptTls`) and the one that blocks (`wassl/blocking`), and they must tell the same.
- * The peer is a client that is not OpenSSL (test/fakes/tls13-client.ts), so that it can say whatever a row wants.
+ * What is known of a connection's end, in a table: what the peer does, what we do, and what is told. Each row is tried
+ * with both loops, the one that never waits (`acceptTls`) and the one that blocks (`wassl/blocking`), and they must
+ * tell the same. The peer is a client that is not OpenSSL (test/fakes/tls13-client.ts), so that it can say whatever a
+ * row wants.
  */
 import QUnit from "qunit";
 import { acceptTls, type CloseInfo, type EofPolicy, TlsError, type Transport } from "wassl";

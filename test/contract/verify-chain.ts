@@ -326,8 +326,8 @@ QUnit.module("verifyChain", () => {
     for (let i = 0; i < 4; i++) await once();
     const after = openssl!.memory;
     assert.strictEqual(after.size, before.size);
-    // The last sixteen certificates stay (wasm/instead/interned.c), in what malloc makes of a thousand small pieces, now so, now so. A
-    // leak in each case would be 2,500 bytes at least.
+    // The last sixteen certificates stay (wasm/instead/interned.c), in what malloc makes of a thousand small pieces,
+    // now so, now so. A leak in each case would be 2,500 bytes at least.
     assert.true(Math.abs(after.used - before.used) <= 1024, `${before.used} before, ${after.used} after`);
   });
 });

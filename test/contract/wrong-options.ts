@@ -1,4 +1,7 @@
-/** Each option of each public function that has some: what is of another type, or out of range, is refused with its name. */
+/**
+ * Each option of each public function that has some: what is of another type, or out of range, is refused with its
+ * name.
+ */
 import QUnit from "qunit";
 import {
   acceptTls,

@@ -49,8 +49,9 @@ interface Tab {
 }
 
 /**
- * The tests have one page in turn, which each of them loads anew: with a renderer for each, most of their time would go into
- * compiling the same module again. A test that failed, or that goes on after its time, does not give its page back.
+ * The tests have one page in turn, which each of them loads anew: with a renderer for each, most of their time would go
+ * into compiling the same module again. A test that failed, or that goes on after its time, does not give its page
+ * back.
  */
 class Tabs {
   readonly #open: () => Promise<Page>;

@@ -6,8 +6,8 @@
  *
  * TEXT is a part of "peer, what happens".
  *
- * Without `--write` it compares: the exit code is 1 if something was seen that the table does not have. With it each case
- * is run three times, since some peers do now this and now that; the cell says both then.
+ * Without `--write` it compares: the exit code is 1 if something was seen that the table does not have. With it each
+ * case is run three times, since some peers do now this and now that; the cell says both then.
  */
 import { once } from "node:events";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,5 +1,6 @@
 /**
- * node:tls as a process of its own, which does what its standard input says: `say TEXT`, `flood BYTES`, `end`, `destroy`.
+ * node:tls as a process of its own, which does what its standard input says: `say TEXT`, `flood BYTES`, `end`,
+ * `destroy`.
  *
  *     node-peer.ts server KEY CHAIN yes|no     prints its port
  *     node-peer.ts client PORT CA yes|no

@@ -1,6 +1,6 @@
 /**
- * The first half of `npm run peers`: `wassl connect --starttls` to real servers of the eight protocols, and a word with each
- * of them in TLS.
+ * The first half of `npm run peers`: `wassl connect --starttls` to real servers of the eight protocols, and a word with
+ * each of them in TLS.
  *
  *     tsx test/ends/starttls.ts [--only PROTOCOL]…
  */
@@ -128,7 +128,8 @@ ssl_ciphers=HIGH
       );
       return running;
     },
-    // The answer to the handshake, number 2: capabilities, the longest packet, the character set, 23 zeros, user, no password.
+    // The answer to the handshake, number 2: capabilities, the longest packet, the character set, 23 zeros, user, no
+    // password.
     say: latin1(`\x26\0\0\x02\0\x8a\0\0\0\0\0\x01-${"\0".repeat(23)}root\0\0`),
     answer: "\x07\0\0\x03\0\0\0",
     bye: latin1("\x01\0\0\0\x01"),

@@ -8,8 +8,8 @@ const quiet = 300;
 const patience = 3_000;
 
 /**
- * As on a real network, what one end says takes a while to get to the other, in milliseconds: so that all of what it says
- * at once was seen before the other one can react. A reset would hide the FIN ahead of it, for one.
+ * As on a real network, what one end says takes a while to get to the other, in milliseconds: so that all of what it
+ * says at once was seen before the other one can react. A reset would hide the FIN ahead of it, for one.
  */
 const latency = 40;
 

@@ -25,7 +25,9 @@ export const damages = {
 
 export type DamageName = keyof typeof damages;
 
-/** What `from` receives is kept, and damaged at the byte `at`; there the transport is at its end if nothing more comes. */
+/**
+ * What `from` receives is kept, and damaged at the byte `at`; there the transport is at its end if nothing more comes.
+ */
 function damaged(from: Transport, at: number, name: DamageName): [Transport, Uint8Array[]] {
   const last = name === "nothing more comes";
   const seen: Uint8Array[] = [];

@@ -120,7 +120,10 @@ export function pem(der: Uint8Array, what = "CERTIFICATE"): string {
   return `-----BEGIN ${what}-----\n${btoa(binary).replace(/.{1,64}/g, "$&\n")}-----END ${what}-----\n`;
 }
 
-/** `X509_NAME_hash_ex(3)` in hexadecimal of a Name of less than 128 bytes whose strings are UTF8String, in small letters, without spaces. */
+/**
+ * `X509_NAME_hash_ex(3)` in hexadecimal of a Name of less than 128 bytes whose strings are UTF8String, in small
+ * letters, without spaces.
+ */
 export async function subjectHash(name: Uint8Array<ArrayBuffer>): Promise<string> {
   const digest = new DataView(await crypto.subtle.digest("SHA-1", name.slice(2)));
   return digest.getUint32(0, true).toString(16).padStart(8, "0");

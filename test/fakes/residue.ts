@@ -84,8 +84,8 @@ export class Watch implements Disposable {
   }
 
   /**
-   * How much calls that have returned left on the stack, in bytes, when `residue` was called. What they computed of a secret
-   * is nowhere to be looked up.
+   * How much calls that have returned left on the stack, in bytes, when `residue` was called. What they computed of a
+   * secret is nowhere to be looked up.
    */
   get onStack(): number {
     // The stack lies at the bottom, as large as wasm/openssl.lock says. Its first frames are those of the code that

@@ -3,7 +3,9 @@ import type { StartTlsProtocol } from "wassl/starttls";
 
 export type Bytes = string | Uint8Array;
 
-/** What a server says, and after which request (as characters, a byte each) it says more. The last one is its consent. */
+/**
+ * What a server says, and after which request (as characters, a byte each) it says more. The last one is its consent.
+ */
 export interface Script {
   greeting?: Bytes;
   steps: Step[];

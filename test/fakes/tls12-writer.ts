@@ -16,7 +16,9 @@ export function helloRandom(flight: Uint8Array): Bytes {
   return flight.slice(5 + 4 + 2, 5 + 4 + 2 + 32);
 }
 
-/** The master secret in what `i2d_SSL_SESSION` wrote: the fifth element, after three that are short and the session id. */
+/**
+ * The master secret in what `i2d_SSL_SESSION` wrote: the fifth element, after three that are short and the session id.
+ */
 function masterSecret(der: Uint8Array): Bytes {
   let at = 0;
   const header = () => {

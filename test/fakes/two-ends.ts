@@ -1,6 +1,6 @@
 /**
- * Two `Ssl` in one instance, joined in memory by a wire that does only what it is told: nothing moves but in a call that
- * says so. Through `wassl/openssl` alone, so that a test sees what OpenSSL itself answers.
+ * Two `Ssl` in one instance, joined in memory by a wire that does only what it is told: nothing moves but in a call
+ * that says so. Through `wassl/openssl` alone, so that a test sees what OpenSSL itself answers.
  */
 
 import type { Alert } from "wassl";

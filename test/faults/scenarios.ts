@@ -23,8 +23,8 @@ import type { ChainCase } from "../peers/chain-cases.ts";
 export interface Scenario {
   readonly name: string;
   /**
-   * What it comes to. `victim` is the instance whose allocations fail, `clean` another one. A rejection is an answer too if it
-   * says so itself: see `refused`.
+   * What it comes to. `victim` is the instance whose allocations fail, `clean` another one. A rejection is an answer
+   * too if it says so itself: see `refused`.
    */
   run(victim: OpenSsl, clean: OpenSsl): Promise<string>;
   /** What it comes to by itself. */

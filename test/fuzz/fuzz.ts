@@ -139,14 +139,16 @@ class Stage {
         const [before, began] = [process.cpuUsage(), performance.now()];
         await run(dice);
         const { user, system } = process.cpuUsage(before);
-        // The engine's own threads, which compile and collect, count for the process; what is too slow is slow by either clock.
+        // The engine's own threads, which compile and collect, count for the process; what is too slow is slow by
+        // either clock.
         const cpu = Math.min((user + system) / 1000, performance.now() - began);
         return { cpu, grown: openssl.memory.used - used };
       };
       let { cpu, grown } = await once();
       // What is slow is so again.
       for (let again = 0; again < 10 && cpu > CPU_LIMIT; again++) cpu = Math.min(cpu, (await once()).cpu);
-      // What is kept once is not kept twice; and each of the sixteen places in OpenSSL's queue of errors keeps the longest text that it had.
+      // What is kept once is not kept twice; and each of the sixteen places in OpenSSL's queue of errors keeps the
+      // longest text that it had.
       for (let again = 0; again < 20 && grown > SLACK && !target.keeps; again++) {
         ({ grown } = await once());
         if (grown > SLACK) {

@@ -76,8 +76,8 @@ export function ecKey(name: string): Key {
 }
 
 /**
- * A key whose point is that of another one, on a curve that is P-256 but for its generator, which is that point too; so its
- * secret is 1 (CVE-2020-0601).
+ * A key whose point is that of another one, on a curve that is P-256 but for its generator, which is that point too; so
+ * its secret is 1 (CVE-2020-0601).
  */
 export function twin(of: Key): Key {
   const point = of.spki.kids![1]!.bytes!.slice(1);

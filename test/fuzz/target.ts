@@ -6,7 +6,9 @@ export interface Target {
   readonly name: string;
   /** How many of a hundred cases, about. */
   readonly share: number;
-  /** What it costs stays until the instance ends, by design, so that a case is not held against the memory before it. */
+  /**
+   * What it costs stays until the instance ends, by design, so that a case is not held against the memory before it.
+   */
   readonly keeps?: boolean;
   /** Gets ready with an instance that is new; what comes of it runs one case. */
   start(openssl: OpenSsl, seed: number): Run | Promise<Run>;

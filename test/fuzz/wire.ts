@@ -1,7 +1,7 @@
 /**
- * One direction of a connection, read along and written anew: records become handshake messages, whatever was done to these
- * becomes records again. TLS 1.3's are decrypted and encrypted with the secrets of the key log (RFC 8446 §5, §7.3), for
- * TLS_AES_128_GCM_SHA256; what TLS 1.2 encrypts goes on as it is.
+ * One direction of a connection, read along and written anew: records become handshake messages, whatever was done to
+ * these becomes records again. TLS 1.3's are decrypted and encrypted with the secrets of the key log (RFC 8446 §5,
+ * §7.3), for TLS_AES_128_GCM_SHA256; what TLS 1.2 encrypts goes on as it is.
  */
 import { createCipheriv, createDecipheriv, createHmac } from "node:crypto";
 import { join } from "./dice.ts";

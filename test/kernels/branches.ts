@@ -1,9 +1,10 @@
 /**
- * What the linked module decides by data: the `if`, `br_if`, `br_table` and `select` of each function, by the names that the
- * linker kept. C that computes with masks says nothing of it: compilers see through a mask, and branch.
+ * What the linked module decides by data: the `if`, `br_if`, `br_table` and `select` of each function, by the names
+ * that the linker kept. C that computes with masks says nothing of it: compilers see through a mask, and branch.
  *
- * branches.txt lists them for what handles secrets, each with the reason why none of them depends on one. It is compared with the
- * module in test/node/branches.ts. When a function has changed, look at it again (`wasm-dis` or `wasm2wat` shows it), and then
+ * branches.txt lists them for what handles secrets, each with the reason why none of them depends on one. It is
+ * compared with the module in test/node/branches.ts. When a function has changed, look at it again (`wasm-dis` or
+ * `wasm2wat` shows it), and then
  *
  *     npm run kernels -- --branches
  *

@@ -1,5 +1,6 @@
 /**
- * The kernels against published vectors, and in random cases, each from a seed, against node:crypto and OpenSSL's own C.
+ * The kernels against published vectors, and in random cases, each from a seed, against node:crypto and OpenSSL's own
+ * C.
  *
  *     npm run kernels -- [--cases N] [--seed SEED] [--first N] | --speed | --timing [--seconds N] [--only TEXT] | --branches
  *

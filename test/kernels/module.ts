@@ -1,6 +1,6 @@
 /**
- * kernels.wasm (`./build.sh kernels`): the kernels, and OpenSSL's EVP functions that lead to them through its provider; and
- * plain.wasm, which has OpenSSL's own C in their place. They are no part of the package.
+ * kernels.wasm (`./build.sh kernels`): the kernels, and OpenSSL's EVP functions that lead to them through its provider;
+ * and plain.wasm, which has OpenSSL's own C in their place. They are no part of the package.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

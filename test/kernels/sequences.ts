@@ -1,6 +1,6 @@
 /**
- * Random sequences of calls of OpenSSL's functions, sensible and not, on a module with the kernels and on one with OpenSSL's
- * own C: each call must answer the same, leave the same bytes in memory, and raise the same error.
+ * Random sequences of calls of OpenSSL's functions, sensible and not, on a module with the kernels and on one with
+ * OpenSSL's own C: each call must answer the same, leave the same bytes in memory, and raise the same error.
  */
 import { diceOf } from "./cases.ts";
 import { type Context, ctrl, type Kernels } from "./module.ts";
@@ -96,7 +96,8 @@ function stepOf(
 
   const steps: [number, () => void][] = [
     [2, start],
-    // Another IV, as for each record of TLS 1.3. A key alone is not set: OpenSSL would go on with a message without an IV.
+    // Another IV, as for each record of TLS 1.3. A key alone is not set: OpenSSL would go on with a message without an
+    // IV.
     [5, () => nextIv()],
     [
       2,

@@ -1,6 +1,6 @@
 /**
- * What a gibibyte in records of 16 KiB costs, and what a private key of RSA: with the kernels, with OpenSSL's own C, and in
- * node:crypto.
+ * What a gibibyte in records of 16 KiB costs, and what a private key of RSA: with the kernels, with OpenSSL's own C,
+ * and in node:crypto.
  *
  *     npm run kernels -- --speed
  */
@@ -43,7 +43,10 @@ export function printSpeed(folder: string): void {
   }
 }
 
-/** Prints the median of what one time takes, in units of which a CPU second has `scale`. `few` times tell how many to take. */
+/**
+ * Prints the median of what one time takes, in units of which a CPU second has `scale`. `few` times tell how many to
+ * take.
+ */
 function compare(
   name: string,
   ways: Record<string, (times: number) => void>,

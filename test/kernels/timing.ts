@@ -1,14 +1,15 @@
 /**
- * Whether the time that an operation takes depends on a secret, as dudect asks it (Reparaz, Balasch and Verbauwhede, "Dude, is my
- * code constant time?", 2017): one secret against random ones, in random order, and Welch's t-test between the two, over all
- * measurements and over the faster part of them, where interrupts are cropped.
+ * Whether the time that an operation takes depends on a secret, as dudect asks it (Reparaz, Balasch and Verbauwhede,
+ * "Dude, is my code constant time?", 2017): one secret against random ones, in random order, and Welch's t-test between
+ * the two, over all measurements and over the faster part of them, where interrupts are cropped.
  *
  *     npm run kernels -- --timing [--seconds N] [--seed SEED] [--only TEXT]
  *
  * |t| above 10 says that the means differ, beyond doubt; between 4.5 and 10 it may be chance or the machine: take longer. What it does
- * not say: that there is no leak which is smaller than the noise of this machine, for other secrets than these, or in another engine,
- * that compiles the same module in its own way. Caches are seen by it only as far as they cost time here. It takes a quiet machine,
- * and is therefore no part of the tests. The last row is a comparison that stops at the first difference, and must be found.
+ * not say: that there is no leak which is smaller than the noise of this machine, for other secrets than these, or in
+ * another engine, that compiles the same module in its own way. Caches are seen by it only as far as they cost time
+ * here. It takes a quiet machine, and is therefore no part of the tests. The last row is a comparison that stops at the
+ * first difference, and must be found.
  */
 import { randomBytes } from "node:crypto";
 import { random } from "../fakes/random.ts";
@@ -18,7 +19,10 @@ const BEYOND_DOUBT = 10;
 const MAYBE = 4.5;
 /** How much of the measurements counts, the fastest first. */
 const CROPS = [1, 0.99, 0.95, 0.9, 0.75, 0.5];
-/** Secrets are made so many at a time, long before they are used: what that does to caches is not to depend on the class. */
+/**
+ * Secrets are made so many at a time, long before they are used: what that does to caches is not to depend on the
+ * class.
+ */
 const BATCH = 64;
 /** The first part of the time does not count. */
 const WARM_UP = 0.1;

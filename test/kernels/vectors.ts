@@ -1,6 +1,6 @@
 /**
- * The vectors in OpenSSL's own test data: NIST's for AES, GCM (the cases of McGrew and Viega among them) and CCM, those of
- * RFC 8439 for ChaCha20, Poly1305 and their AEAD, and Poly1305's hard cases by several authors.
+ * The vectors in OpenSSL's own test data: NIST's for AES, GCM (the cases of McGrew and Viega among them) and CCM, those
+ * of RFC 8439 for ChaCha20, Poly1305 and their AEAD, and Poly1305's hard cases by several authors.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -3,9 +3,9 @@
  *
  *     tsx test/matrix/matrix.ts [--only TEXT]… [--often] [--write] [--verbose]
  *
- * A cell is a verified handshake of TLS 1.3, 1 MiB there and back with its hashes, and a shutdown() that is complete, through a
- * relay to a server that is not ours. `--write` puts the table into docs/where-it-runs.md. What could not be tried, because its
- * package cannot be had, is named at the end.
+ * A cell is a verified handshake of TLS 1.3, 1 MiB there and back with its hashes, and a shutdown() that is complete,
+ * through a relay to a server that is not ours. `--write` puts the table into docs/where-it-runs.md. What could not be
+ * tried, because its package cannot be had, is named at the end.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,6 +1,6 @@
 /**
- * A project of a stranger: its own node_modules, as its own lock file pins them, and in them the packed package. What a lock file
- * says is installed once, into the cache that build.sh uses too.
+ * A project of a stranger: its own node_modules, as its own lock file pins them, and in them the packed package. What a
+ * lock file says is installed once, into the cache that build.sh uses too.
  */
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -26,7 +26,10 @@ export async function projectsFolder(): Promise<string> {
   return await mkdtemp(join(cache, "run-"));
 }
 
-/** Makes the project `folder`, with what `packages/NAME` pins and the contents of `modules`, where the packed package is. */
+/**
+ * Makes the project `folder`, with what `packages/NAME` pins and the contents of `modules`, where the packed package
+ * is.
+ */
 export async function makeProject(folder: string, name: string | undefined, modules: string): Promise<void> {
   await mkdir(join(folder, "node_modules"), { recursive: true });
   if (name !== undefined) {

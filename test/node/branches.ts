@@ -1,4 +1,6 @@
-/** The branches of what handles secrets, in the linked module, are those that were looked at: test/kernels/branches.txt. */
+/**
+ * The branches of what handles secrets, in the linked module, are those that were looked at: test/kernels/branches.txt.
+ */
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * build.sh without its compilers: under which names things are kept, and that a build which is killed, or not alone, leaves nothing
- * wrong behind.
+ * build.sh without its compilers: under which names things are kept, and that a build which is killed, or not alone,
+ * leaves nothing wrong behind.
  */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";

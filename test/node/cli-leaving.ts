@@ -1,6 +1,6 @@
 /**
- * Clients that leave `wassl serve`: at every stage, in every way, in every mode. Nothing of them may stay, and those that never
- * leave are sent away. What counts is the open sockets of the process.
+ * Clients that leave `wassl serve`: at every stage, in every way, in every mode. Nothing of them may stay, and those
+ * that never leave are sent away. What counts is the open sockets of the process.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,4 +1,7 @@
-/** The programs of docs/examples, which docs/guide shows: each in the engine that it is for, against peers that are not ours. */
+/**
+ * The programs of docs/examples, which docs/guide shows: each in the engine that it is for, against peers that are not
+ * ours.
+ */
 import { execFileSync } from "node:child_process";
 import { createHash, randomBytes, X509Certificate } from "node:crypto";
 import { once } from "node:events";

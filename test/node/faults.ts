@@ -1,4 +1,7 @@
-/** Memory runs out at some allocations of everything (see `test/faults`), in a process of its own: an allocator of its own is linked. */
+/**
+ * Memory runs out at some allocations of everything (see `test/faults`), in a process of its own: an allocator of its
+ * own is linked.
+ */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";

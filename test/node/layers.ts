@@ -6,7 +6,10 @@ import QUnit from "qunit";
 const repository = process.env.WASSL_REPOSITORY ?? "";
 const source = join(repository, "src");
 
-/** What each room may import, beside what lies in itself. Files at the top of src/ are named alone. No arrow runs upwards. */
+/**
+ * What each room may import, beside what lies in itself. Files at the top of src/ are named alone. No arrow runs
+ * upwards.
+ */
 const WORDS = ["errors.ts", "transport.ts", "timers.ts", "engine.ts", "check.ts"];
 const allowed: Record<string, readonly string[]> = {
   "errors.ts": [],

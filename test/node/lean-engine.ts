@@ -1,6 +1,6 @@
 /**
- * An engine that lacks what WebKit lacks (byte streams, `for await` over streams, the symbols of `using`), and what Cloudflare Workers
- * lacked (weak references).
+ * An engine that lacks what WebKit lacks (byte streams, `for await` over streams, the symbols of `using`), and what
+ * Cloudflare Workers lacked (weak references).
  */
 import { execFile } from "node:child_process";
 import { writeFileSync } from "node:fs";

@@ -1,4 +1,6 @@
-/** What outsiders are told and can check: the list of parts, the commands that documents name, and what is published. */
+/**
+ * What outsiders are told and can check: the list of parts, the commands that documents name, and what is published.
+ */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";

@@ -1,6 +1,6 @@
 /**
- * docs/shutdown.md has a row for each test of shutdown.ts, black-box.ts and the table of closing.ts in test/contract, and
- * no row without its test.
+ * docs/shutdown.md has a row for each test of shutdown.ts, black-box.ts and the table of closing.ts in test/contract,
+ * and no row without its test.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

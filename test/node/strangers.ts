@@ -1,4 +1,7 @@
-/** What a stranger's certificates cost: processor time of this process, which hardly depends on what else the machine does. */
+/**
+ * What a stranger's certificates cost: processor time of this process, which hardly depends on what else the machine
+ * does.
+ */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -83,8 +83,8 @@ QUnit.module("openssl.wasm", () => {
   QUnit.test(
     "what an instance says follows from the entropy that it gets, and from nothing in the module",
     (assert) => {
-      // Memory begins as it was when the module was made. If a seeded generator were in it, its first numbers would be the same in
-      // each instance, whatever entropy there is.
+      // Memory begins as it was when the module was made. If a seeded generator were in it, its first numbers would be
+      // the same in each instance, whatever entropy there is.
       const hello = (entropy: number) => {
         const real = crypto.getRandomValues;
         let asked = 0;

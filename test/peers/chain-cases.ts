@@ -591,8 +591,8 @@ export function waysOf(
 }
 
 /**
- * Some of the edges, in any order, with the moment: now, or when those that are good for a day have expired. Of four cases one
- * has the sound way for certain, and one has no way to the root.
+ * Some of the edges, in any order, with the moment: now, or when those that are good for a day have expired. Of four
+ * cases one has the sound way for certain, and one has no way to the root.
  */
 export function crossCases(seed: number, count: number): ChainCase[] {
   const { edges } = crossSigned(seed);
@@ -615,8 +615,8 @@ export function crossCases(seed: number, count: number): ChainCase[] {
 }
 
 /**
- * Of two lists of one issuer the newer counts. Of those that are equally new it is the first for `openssl verify`; in an X509_STORE
- * it depends on how that sorts them, which is by issuer alone.
+ * Of two lists of one issuer the newer counts. Of those that are equally new it is the first for `openssl verify`; in
+ * an X509_STORE it depends on how that sorts them, which is by issuer alone.
  */
 function unambiguous(names: string[]): string[] {
   const kind = (name: string) => [crls[name]?.issuer, crls[name]?.older, crls[name]?.stale].join();

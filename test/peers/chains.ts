@@ -38,7 +38,10 @@ export interface Chains {
   crossed: (ChainCase & { good: boolean })[];
 }
 
-/** Makes all, and asks the CLI, of `count` random cases too. `given` are certificates that exist: an expired one cannot be made by all versions of it. */
+/**
+ * Makes all, and asks the CLI, of `count` random cases too. `given` are certificates that exist: an expired one cannot
+ * be made by all versions of it.
+ */
 export async function makeChains(
   openssl: string,
   folder: string,

@@ -29,9 +29,9 @@ export class Peers {
   }
 
   /**
-   * The peer of this name: the one that runs, or a new one, which it always is for `openssl` without an `id`. An `id` has
-   * no other meaning than to make a name that no other test uses. Each runtime has peers of its own, since two of them
-   * may be at work at once.
+   * The peer of this name: the one that runs, or a new one, which it always is for `openssl` without an `id`. An `id`
+   * has no other meaning than to make a name that no other test uses. Each runtime has peers of its own, since two of
+   * them may be at work at once.
    */
   async get(name: string, runtime: string): Promise<Peer> {
     const key = `${runtime} ${name}`;

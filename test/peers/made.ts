@@ -1,6 +1,6 @@
 /**
- * The certificates, chains and forgeries of a run. They take seconds of processor time, so a run of a few tests may take those of
- * an earlier one.
+ * The certificates, chains and forgeries of a run. They take seconds of processor time, so a run of a few tests may
+ * take those of an earlier one.
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -57,8 +57,8 @@ export function make(openssl: string, folder: string, seed: number): Made {
 }
 
 /**
- * Those of an earlier run, of that seed if it is given; or else makes them, and keeps them for later runs. They are in `folder` then,
- * where peers look for them.
+ * Those of an earlier run, of that seed if it is given; or else makes them, and keeps them for later runs. They are in
+ * `folder` then, where peers look for them.
  */
 export async function keptOrMade(openssl: string, folder: string, seed: number | undefined): Promise<Made> {
   mkdirSync(cache, { recursive: true });

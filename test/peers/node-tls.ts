@@ -54,9 +54,9 @@ const behaviours: Record<string, Behaviour> = {
   },
 
   /**
-   * Sends `bytes` bytes that follow from `seed`, then ends; by a FIN alone with `then=fin`. With `trim=N` the last N bytes on
-   * the wire never leave. With `after=end` it reads first, and sends when the other side has ended. Logs how many it
-   * could give away so far.
+   * Sends `bytes` bytes that follow from `seed`, then ends; by a FIN alone with `then=fin`. With `trim=N` the last N
+   * bytes on the wire never leave. With `after=end` it reads first, and sends when the other side has ended. Logs how
+   * many it could give away so far.
    */
   async source(tls, raw, parameters, log) {
     if (parameters.get("after") === "end") await digest(tls, log);
@@ -89,8 +89,8 @@ const behaviours: Record<string, Behaviour> = {
   },
 
   /**
-   * Logs what both ends should know, "export HEX" with and without a context, and "tls-exporter HEX"; greets, and ends when
-   * the client has ended. The lines of its key log are "keylog LINE".
+   * Logs what both ends should know, "export HEX" with and without a context, and "tls-exporter HEX"; greets, and ends
+   * when the client has ended. The lines of its key log are "keylog LINE".
    */
   inside(tls, _raw, _parameters, log) {
     const hex = (label: string, context?: Buffer) =>

@@ -44,8 +44,8 @@ const glance = 10;
 const patience = 5_000;
 
 /**
- * A reset, once the other side has read what it was sent. To one that finds both at once, libuv says that the connection
- * has ended: with POLLHUP behind the last bytes it does not ask the kernel for the error any more.
+ * A reset, once the other side has read what it was sent. To one that finds both at once, libuv says that the
+ * connection has ended: with POLLHUP behind the last bytes it does not ask the kernel for the error any more.
  */
 export async function resetOnceRead(socket: Socket): Promise<void> {
   // The rows are not of one moment, so it takes two looks: what had left at the first one has been read at the second.

@@ -315,7 +315,8 @@ export function makeRevocation(): Revocation {
     ocsp[`a promise by ${who}: good`] = { ...own, response: responseOf(), soft: "ok" };
   }
 
-  // ---- revocation lists -----------------------------------------------------------------------------------------------
+  // ---- revocation lists
+  // -----------------------------------------------------------------------------------------------
   const number = (n: number) => extension("2.5.29.20", false, int(n));
   const deltaOf = (n: number) => extension("2.5.29.27", true, int(n));
   const freshest = extension(

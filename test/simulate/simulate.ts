@@ -1,6 +1,6 @@
 /**
- * Both ends of connections through simulated networks, by the thousand, each from a seed, against a model of what must be
- * seen.
+ * Both ends of connections through simulated networks, by the thousand, each from a seed, against a model of what must
+ * be seen.
  *
  *     npm run simulate -- --seeds N [--seed FIRST] [--trace]
  *

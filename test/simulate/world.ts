@@ -84,7 +84,9 @@ export class World {
     });
   }
 
-  /** Puts this world's clock, timers and (harmless) randomness in the place of the real ones. Returns how to undo it. */
+  /**
+   * Puts this world's clock, timers and (harmless) randomness in the place of the real ones. Returns how to undo it.
+   */
   install(): () => void {
     const real = {
       setTimeout: globalThis.setTimeout,

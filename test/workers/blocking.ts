@@ -88,7 +88,9 @@ const calls = {
       }
     }
   },
-  /** Writes and reads by turns, in pieces and with deadlines that follow from `seed`, and then ends. The peer echoes. */
+  /**
+   * Writes and reads by turns, in pieces and with deadlines that follow from `seed`, and then ends. The peer echoes.
+   */
   exchange(bytes: Uint8Array, seed: number): { received: Uint8Array; timeouts: number } {
     const next = random(seed);
     const received = new Uint8Array(bytes.length);
@@ -115,9 +117,9 @@ const calls = {
     return { received, timeouts };
   },
   /**
-   * `rounds` times: writes with a deadline, and then only reads, until the peer has echoed whatever was said to be taken. Or
-   * calls this and that with any deadline, until something fails that is no lack of time, if `doomed`. Gives what was wrong,
-   * and what failed.
+   * `rounds` times: writes with a deadline, and then only reads, until the peer has echoed whatever was said to be
+   * taken. Or calls this and that with any deadline, until something fails that is no lack of time, if `doomed`. Gives
+   * what was wrong, and what failed.
    */
   schedule(
     seed: number,

@@ -1,6 +1,6 @@
 /**
- * epoxy-tls: rustls in WebAssembly; a client alone. It speaks TLS only through a Wisp server, so here is one, which has one
- * connection. It cannot be given trust anchors, so it verifies nothing.
+ * epoxy-tls: rustls in WebAssembly; a client alone. It speaks TLS only through a Wisp server, so here is one, which has
+ * one connection. It cannot be given trust anchors, so it verifies nothing.
  */
 import { readFileSync } from "node:fs";
 import type { Duplex } from "node:stream";

@@ -1,4 +1,7 @@
-/** Chains of certificates and revocation lists: trees that are changed and, mostly, signed again, so that all behind the signature sees them. */
+/**
+ * Chains of certificates and revocation lists: trees that are changed and, mostly, signed again, so that all behind the
+ * signature sees them.
+ */
 import { generateKeyPairSync, X509Certificate } from "node:crypto";
 import { type OpenSsl, type VerifyChainOptions, type VerifyFlag, verifyChain } from "wassl";
 import { canonical, clone, type Der, flatten, mutate, parse, write } from "../der.ts";

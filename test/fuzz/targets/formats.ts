@@ -355,7 +355,8 @@ export const anchors: Target = {
   start(instance, seed): Run {
     const chain = makeChain(`${seed} ec`, "ec");
     return (dice) => {
-      // The number of certificates, of each the hash of its subject and where it ends, and they themselves (wasm/abi/abi.h).
+      // The number of certificates, of each the hash of its subject and where it ends, and they themselves
+      // (wasm/abi/abi.h).
       const all = Array.from({ length: dice.below(4) }, () => {
         const tree = clone(chain.root);
         if (dice.chance(0.5)) mutate(tree, dice, elements);

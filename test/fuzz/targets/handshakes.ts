@@ -1,4 +1,7 @@
-/** Handshakes of two ends of ours, whose messages are changed on the way: TLS 1.2 and 1.3, both roles, DTLS, and records that follow. */
+/**
+ * Handshakes of two ends of ours, whose messages are changed on the way: TLS 1.2 and 1.3, both roles, DTLS, and records
+ * that follow.
+ */
 import { acceptTls, type ClientHello, startTls, TlsContext, type Transport } from "wassl";
 import * as openssl from "wassl/openssl";
 import { canonical, clone, mutate, parseFirst, write } from "../der.ts";
@@ -648,7 +651,10 @@ export const ocsp: Target = {
 
 // ---- through startTls and acceptTls ------------------------------------------------------------------------------
 
-/** What an end of the whole package makes of a first flight: ClientHellos that `selectContext` looks at, and what servers answer. */
+/**
+ * What an end of the whole package makes of a first flight: ClientHellos that `selectContext` looks at, and what
+ * servers answer.
+ */
 export const streams: Target = {
   name: "streams",
   share: 5,

@@ -1,4 +1,7 @@
-/** What a program and its other parts may do to us: arguments that make no sense, in any order; Redis; the memory of a channel. */
+/**
+ * What a program and its other parts may do to us: arguments that make no sense, in any order; Redis; the memory of a
+ * channel.
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import { OpenSsl, TlsError, type Transport } from "wassl";
 import { BlockingTransport, carry, newChannel } from "wassl/blocking";
@@ -117,8 +120,8 @@ function methodsOf(object: object): string[] {
 }
 
 /**
- * Types are TypeScript's to check, so a `TypeError` for what is of another kind is as good as a `TlsError`; what must not be
- * is an instance that has crashed, or one that works otherwise afterwards.
+ * Types are TypeScript's to check, so a `TypeError` for what is of another kind is as good as a `TlsError`; what must
+ * not be is an instance that has crashed, or one that works otherwise afterwards.
  */
 export const abi: Target = {
   name: "arguments",

@@ -148,6 +148,28 @@ export class TlsError extends Error {
 }
 
 /**
+ * Why a certificate was not accepted: the one shape for that, in {@link TlsCertificateError}, in what `verify` is told, in the
+ * result of `verifyChain()`, and in `Ssl.getVerifyFailure()`.
+ */
+export interface CertificateFailure {
+  /** OpenSSL's name for it, for example "X509_V_ERR_CERT_HAS_EXPIRED". */
+  readonly error: string;
+  /** Its number. */
+  readonly code: number;
+  /**
+   * OpenSSL's words for it, for example "certificate has expired"; and behind a colon what it leaves unsaid: an algorithm that
+   * this build lacks, say.
+   */
+  readonly text: string;
+  /** Which certificate: 0 is the peer's own, 1 its issuer, and so on. */
+  readonly depth: number;
+  /** That certificate, an `X509`, or undefined where OpenSSL names none. */
+  readonly certificate:
+    | { readonly subject: string; readonly issuer: string; readonly der: Uint8Array }
+    | undefined;
+}
+
+/**
  * The peer's certificate, or the chain above it, was not accepted.
  *
  * @example
@@ -164,22 +186,20 @@ export class TlsError extends Error {
  */
 export class TlsCertificateError extends TlsError {
   override readonly name: string = "TlsCertificateError";
-  /** OpenSSL's name, for example "X509_V_ERR_CERT_HAS_EXPIRED". */
+  readonly failure: CertificateFailure;
+  /** `failure.error`: OpenSSL's name, for example "X509_V_ERR_CERT_HAS_EXPIRED". */
   readonly verifyError: string;
-  /** Which certificate: 0 is the peer's own, 1 its issuer, and so on. */
+  /** `failure.depth`: which certificate; 0 is the peer's own, 1 its issuer, and so on. */
   readonly depth: number;
   /** The subject of that certificate (RFC 2253), or "" if OpenSSL names no certificate. */
   readonly subject: string;
 
-  constructor(
-    message: string,
-    details: { verifyError: string; depth: number; subject: string },
-    options?: TlsErrorOptions,
-  ) {
+  constructor(message: string, failure: CertificateFailure, options?: TlsErrorOptions) {
     super("certificate", message, options);
-    this.verifyError = details.verifyError;
-    this.depth = details.depth;
-    this.subject = details.subject;
+    this.failure = failure;
+    this.verifyError = failure.error;
+    this.depth = failure.depth;
+    this.subject = failure.certificate?.subject ?? "";
   }
 }
 

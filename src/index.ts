@@ -10,6 +10,7 @@ export type { EofPolicy, Statistics, TlsEvent, Traffic } from "./connection/even
 export type { ChannelBinding } from "./connection/exporters.js";
 export {
   type Alert,
+  type CertificateFailure,
   type CloseInfo,
   type OpenSslError,
   TlsAlertError,

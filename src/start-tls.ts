@@ -196,6 +196,7 @@ function assemble(role: Role, openssl: OpenSsl, transport: Transport, options: O
       ssl,
       peerName,
       defaultCiphers: () => answers.context.defaultCiphers,
+      trustsNobody: () => answers.context.trustsNobody,
       eofPolicy: options.eofPolicy,
       quiet: options.quietShutdown,
     });

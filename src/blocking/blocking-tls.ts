@@ -172,7 +172,7 @@ export class BlockingTls implements Disposable {
   private constructor(
     transport: BlockingTransport,
     options: BlockingOptions,
-    peer: { name: string; verified: boolean; defaultCiphers: boolean },
+    peer: { name: string; verified: boolean; context: Pick<TlsContext, "defaultCiphers" | "trustsNobody"> },
     parts: { ssl: Ssl; pair: BioPair; resumption: Resumption | undefined },
   ) {
     this.#transport = transport;
@@ -183,7 +183,8 @@ export class BlockingTls implements Disposable {
     this.#verdict = new Verdict({
       ssl: parts.ssl,
       peerName: peer.name,
-      defaultCiphers: () => peer.defaultCiphers,
+      defaultCiphers: () => peer.context.defaultCiphers,
+      trustsNobody: () => peer.context.trustsNobody,
       eofPolicy: options.eofPolicy,
       quiet: options.quietShutdown,
     });
@@ -260,7 +261,7 @@ export class BlockingTls implements Disposable {
       return new BlockingTls(
         transport,
         options,
-        { name, verified: context.verifies, defaultCiphers: context.defaultCiphers },
+        { name, verified: context.verifies, context },
         { ...parts, resumption },
       );
     } finally {

@@ -161,12 +161,60 @@ function json(value: object): string {
   return JSON.stringify(value).replace(/[\x7f-\x9f]/g, (c) => `\\u00${c.charCodeAt(0).toString(16)}`);
 }
 
+/** What the command line calls the library's options, of which the library's messages speak in backticks. */
+const OPTIONS: Readonly<Record<string, string>> = {
+  alpnProtocols: "--alpn",
+  caCerts: "--ca",
+  cert: "--cert",
+  cipherSuites: "--ciphersuites",
+  ciphers: "--ciphers",
+  clientAuth: "--client-auth",
+  groups: "--groups",
+  hostname: "HOST",
+  key: "--key",
+  maxVersion: "--max",
+  minVersion: "--min",
+  passphrase: "--pass",
+  psk: "--psk",
+  securityLevel: "--seclevel",
+  serverName: "--servername",
+  signatureAlgorithms: "--sigalgs",
+  "verifyOptions.crls": "--crl",
+};
+
+/** Where a value is refused the message begins with what it was, and the option must be told. */
+const REFUSED: readonly (readonly [begins: RegExp, option: string])[] = [
+  [/^ciphers /, "--ciphers"],
+  [/^cipher suites /, "--ciphersuites"],
+  [/^groups /, "--groups"],
+  [/^signature algorithms /, "--sigalgs"],
+  [/^securityLevel/, "--seclevel"],
+  [/^minVersion/, "--min"],
+  [/^the certificate /, "--cert"],
+  [/^the private key /, "--key"],
+  [/^the PKCS #12 file /, "--p12"],
+  [/^the CA certificate /, "--ca"],
+  [/^the CRL /, "--crl"],
+  [/^the OCSP response /, "--ocsp"],
+  [/^there is no flag /, "--flag"],
+  [/^policies |^the policy /, "--policy"],
+  [/^the ALPN protocols? /, "--alpn"],
+  [/^the pre-shared key /, "--psk"],
+  [/^the purpose /, "--purpose"],
+  [/^serverName /, "--servername"],
+  [/^bioPairSize /, "--bio-pair-size"],
+  [/^early data|^the limit of early data/, "--early-data"],
+];
+
 export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // The library's name for the option.
-  return (error.message || error.name)
+  const message = error.message || error.name;
+  const refused = error instanceof TlsError && error.code === "invalid-argument";
+  const option = refused && REFUSED.find(([begins]) => begins.test(message))?.[1];
+  const words = message
     .replace('`ciphers` ("DEFAULT")', "--ciphers DEFAULT")
-    .replace("`groups`", "--groups");
+    .replace(/`([\w.]+)`/g, (_, name: string) => (Object.hasOwn(OPTIONS, name) ? OPTIONS[name]! : name));
+  return option ? `${option}: ${words}` : words;
 }
 
 function errorFields(error: unknown): object {

@@ -35,6 +35,8 @@ export interface VerdictOptions {
   peerName: string;
   /** Whether the cipher suites of TLS 1.2 are those by default; for messages. */
   defaultCiphers(): boolean;
+  /** Whether there is not a single trust anchor; for messages. */
+  trustsNobody(): boolean;
   eofPolicy: EofPolicy | undefined;
   /** End without close_notify: our side says nothing. */
   quiet: boolean | undefined;
@@ -149,6 +151,7 @@ export class Verdict {
       open: this.#open,
       fatalAlert: this.#fatalAlert,
       peerName: this.#options.peerName,
+      trustsNobody: this.#options.trustsNobody(),
       defaultCiphers: this.#options.defaultCiphers() && this.#ssl.getCipherName() === undefined,
     });
   }

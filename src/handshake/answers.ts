@@ -13,6 +13,14 @@ import type { PreliminaryResult } from "../options/identity.js";
 const INTERNAL_ERROR = 80;
 const UNRECOGNIZED_NAME = 112;
 
+/** As OpenSSL has it for what an application refuses. */
+const REFUSED_BY_VERIFY = {
+  error: "X509_V_ERR_APPLICATION_VERIFICATION",
+  code: 50,
+  text: "application verification failure",
+  depth: 0,
+} as const;
+
 /** The answers for one connection. */
 export class Answers {
   readonly #ssl: Ssl;
@@ -109,16 +117,7 @@ export class Answers {
     const chain = this.#ssl.getPeerCertificates();
     const found = this.#ssl.getVerifyFailure();
     const preliminary: PreliminaryResult = found
-      ? {
-          ok: false,
-          verifiedChain: [],
-          failure: {
-            error: found.name,
-            text: found.text,
-            depth: found.depth,
-            certificate: found.certificate,
-          },
-        }
+      ? { ok: false, verifiedChain: [], failure: found }
       : { ok: true, verifiedChain: this.#ssl.getVerifiedChain(chain) };
     let options: { cause?: unknown } = {};
     try {
@@ -126,14 +125,11 @@ export class Answers {
     } catch (cause) {
       options = { cause };
     }
-    const subject = (found ? found.certificate : chain[0])?.subject ?? "";
+    const certificate = found ? found.certificate : chain[0];
+    const why = found ? `, after OpenSSL had: ${found.text}` : "";
     throw new TlsCertificateError(
-      `the certificate of ${this.#peerName} was refused by verify${found ? `: ${found.text}` : ""} (${subject})`,
-      {
-        verifyError: found?.name ?? "X509_V_ERR_APPLICATION_VERIFICATION",
-        depth: found?.depth ?? 0,
-        subject,
-      },
+      `the certificate of ${this.#peerName} was refused by verify${why} (${certificate?.subject ?? ""})`,
+      found ?? { ...REFUSED_BY_VERIFY, certificate },
       options,
     );
   }

@@ -1,10 +1,12 @@
 import { WASSL_ROLE_DTLS, WASSL_ROLE_SERVER, WASSL_TICKET_KEY_SIZE } from "../binding/abi.js";
 import { type Borrowed, type Bytes, bool, type Ok, type Owned, type Text } from "../binding/pointers.js";
-import { TlsError } from "../errors.js";
+import { type OpenSslError, TlsError } from "../errors.js";
+import { whatIsLacking } from "./algorithms.js";
 import type { BioPair } from "./bio-pair.js";
 import { bytesOf, Handle, type Library, requireBytes } from "./library.js";
 import { Ssl } from "./ssl.js";
 import type { TrustAnchors } from "./trust-anchors.js";
+import { isAnotherKey, isOfAnotherKind, isTooWeak, whatIsWrong } from "./unusable.js";
 import { addCaCert, addCrl, addTrustAnchors, setVerifyParam, type VerifyParam } from "./verify.js";
 import { X509 } from "./x509.js";
 
@@ -62,23 +64,42 @@ export class SslContext extends Handle<"contexts"> {
     return new SslContext(library, library.check(library.abi.wassl_SSL_CTX_new(bits), "no SSL_CTX"));
   }
 
-  #set(what: string, call: (ctx: Borrowed<"SSL_CTX">) => Ok): void {
+  #set(
+    what: string,
+    call: (ctx: Borrowed<"SSL_CTX">) => Ok,
+    explain?: (errors: readonly OpenSslError[]) => string,
+  ): void {
     const ctx = this.ptr;
     this.library.abi.wassl_ERR_clear_error();
-    this.library.check(call(ctx), what, "invalid-argument");
+    this.library.check(call(ctx), what, "invalid-argument", explain);
   }
 
-  #setText(what: string, text: string, call: (ctx: Borrowed<"SSL_CTX">, ptr: Text) => Ok): void {
-    this.library.memory.withText(text, (ptr) => this.#set(`${what} "${text}"`, (ctx) => call(ctx, ptr)));
+  /** A list of names. OpenSSL takes it or not; the name that it does not know is found by trying each. */
+  #setNames(what: string, list: string, call: (ctx: Borrowed<"SSL_CTX">, ptr: Text) => Ok): void {
+    const { memory } = this.library;
+    const isUnknown = (name: string) => memory.withText(name, (ptr) => call(this.ptr, ptr)) === 0;
+    const explain = () => {
+      // "?" and "*" and "-" in front of a group are no part of its name, and "/" is as good as ":".
+      const names =
+        typeof list === "string" ? list.split(/[:/]/).map((each) => each.replace(/^[?*-]+/, "")) : [];
+      const unknown = names.filter(isUnknown).map((each) => `"${each}"`);
+      return unknown.length > 0 ? `this build of OpenSSL does not know ${unknown.join(", ")}` : "";
+    };
+    memory.withText(list, (ptr) => this.#set(`${what} "${list}"`, (ctx) => call(ctx, ptr), explain));
   }
 
   #setBytes(
     what: string,
     data: string | Uint8Array,
     call: (ctx: Borrowed<"SSL_CTX">, ptr: Bytes, n: number) => Ok,
+    explain: (errors: readonly OpenSslError[]) => string = () => "",
   ): void {
     this.library.memory.withBytes(bytesOf(data, what), (ptr, n) =>
-      this.#set(`the ${what} cannot be used`, (ctx) => call(ctx, ptr, n)),
+      this.#set(
+        `the ${what} cannot be used`,
+        (ctx) => call(ctx, ptr, n),
+        (errors) => explain(errors) || whatIsWrong(what, data, errors),
+      ),
     );
   }
 
@@ -160,22 +181,26 @@ export class SslContext extends Handle<"contexts"> {
 
   /** Ciphers of TLS 1.2, in the syntax of `openssl-ciphers(1)`. */
   setCipherList(list: string): void {
-    this.#setText("ciphers", list, (c, p) => this.library.abi.wassl_SSL_CTX_set_cipher_list(c, p));
+    // What is never let in (options/protocol.ts) is no part of what was asked for.
+    const asked = typeof list === "string" ? list.replace(/:!aNULL$/, "") : list;
+    this.library.memory.withText(list, (ptr) =>
+      this.#set(`ciphers "${asked}"`, (c) => this.library.abi.wassl_SSL_CTX_set_cipher_list(c, ptr)),
+    );
   }
 
   /** Cipher suites of TLS 1.3, by name, with colons between. */
   setCiphersuites(list: string): void {
-    this.#setText("cipher suites", list, (c, p) => this.library.abi.wassl_SSL_CTX_set_ciphersuites(c, p));
+    this.#setNames("cipher suites", list, (c, p) => this.library.abi.wassl_SSL_CTX_set_ciphersuites(c, p));
   }
 
   /** `SSL_CTX_set1_groups_list(3)` */
   setGroups(list: string): void {
-    this.#setText("groups", list, (c, p) => this.library.abi.wassl_SSL_CTX_set1_groups_list(c, p));
+    this.#setNames("groups", list, (c, p) => this.library.abi.wassl_SSL_CTX_set1_groups_list(c, p));
   }
 
   /** `SSL_CTX_set1_sigalgs_list(3)` */
   setSignatureAlgorithms(list: string): void {
-    this.#setText("signature algorithms", list, (c, p) =>
+    this.#setNames("signature algorithms", list, (c, p) =>
       this.library.abi.wassl_SSL_CTX_set1_sigalgs_list(c, p),
     );
   }
@@ -230,16 +255,39 @@ export class SslContext extends Handle<"contexts"> {
 
   /** Sets this side's certificate and those above it: PEM, leaf first, or one DER. */
   useCertificateChain(data: string | Uint8Array): void {
-    this.#setBytes("certificate", data, (c, p, n) =>
-      this.library.abi.wassl_SSL_CTX_use_certificate_chain(c, p, n),
+    this.#setBytes(
+      "certificate",
+      data,
+      (c, p, n) => this.library.abi.wassl_SSL_CTX_use_certificate_chain(c, p, n),
+      (errors) => (isTooWeak(errors) ? this.#whichIsTooWeak(data) : ""),
     );
+  }
+
+  #whichIsTooWeak(data: string | Uint8Array): string {
+    const chain = X509.parseAll(this.library, data);
+    for (const { der, subject } of chain) {
+      const lacking = whatIsLacking(der);
+      if (lacking) return `${subject}: ${lacking}`;
+    }
+    const all = chain.map(({ subject, publicKey }) => `${subject}: ${publicKey}`).join("; ");
+    return `a key or a signature is too weak for \`securityLevel\` ${this.getSecurityLevel()} (${all})`;
   }
 
   /** Sets the key of that certificate: PEM or DER, PKCS #8 or the algorithm's own form; encrypted with `passphrase`. */
   usePrivateKey(data: string | Uint8Array, passphrase?: string): void {
     const { abi } = this.library;
     this.#withPassphrase(passphrase, (pass) =>
-      this.#setBytes("private key", data, (c, p, n) => abi.wassl_SSL_CTX_use_PrivateKey(c, p, n, pass)),
+      this.#setBytes(
+        "private key",
+        data,
+        (c, p, n) => abi.wassl_SSL_CTX_use_PrivateKey(c, p, n, pass),
+        (errors) => {
+          const certificate = this.getCertificate();
+          const whose = certificate ? ` (${certificate.subject}: ${certificate.publicKey})` : "";
+          if (isOfAnotherKind(errors)) return `it is of another kind than the key of the certificate${whose}`;
+          return isAnotherKey(errors) ? `it is not the key of the certificate${whose}` : "";
+        },
+      ),
     );
   }
 

@@ -55,8 +55,16 @@ export class Library {
     }
   }
 
-  /** The error for an operation that failed: what was tried, and why OpenSSL did not do it. Empties the queue. */
-  failure(what: string, code: "openssl" | "invalid-argument" = "openssl"): TlsError {
+  /**
+   * The error for an operation that failed: what was tried, and why OpenSSL did not do it. Empties the queue.
+   *
+   * @param explain says it better than OpenSSL, or ""
+   */
+  failure(
+    what: string,
+    code: "openssl" | "invalid-argument" = "openssl",
+    explain: (errors: readonly OpenSslError[]) => string = () => "",
+  ): TlsError {
     const errors = this.takeErrors();
     if (errors.some((e) => e.reasonCode === ERR_R_MALLOC_FAILURE)) {
       return new TlsError("out-of-memory", `${what}: linear memory is exhausted`, { errors });
@@ -66,7 +74,10 @@ export class Library {
       (e) => e.reasonCode === PROV_R_INVALID_ITERATION_COUNT && ((e.code >>> 23) & 0xff) === ERR_LIB_PROV,
     );
     const last = rounds ?? errors.at(-1);
-    const why = last && (last.data ? `${last.reason} (${last.data})` : last.reason);
+    const explained = rounds ? "" : explain(errors);
+    // It may have asked OpenSSL more.
+    this.abi.wassl_ERR_clear_error();
+    const why = explained || (last && (last.data ? `${last.reason} (${last.data})` : last.reason));
     return new TlsError(code, why ? `${what}: ${why}` : what, { errors });
   }
 
@@ -90,8 +101,13 @@ export class Library {
   }
 
   /** Throws when a call failed, as its type has it. */
-  check<T extends Checked>(result: T, what: string, code?: "openssl" | "invalid-argument"): Exclude<T, 0> {
-    if (result === 0) throw this.failure(what, code);
+  check<T extends Checked>(
+    result: T,
+    what: string,
+    code?: "openssl" | "invalid-argument",
+    explain?: (errors: readonly OpenSslError[]) => string,
+  ): Exclude<T, 0> {
+    if (result === 0) throw this.failure(what, code, explain);
     return result as Exclude<T, 0>;
   }
 }

@@ -25,11 +25,11 @@ import {
   SSL_R_UNEXPECTED_EOF_WHILE_READING,
   SSL_READ_EARLY_DATA_ERROR,
   SSL_READ_EARLY_DATA_SUCCESS,
-  X509_V_ERR,
 } from "./constants.js";
 import { parseEvents, type SslEvent } from "./events.js";
 import { Handle, type Library, requireBytes } from "./library.js";
 import { SslSession } from "./session.js";
+import { type ChainFailure, chainFailure } from "./verify.js";
 import { X509 } from "./x509.js";
 
 /** What the `try…` methods return if OpenSSL did not succeed: minus the `SSL_ERROR_*` code. */
@@ -43,17 +43,6 @@ export const WANT_CLIENT_HELLO = -SSL_ERROR_WANT_CLIENT_HELLO_CB;
 export const WANT_VERIFY = -SSL_ERROR_WANT_RETRY_VERIFY;
 export const WANT_SIGNATURE = -SSL_ERROR_WANT_X509_LOOKUP;
 
-/** Why a certificate was not accepted. */
-export interface VerifyFailure {
-  /** `X509_V_ERR_*` as a number and as a name. */
-  code: number;
-  name: string;
-  /** OpenSSL's words for it. */
-  text: string;
-  depth: number;
-  certificate: X509 | undefined;
-}
-
 /** What is known about a `try…` that returned minus `SSL_ERROR_SSL` or minus `SSL_ERROR_SYSCALL`. */
 export interface SslFailure {
   /** OpenSSL's error queue. */
@@ -62,7 +51,7 @@ export interface SslFailure {
   unexpectedEof: boolean;
   outOfMemory: boolean;
   /** Set if the peer's certificate was the reason. */
-  verify: VerifyFailure | undefined;
+  verify: ChainFailure | undefined;
 }
 
 /**
@@ -604,18 +593,12 @@ export class Ssl extends Handle<"connections"> {
   }
 
   /** The first thing that was wrong, or undefined. */
-  getVerifyFailure(): VerifyFailure | undefined {
+  getVerifyFailure(): ChainFailure | undefined {
     const { abi } = this.library;
     const code = abi.wassl_SSL_verify_error(this.ptr) || this.getVerifyResult();
     if (code === 0) return undefined;
-    const certificate = abi.wassl_SSL_verify_certificate(this.ptr);
-    return {
-      code,
-      name: X509_V_ERR[code] ?? `X509_V_ERR_${code}`,
-      text: this.#text(abi.wassl_X509_verify_cert_error_string(code)) ?? "",
-      depth: Math.max(abi.wassl_SSL_verify_depth(this.ptr), 0),
-      certificate: certificate === 0 ? undefined : X509.copy(this.library, certificate),
-    };
+    const depth = Math.max(abi.wassl_SSL_verify_depth(this.ptr), 0);
+    return chainFailure(this.library, code, depth, abi.wassl_SSL_verify_certificate(this.ptr));
   }
 
   // Where the handshake waits for an answer from outside

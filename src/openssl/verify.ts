@@ -8,10 +8,12 @@ import {
   type Text,
 } from "../binding/pointers.js";
 import { timeOf } from "../check.js";
-import { TlsError } from "../errors.js";
+import { type CertificateFailure, TlsError } from "../errors.js";
+import { whatIsLacking } from "./algorithms.js";
 import { X509_V_ERR } from "./constants.js";
 import { bytesOf, Handle, type Library } from "./library.js";
 import type { TrustAnchors } from "./trust-anchors.js";
+import { whatIsWrong } from "./unusable.js";
 import { CertificateList, X509 } from "./x509.js";
 
 /**
@@ -89,17 +91,38 @@ export interface VerifyParam {
 }
 
 /** One failure, as OpenSSL reported it to its verify callback. */
-export interface ChainFailure {
-  /** "X509_V_ERR_CERT_HAS_EXPIRED" */
-  readonly error: string;
-  /** Its number. */
-  readonly code: number;
-  /** OpenSSL's words for it, "certificate has expired". */
-  readonly text: string;
-  /** Which certificate: 0 is the leaf, 1 its issuer, and so on. */
-  readonly depth: number;
-  /** That certificate, or undefined if OpenSSL names no certificate. */
+export interface ChainFailure extends CertificateFailure {
   readonly certificate: X509 | undefined;
+}
+
+/** Those that may mean that this build lacks an algorithm: OpenSSL says so in neither. */
+const OF_ALGORITHMS: ReadonlySet<string> = new Set([
+  "X509_V_ERR_UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY",
+  "X509_V_ERR_CERT_SIGNATURE_FAILURE",
+  "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT",
+  "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT",
+  "X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN",
+  "X509_V_ERR_EE_KEY_TOO_SMALL",
+  "X509_V_ERR_CA_KEY_TOO_SMALL",
+  "X509_V_ERR_CA_MD_TOO_WEAK",
+  "X509_V_ERR_UNSUPPORTED_SIGNATURE_ALGORITHM",
+  "X509_V_ERR_SIGNATURE_ALGORITHM_MISMATCH",
+  "X509_V_ERR_SIGNATURE_ALGORITHM_INCONSISTENCY",
+]);
+
+/** @internal */
+export function chainFailure(
+  library: Library,
+  code: number,
+  depth: number,
+  ptr: Borrowed<"X509"> | 0,
+): ChainFailure {
+  const certificate = ptr === 0 ? undefined : X509.copy(library, ptr);
+  const error = X509_V_ERR[code] ?? `X509_V_ERR_${code}`;
+  const text = library.memory.text(library.abi.wassl_X509_verify_cert_error_string(code)) ?? "";
+  const lacking = certificate && OF_ALGORITHMS.has(error) ? whatIsLacking(certificate.der) : "";
+  return { error, code, text: lacking ? `${text}: ${lacking}` : text, depth, certificate };
 }
 
 /**
@@ -185,18 +208,12 @@ export class X509Store extends Handle<"stores"> {
   }
 
   #result(verification: Borrowed<"wassl_verification">): VerifyResult {
-    const { abi, memory } = this.library;
+    const { abi } = this.library;
     const chain = X509.copyAll(this.library, abi.wassl_verification_chain(verification));
     const failures = Array.from({ length: abi.wassl_verification_failures(verification) }, (_, i) => {
       const code = abi.wassl_verification_error(verification, i);
-      const certificate = abi.wassl_verification_certificate(verification, i);
-      return {
-        error: X509_V_ERR[code] ?? `X509_V_ERR_${code}`,
-        code,
-        text: memory.text(abi.wassl_X509_verify_cert_error_string(code)) ?? "",
-        depth: abi.wassl_verification_depth(verification, i),
-        certificate: certificate === 0 ? undefined : X509.copy(this.library, certificate),
-      };
+      const depth = abi.wassl_verification_depth(verification, i);
+      return chainFailure(this.library, code, depth, abi.wassl_verification_certificate(verification, i));
     });
     return failures.length === 0 ? { ok: true, chain } : { ok: false, chain, failures };
   }
@@ -238,7 +255,9 @@ function add(
 ): number {
   library.abi.wassl_ERR_clear_error();
   const count = library.memory.withBytes(bytesOf(data, what), call);
-  return library.check(count, `the ${what} cannot be used`, "invalid-argument");
+  return library.check(count, `the ${what} cannot be used`, "invalid-argument", (errors) =>
+    whatIsWrong(what, data, errors),
+  );
 }
 
 /** Everything is looked at before anything is set. */

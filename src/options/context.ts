@@ -78,6 +78,8 @@ export class TlsContext implements Disposable {
   readonly alpnProtocols: readonly string[];
   /** @internal Those of TLS 1.2; false if TLS 1.2 is off. */
   readonly defaultCiphers: boolean;
+  /** @internal There is not a single trust anchor. */
+  readonly trustsNobody: boolean;
   /**
    * @internal The mark that a client's sessions carry. Only connections of the same settings offer them, wherever they
    *   were kept. `verify` is asked again anyway, so it need not be the same function.
@@ -104,6 +106,8 @@ export class TlsContext implements Disposable {
     this.keylog = options.keylog;
     this.alpnProtocols = [...(options.alpnProtocols ?? [])];
     this.defaultCiphers = options.ciphers === undefined && options.minVersion !== "TLSv1.3";
+    const { caCerts } = options;
+    this.trustsNobody = caCerts === undefined || (Array.isArray(caCerts) && caCerts.length === 0);
     this.verifies = role === "client" ? !options.unsafelyDisableVerification : clientAuth !== "none";
     this.keys = new Map();
     this.sslContext = openssl.newContext(role);

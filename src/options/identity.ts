@@ -28,7 +28,7 @@ import {
 import type { SslContext } from "../openssl/context.js";
 import type { Ssl } from "../openssl/ssl.js";
 import type { TrustAnchors } from "../openssl/trust-anchors.js";
-import type { X509Store } from "../openssl/verify.js";
+import type { ChainFailure, X509Store } from "../openssl/verify.js";
 import type { X509 } from "../openssl/x509.js";
 import { isCryptoKey, requireKeyOf, signatureAlgorithmsOf } from "./external-key.js";
 import { hostName } from "./names.js";
@@ -97,15 +97,7 @@ export interface PreliminaryResult {
   /** The path that OpenSSL accepted, from the peer's own certificate to the trust anchor; empty unless `ok`. */
   readonly verifiedChain: readonly X509[];
   /** The first thing that was wrong; absent when `ok`. */
-  readonly failure?: {
-    /** "X509_V_ERR_CERT_HAS_EXPIRED" */
-    readonly error: string;
-    /** OpenSSL's words for it. */
-    readonly text: string;
-    /** Which certificate: 0 is the peer's own, 1 its issuer's, and so on. */
-    readonly depth: number;
-    readonly certificate: X509 | undefined;
-  };
+  readonly failure?: ChainFailure;
 }
 
 /** The options about the peer that both ends have. */

@@ -357,7 +357,7 @@ QUnit.module("SslContext.setVerifyParam", () => {
       if (result === -ssl.SSL_ERROR_SSL) {
         const failure = client.getVerifyFailure();
         instance.clearErrors();
-        return failure?.name ?? "another error";
+        return failure?.error ?? "another error";
       }
       server.tryHandshake();
       for (const [from, to] of [

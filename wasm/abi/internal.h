@@ -77,6 +77,9 @@ int wassl_record_init(void);
 void wassl_record_event(SSL *, int kind, int sent, const void *payload, size_t length);
 int wassl_verify_callback(int ok, X509_STORE_CTX *); /* the first failure is recorded */
 void wassl_forget_verify_failure(SSL *);
+void wassl_refine_verify_failure(SSL *, X509_STORE_CTX *);
+/* Where an issuer is missed for its key, it is named in place of what it has issued. */
+void wassl_refine_failure(X509_STORE_CTX *, int *error, int *depth, X509 **certificate);
 
 /* ---- abi/trace.c ---------------------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
  */
 #include "internal.h"
 
+#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,6 +146,48 @@ void wassl_forget_verify_failure(SSL *ssl)
         s->verify_error = 0;
         s->verify_depth = -1;
     }
+}
+
+/*
+ * An issuer whose key OpenSSL cannot read, since it is of a kind that is left out here, is passed over as if it was not there. So
+ * where an issuer is missed, it is looked for again, among the trust anchors and what the peer sent.
+ */
+void wassl_refine_failure(X509_STORE_CTX *ctx, int *error, int *depth, X509 **certificate)
+{
+    STACK_OF(X509) *anchors, *sent = X509_STORE_CTX_get0_untrusted(ctx);
+    const X509_NAME *name;
+    int i, n, all;
+
+    if (*certificate == NULL
+        || (*error != X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT && *error != X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY))
+        return;
+    name = X509_get_issuer_name(*certificate);
+    ERR_set_mark();
+    anchors = X509_STORE_CTX_get1_certs(ctx, name);
+    n = anchors == NULL ? 0 : sk_X509_num(anchors);
+    all = sent == NULL ? n : n + sk_X509_num(sent);
+    for (i = 0; i < all; i++) {
+        X509 *x = i < n ? sk_X509_value(anchors, i) : sk_X509_value(sent, i - n);
+
+        if (X509_NAME_cmp(X509_get_subject_name(x), name) == 0 && X509_get0_pubkey(x) == NULL && X509_up_ref(x)) {
+            X509_free(*certificate);
+            *certificate = x;
+            *error = X509_V_ERR_UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY;
+            ++*depth;
+            break;
+        }
+    }
+    ERR_pop_to_mark();
+    OSSL_STACK_OF_X509_free(anchors);
+}
+
+/* Once it is clear that there is no other path. */
+void wassl_refine_verify_failure(SSL *ssl, X509_STORE_CTX *store)
+{
+    state *s = state_of(ssl, 0);
+
+    if (s != NULL && s->verify_depth >= 0)
+        wassl_refine_failure(store, &s->verify_error, &s->verify_depth, &s->verify_certificate);
 }
 
 EXPORT int wassl_SSL_verify_error(SSL *ssl)

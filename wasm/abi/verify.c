@@ -206,6 +206,8 @@ EXPORT wassl_verification *wassl_X509_verify_cert(X509_STORE *store, STACK_OF(X5
             X509_STORE_CTX_get_current_cert(ctx));
     if (result >= 0 && v->count > 0 && wassl_find_other_path(ctx, v->failures->error, v->failures->depth))
         forget_failures(v);
+    if (v->count > 0)
+        wassl_refine_failure(ctx, &v->failures->error, &v->failures->depth, &v->failures->certificate);
     v->chain = X509_STORE_CTX_get1_chain(ctx);
     ERR_clear_error();
     /* A verdict that came of exhausted memory is none. */

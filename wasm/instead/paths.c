@@ -169,7 +169,8 @@ int wassl_verify_paths(X509_STORE_CTX *ctx, void *arg)
         && wassl_find_other_path(ctx, wassl_SSL_verify_error(ssl), wassl_SSL_verify_depth(ssl))) {
         wassl_forget_verify_failure(ssl);
         result = 1;
-    }
+    } else
+        wassl_refine_verify_failure(ssl, ctx);
     /*
      * What went wrong on the way to yes is told by the verdict. In the queue it would end the handshake that waits for
      * an answer.

@@ -69,7 +69,7 @@ async function until(step: () => number): Promise<number> {
 
 // #region talk
 if ((await until(() => ssl.tryHandshake())) !== 1) {
-  console.log("the handshake failed:", ssl.getVerifyFailure()?.name ?? ssl.takeFailure().errors.at(0)?.text);
+  console.log("the handshake failed:", ssl.getVerifyFailure()?.error ?? ssl.takeFailure().errors.at(0)?.text);
   process.exitCode = 1;
 } else {
   console.log(`${ssl.getVersion()}, ${ssl.getCipherName()}`);

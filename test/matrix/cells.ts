@@ -648,8 +648,8 @@ const frameworks: Cell[] = [
       const args = ["dev", "--host=127.0.0.1", `--port=${await freePort()}`];
       const url = await server(
         site.folder,
-        site.bin("astro"),
-        args,
+        nodeOf(site),
+        [site.path("node_modules/.bin/astro"), ...args],
         /(http:\/\/127\.0\.0\.1:\d+\/)/,
         site.ended,
         site.log,
@@ -663,7 +663,7 @@ const frameworks: Cell[] = [
     project: "astro",
     async run(site) {
       site.write(ASTRO);
-      await command(site.folder, site.bin("astro"), ["build"]);
+      await command(site.folder, nodeOf(site), [site.bin("astro"), "build"]);
       await site.chromium(await site.serve("dist"));
     },
   },

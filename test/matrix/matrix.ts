@@ -4,8 +4,8 @@
  *     tsx test/matrix/matrix.ts [--only TEXT]… [--often] [--write] [--verbose]
  *
  * A cell is a verified handshake of TLS 1.3, 1 MiB there and back with its hashes, and a shutdown() that is complete,
- * through a relay to a server that is not ours. `--write` puts the table into docs/where-it-runs.md. What could not be
- * tried, because its package cannot be had, is named at the end.
+ * through a relay to a server that is not ours. `--write` puts what comes of them into the table of
+ * docs/where-it-runs.md. What could not be tried, because its package cannot be had, is named at the end.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,6 +21,7 @@ import { programs } from "./programs.ts";
 import { makeProject, NotToBeHad, projectsFolder } from "./projects.ts";
 import { Stage, type Visit } from "./stage.ts";
 
+const here = dirname(fileURLToPath(import.meta.url));
 /** How long one may take, in milliseconds. Frameworks build slowly on a machine that does much else. */
 const PATIENCE = 240_000;
 
@@ -94,19 +95,52 @@ function judge({ error, protocol, verified, sent, back, how }: Visit): string | 
   return undefined;
 }
 
-/** The table of docs/where-it-runs.md. */
-export function tableOf(outcomes: readonly Outcome[]): string {
-  const rows = outcomes.map(({ cell, failure, leftOut }) => {
-    const result = leftOut
-      ? "not tried"
-      : failure
-        ? cell.outside
-          ? `fails: ${cell.outside}`
-          : "fails"
-        : "works";
-    return `| ${cell.name} | ${cell.version} | ${cell.needs ?? "nothing"} | ${result} |`;
-  });
-  return ["| where | tried with | what it needs | |", "| --- | --- | --- | --- |", ...rows].join("\n");
+/** Rows of the table of docs/where-it-runs.md, by the cell's name. */
+export function rowsOf(outcomes: readonly Outcome[]): Map<string, string> {
+  return new Map(
+    outcomes.map(({ cell, failure, leftOut, visit }) => {
+      const result = leftOut
+        ? "not tried"
+        : failure
+          ? cell.outside
+            ? `fails: ${cell.outside}`
+            : "fails"
+          : "works";
+      return [
+        cell.name,
+        `| ${cell.name} | ${versionOf(cell, visit)} | ${cell.needs ?? "nothing"} | ${result} |`,
+      ];
+    }),
+  );
+}
+
+/** As the lock files have it, or the engine says. */
+function versionOf({ version, project }: Cell, visit: Visit | undefined): string {
+  const found = /(Firefox|HeadlessChrome|AppleWebKit)\/([\d.]+)/.exec(visit?.engine ?? "");
+  if (version.startsWith("Debian"))
+    return `${version}${found ? ` ${found[1]!.replace("Headless", "")} ${found[2]}` : ""}`;
+  const [, name] = /^npm ([^@ ]+|@\S+?\/\S+)/.exec(version) ?? [];
+  if (name === undefined) return version;
+  const manifest = project === undefined ? "../../package.json" : `packages/${project}/package.json`;
+  const { devDependencies } = JSON.parse(readFileSync(join(here, manifest), "utf8")) as {
+    devDependencies: Record<string, string>;
+  };
+  return `${name} ${devDependencies[name] ?? ""}`.trim();
+}
+
+const HEAD = ["| where | tried with | what it needs | |", "| --- | --- | --- | --- |"];
+
+/** Puts these rows into the table of the page; those of cells that were not run stay. */
+function writeTable(rows: Map<string, string>): void {
+  const path = join(here, "..", "..", "docs", "where-it-runs.md");
+  const text = readFileSync(path, "utf8");
+  const [table = ""] = /(?<=\n)\| where \|[\s\S]*?\n(?=\n)/.exec(text) ?? [];
+  const kept = new Map(table.split("\n").map((row) => [/^\| (.*?) \|/.exec(row)?.[1] ?? "", row]));
+  const all = cells.map(({ name }) => rows.get(name) ?? kept.get(name)).filter((row) => row !== undefined);
+  writeFileSync(
+    path,
+    text.replace(table, () => `${[...HEAD, ...all].join("\n")}\n`),
+  );
 }
 
 async function main(): Promise<void> {
@@ -142,13 +176,9 @@ async function main(): Promise<void> {
     if (failure) console.log(failure.replace(/^/gm, "         "));
     began = performance.now();
   });
-  const table = tableOf(outcomes);
-  console.log(`\n${table}\n`);
-  if (options.write) {
-    const path = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "docs", "where-it-runs.md");
-    const text = readFileSync(path, "utf8");
-    writeFileSync(path, text.replace(/\n\| where \|[\s\S]*?\n\n/, `\n${table}\n\n`));
-  }
+  const rows = rowsOf(outcomes);
+  console.log(`\n${[...HEAD, ...rows.values()].join("\n")}\n`);
+  if (options.write) writeTable(rows);
   for (const { cell, leftOut } of outcomes) if (leftOut) console.log(`left out: ${cell.name}: ${leftOut}`);
   const tried = outcomes.filter(({ leftOut }) => !leftOut);
   const failed = tried.filter(({ failure, cell }) => failure && !cell.outside);

@@ -15,8 +15,10 @@ EXPORT int wassl_BIO_resize_bio_pair(BIO *internal, size_t internal_size, BIO *n
 
     if (BIO_ctrl_pending(internal) > 0 || BIO_ctrl_pending(network) > 0)
         return 0;
-    /* Once they are apart there is no way back: so first see that there is memory for both. (malloc and free themselves,
-     * whose result nobody uses, the compiler would leave out.) */
+    /*
+     * Once they are apart there is no way back: so first see that there is memory for both. (malloc and free
+     * themselves, whose result is not used, the compiler would leave out.)
+     */
     rings[0] = wassl_heap_malloc(internal_size);
     rings[1] = wassl_heap_malloc(network_size);
     room = rings[0] != NULL && rings[1] != NULL;

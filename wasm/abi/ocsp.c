@@ -145,8 +145,8 @@ static int is_delegate(SSL *ssl, X509 *signer, X509 *issuer, STACK_OF(X509) *cha
 }
 
 /*
- * Whether an entry is about `leaf`, whose issuer is `issuer`: 1, 0, or -1 when nobody can tell. Each has its own hash
- * of the issuer.
+ * Whether an entry is about `leaf`, whose issuer is `issuer`: 1, 0, or -1 when that cannot be told. Each has its own
+ * hash of the issuer.
  */
 static int is_about(OCSP_CERTID *theirs, X509 *leaf, X509 *issuer)
 {

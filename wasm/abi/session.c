@@ -7,7 +7,7 @@
 #include <string.h>
 
 /*
- * The sessions that are new on a connection and nobody has fetched yet, oldest first. A TLS 1.3 server may send any
+ * The sessions that are new on a connection and were not fetched yet, oldest first. A TLS 1.3 server may send any
  * number of tickets at any time, so only the newest are kept.
  */
 #define NEW_SESSIONS 8

@@ -1,10 +1,10 @@
 /*
- * Where a handshake waits for an answer from outside. OpenSSL calls back and wants the answer at once; here nobody is
- * called. The operation returns with one of OpenSSL's own retry codes, whoever runs it finds the answer in his own
- * time, says it, and calls the operation again:
+ * Where a handshake waits for an answer from outside. OpenSSL calls back and wants the answer at once; here no other
+ * code is called. The operation returns with one of OpenSSL's own retry codes. TypeScript finds the answer in its own
+ * time, gives it, and calls the operation again:
  *
  *   SSL_ERROR_WANT_CLIENT_HELLO_CB   which SSL_CTX is for this client
- *   SSL_ERROR_WANT_RETRY_VERIFY      is the peer, whose certificate OpenSSL has checked, to be believed
+ *   SSL_ERROR_WANT_RETRY_VERIFY      is the peer, whose certificate OpenSSL has checked, accepted
  *   SSL_ERROR_WANT_X509_LOOKUP       sign this (external_key.c)
  *
  * Here are the questions and their answers. OpenSSL's state machine can wait before and after each message

@@ -100,7 +100,7 @@ X509 *__wrap_d2i_X509(X509 **a, const unsigned char **in, long length)
     x = __real_d2i_X509(a, in, length);
     if (x == NULL || wassl_failed_allocations == failures)
         return x;
-    /* Its key may be missing, and nobody would look for it again. */
+    /* Its key may be missing, and OpenSSL would not look for it again. */
     X509_free(x);
     if (a != NULL)
         *a = NULL;

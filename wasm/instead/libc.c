@@ -38,8 +38,10 @@ int getentropy(void *buffer, size_t length) {
 
 /* ---- the clock -------------------------------------------------------------------------------------------- */
 
-/* Nanoseconds. WASI's own has a 64-bit parameter, for which engines compile glue at the first call, milliseconds long; this
- * one has random_get's type, and shares its glue. */
+/*
+ * Nanoseconds. WASI's own has a 64-bit parameter, for which engines compile glue at the first call, milliseconds long;
+ * this one has random_get's type, and shares its glue.
+ */
 __attribute__((import_module("host"), import_name("clock_get"))) int host_clock_get(int clock, uint64_t *nanoseconds);
 
 uint16_t __wasi_clock_time_get(uint32_t clock, uint64_t precision, uint64_t *nanoseconds);
@@ -76,8 +78,10 @@ static void *given(void *block) {
 void *malloc(size_t size) { return given(emscripten_builtin_malloc(size)); }
 void *calloc(size_t count, size_t size) { return given(emscripten_builtin_calloc(count, size)); }
 
-/* What is given back is overwritten, whoever gives it back: OpenSSL does so with keys, but not with all that is made of them, nor
- * with what was encrypted. The toolchain's own functions do the rest. */
+/*
+ * What is given back is overwritten, whoever gives it back: OpenSSL does so with keys, but not with all that is made of
+ * them, nor with what was encrypted. The toolchain's own functions do the rest.
+ */
 void free(void *block) {
     if (block == NULL) return;
     /*
@@ -117,7 +121,7 @@ char *getenv(const char *name) {
     return NULL;
 }
 
-/* The same for OpenSSL's own question; its version would compare user and group ids, which nobody here has. */
+/* The same for OpenSSL's own question; its version would compare user and group ids, which do not exist here. */
 int OPENSSL_issetugid(void);
 int OPENSSL_issetugid(void) { return 1; }
 

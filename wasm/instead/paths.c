@@ -1,13 +1,13 @@
 /*
  * Other paths. From a certificate OpenSSL follows one path to a trust anchor, and judges it. Where authorities are
  * cross-signed there are several, and the one that it happens on may be the one that is bad: it ends at an authority
- * that nobody trusts any more, goes through a certificate that has expired or may not sign for this name, or runs in a
- * circle. Go and browsers try the others; so do we.
+ * that is not trusted any more, goes through a certificate that has expired or must not sign for this name, or runs in
+ * a circle. Go and browsers try the others; so do we.
  *
  * When a path fails, an intermediate of it is left out of what the peer sent, and OpenSSL builds and judges anew: by
  * the same parameters, all of it, and ending at the first failure. The first path that is good is the one that counts.
- * If none is, the verdict is that of the path without anything left out. Nothing is accepted that would not be if the
- * peer had left those certificates out itself.
+ * If no path is good, the verdict is that of the path without anything left out. Nothing is accepted that would not be
+ * if the peer had left those certificates out itself.
  */
 #include "internal.h"
 

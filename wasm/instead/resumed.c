@@ -98,9 +98,9 @@ static STACK_OF(X509) *whole_chain(SSL_SESSION *session)
 }
 
 /*
- * A session gets nobody in where a full handshake would not: who has to show a certificate has shown one, and it is
- * verified again. The verdict of then must be the one of now; one that is not good is only for who asks the
- * application, which is told the present one.
+ * A session lets no client in where a full handshake would not: a client that must show a certificate has shown one,
+ * and it is verified again. The verdict of then must be the one of now. A verdict that is not good counts only where
+ * the application is asked, which is told the present one.
  */
 static int lets_in(SSL_CONNECTION *sc, SSL *ssl, SSL_SESSION *session)
 {

@@ -28,7 +28,7 @@ void ossl_no_config_int(void) { }
 void OPENSSL_load_builtin_modules(void) { }
 void __wrap_ossl_config_modules_free(void) { }
 
-/* ---- making keys for files, and writing them: keys are read here -------------------------------------------------- */
+/* ---- making keys for files, and writing them: keys are read here ------------------------------------------------- */
 
 int __wrap_DH_generate_parameters_ex(DH *dh, int length, int generator, BN_GENCB *cb) { return 0; }
 
@@ -114,7 +114,7 @@ const X509V3_EXT_METHOD *__wrap_X509V3_EXT_get_nid(int nid)
     return NULL;
 }
 
-/* ---- names of parameters ------------------------------------------------------------------------------------------ */
+/* ---- names of parameters ----------------------------------------------------------------------------------------- */
 
 /* OpenSSL's is a switch over the letters of all names there are; only AES-GCM asks. */
 static const struct {

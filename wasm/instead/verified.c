@@ -6,8 +6,8 @@
  * A signature is remembered under a hash of all that decides whether it is right, in the encoding that was judged: the
  * issuer's certificate, in which its SubjectPublicKeyInfo stands as it was sent, and the certificate that is signed.
  * OpenSSL is given no more than a key that was read from the former; two encodings that read alike are two issuers
- * here. And a signature is remembered only once the whole verification has ended well: nothing in it failed, nobody let
- * a failure pass, and no allocation failed. (Keys with explicit curve parameters are not read at all: see
+ * here. And a signature is remembered only once the whole verification has ended well: nothing in it failed, no
+ * callback let a failure pass, and no allocation failed. (Keys with explicit curve parameters are not read at all: see
  * patches/trust.patch.)
  *
  * What OpenSSL verifies on the way, the issuer of a revocation list, has a context of its own. It neither fills the

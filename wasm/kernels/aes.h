@@ -1,6 +1,6 @@
 /*
- * AES encryption of eight blocks abreast, bitsliced: register b holds bit b of every byte of all eight blocks, so that the
- * S-box is a circuit of ANDs and XORs, and nothing is ever looked up by a secret.
+ * AES encryption of eight blocks abreast, bitsliced: register b holds bit b of every byte of all eight blocks, so that
+ * the S-box is a circuit of ANDs and XORs, and nothing is ever looked up by a secret.
  *
  * Layout: E. Käsper, P. Schwabe, "Faster and Timing-Attack Resistant AES-GCM", CHES 2009. S-box: J. Boyar, R. Peralta,
  * "A depth-16 circuit for the AES S-box", 2011 (the 113-gate form).
@@ -13,7 +13,10 @@
 
 #define AES_MAX_ROUNDS 14
 
-/* The 16 * (rounds + 1) bytes of round keys in the order of FIPS 197, for a key of 128, 192 or 256 bits. Returns `rounds`. */
+/*
+ * The 16 * (rounds + 1) bytes of round keys in the order of FIPS 197, for a key of 128, 192 or 256 bits. Returns
+ * `rounds`.
+ */
 int aes_expand_key(uint8_t *round_keys, const uint8_t *key, int bits);
 
 /* Round keys, each bit of a byte widened to a byte: made anew for each message, since they are eight times as long. */

@@ -1,14 +1,15 @@
 /*
- * AES for a block at a time (FIPS 197), without a look-up by a secret: for CBC, CCM, CTR and the rest, which ask OpenSSL's
- * AES_encrypt and AES_decrypt. Stands in for crypto/aes/aes_core.c.
+ * AES for a block at a time (FIPS 197), without a look-up by a secret: for CBC, CCM, CTR and the rest, which ask
+ * OpenSSL's AES_encrypt and AES_decrypt. Stands in for crypto/aes/aes_core.c.
  *
- * M. Hamburg, "Accelerating AES with Vector Permute Instructions", CHES 2009, whose field, bases and tables these are: a byte
- * is an element of GF(16)^2, and its inverse is found by tables of 16 entries. Each fits a register, and i8x16.swizzle looks
- * up all 16 bytes of a block at once, by data and not by address. What is not below 16 stands for infinity, and finds 0.
+ * M. Hamburg, "Accelerating AES with Vector Permute Instructions", CHES 2009, whose field, bases and tables these are:
+ * a byte is an element of GF(16)^2, and its inverse is found by tables of 16 entries. Each fits a register, and
+ * i8x16.swizzle looks up all 16 bytes of a block at once, by data and not by address. What is not below 16 stands for
+ * infinity, and finds 0.
  *
- * Between rounds the state remains in a basis in which inversion is easy: the tables of a round lead from the halves of the
- * inverse to (multiples of) the S-box's answer in that basis, and the round keys are kept in it too. The S-box's constant,
- * 0x63, is in the round keys, as it passes through ShiftRows and MixColumns as it is.
+ * Between rounds the state remains in a basis in which inversion is easy: the tables of a round lead from the halves of
+ * the inverse to (multiples of) the S-box's answer in that basis, and the round keys are kept in it too. The S-box's
+ * constant, 0x63, is in the round keys, as it passes through ShiftRows and MixColumns as it is.
  */
 #include "internal/deprecated.h"
 

@@ -1,5 +1,6 @@
 /*
- * ChaCha20 (RFC 8439), four blocks abreast: register i holds word i of all four. Stands in for crypto/chacha/chacha_enc.c.
+ * ChaCha20 (RFC 8439), four blocks abreast: register i holds word i of all four. Stands in for
+ * crypto/chacha/chacha_enc.c.
  */
 #include <openssl/crypto.h>
 #include <stddef.h>

@@ -2,10 +2,10 @@
  * GHASH (NIST SP 800-38D), without a look-up by a secret.
  *
  * A single product multiplies 64-bit integers with holes between the bits, into which carries fall and are masked away
- * (the ctmul of T. Pornin's BearSSL). Bulk data takes another way: sixteen chains of Horner's rule abreast, all of which
- * multiply by the same H^16. Byte i of all sixteen lies in one register, and its two nibbles index, by i8x16.swizzle, a
- * table of 16 products that lies in a register too. (Shoup's 4-bit tables, turned on their side: there the index is an
- * address and can be seen in the cache; here it is data.)
+ * (the ctmul of T. Pornin's BearSSL). Bulk data takes another way: sixteen chains of Horner's rule abreast, all of
+ * which multiply by the same H^16. Byte i of all sixteen lies in one register, and its two nibbles index, by
+ * i8x16.swizzle, a table of 16 products that lies in a register too. (Shoup's 4-bit tables, turned on their side: there
+ * the index is an address and can be seen in the cache; here it is data.)
  */
 #ifndef WASSL_KERNELS_GHASH_H
 #define WASSL_KERNELS_GHASH_H
@@ -48,7 +48,9 @@ static inline ghash_element ghash_load(const uint8_t *p)
     return (ghash_element){ ghash_load64(p), ghash_load64(p + 8) };
 }
 
-/* The low 64 bits of the product of two polynomials over GF(2). With a bit in four, 16 sums of ones fit before a carry. */
+/*
+ * The low 64 bits of the product of two polynomials over GF(2). With a bit in four, 16 sums of ones fit before a carry.
+ */
 static inline uint64_t ghash_mul64(uint64_t a, uint64_t b)
 {
     const uint64_t m = 0x1111111111111111;
@@ -84,7 +86,9 @@ static inline ghash_wide ghash_mul_wide(ghash_element x, ghash_element y)
     uint64_t h0 = ghash_mul64(x.hi, y.hi), h2 = ghash_mul64(x.lo, y.lo);
     uint64_t h1 = ghash_mul64(x.hi ^ x.lo, y.hi ^ y.lo) ^ h0 ^ h2;
 
-    /* l: coefficients 0 to 63 from bit 0 up; h: coefficients 126 down to 63, from bit 0 up, so 64 and on without bit 63. */
+    /*
+     * l: coefficients 0 to 63 from bit 0 up; h: coefficients 126 down to 63, from bit 0 up, so 64 and on without bit 63.
+     */
     return (ghash_wide){ {
         ghash_reverse(l0),
         h0 << 1 ^ ghash_reverse(l1),
@@ -202,7 +206,9 @@ static inline void ghash_mul_lanes(const ghash_key *key, ghash_lanes *lanes)
         }
         p[i + 17] = carry;
     }
-    /* Byte 16 + j comes back at j, and what is shifted out of it at j + 1: from the last one on, which feeds byte 16. */
+    /*
+     * Byte 16 + j comes back at j, and what is shifted out of it at j + 1: from the last one on, which feeds byte 16.
+     */
     for (int j = 15; j >= 0; j--) {
         /* By nibble: times 1 + x + x^2 + x^7, the byte itself and the one after it. */
         const v128_t here_high = wasm_u8x16_const(0x00, 0x1c, 0x38, 0x24, 0x70, 0x6c, 0x48, 0x54,

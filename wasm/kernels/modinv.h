@@ -1,8 +1,8 @@
 /*
- * The inverse modulo an odd number of 256 bits, in constant time: Bernstein and Yang, "Fast constant-time gcd computation
- * and modular inversion" (2019), with delta beginning at 1/2, for which 590 division steps are enough
- * (https://github.com/sipa/safegcd-bounds). They are made 30 at a time, on the lowest bits alone, and what they come to, a
- * matrix, is then applied to the numbers: signed digits of 30 bits.
+ * The inverse modulo an odd number of 256 bits, in constant time: Bernstein and Yang, "Fast constant-time gcd
+ * computation and modular inversion" (2019), with delta beginning at 1/2, for which 590 division steps are enough
+ * (https://github.com/sipa/safegcd-bounds). They are made 30 at a time, on the lowest bits alone, and what they come
+ * to, a matrix, is then applied to the numbers: signed digits of 30 bits.
  */
 #include <stdint.h>
 #include <string.h>

@@ -1,17 +1,18 @@
 /*
- * Montgomery multiplication, a * b / 2^(64 num) modulo n, and the powers that RSA's private keys need. Stands in for bn_mul_mont
- * of crypto/bn/bn_asm.c and for BN_mod_exp_mont_consttime_x2 of crypto/bn/bn_exp.c, whose 64 by 64 bits WebAssembly has no
- * instruction for.
+ * Montgomery multiplication, a * b / 2^(64 num) modulo n, and the powers that RSA's private keys need. Stands in for
+ * bn_mul_mont of crypto/bn/bn_asm.c and for BN_mod_exp_mont_consttime_x2 of crypto/bn/bn_exp.c, whose 64 by 64 bits
+ * WebAssembly has no instruction for.
  *
  * As in Gueron and Krasnov, "Software implementation of modular exponentiation, using advanced vector instructions
- * architectures" (WAIFI 2012), numbers are in a radix that leaves room above each digit, so that carries may wait. There it is
- * 2^29, for products of 32 by 32 bits. Here it is 2^13, for the instruction that makes eight at once (i32x4.dot_i16x8_s, on x86
- * pmaddwd): lane i of a vector gets d[i] e[0] + d[i-1] e[1], so that d is kept as pairs, and four digits of a factor take two
- * vectors, which differ by two lanes. A sum of products of 13 by 13 bits grows to 32 bits in three rounds of the loop below.
+ * architectures" (WAIFI 2012), numbers are in a radix that leaves room above each digit, so that carries may wait.
+ * There it is 2^29, for products of 32 by 32 bits. Here it is 2^13, for the instruction that makes eight at once
+ * (i32x4.dot_i16x8_s, on x86 pmaddwd): lane i of a vector gets d[i] e[0] + d[i-1] e[1], so that d is kept as pairs, and
+ * four digits of a factor take two vectors, which differ by two lanes. A sum of products of 13 by 13 bits grows to 32
+ * bits in three rounds of the loop below.
  *
- * Four digits of the quotient are found at once, as 52 bits: that many leave the sum at its lower end, in scalar arithmetic, and
- * everything else moves down by a vector. 2^(64 num) is not a power of 2^104, by which a round divides; so b is shifted up by what
- * is missing.
+ * Four digits of the quotient are found at once, as 52 bits: that many leave the sum at its lower end, in scalar
+ * arithmetic, and everything else moves down by a vector. 2^(64 num) is not a power of 2^104, by which a round divides;
+ * so b is shifted up by what is missing.
  *
  * No branch and no address depends on anything but the counts of words.
  */
@@ -60,7 +61,10 @@ typedef uint16_t digit;
 /* Room for a number as words: 16 bytes before it, and 32 after it. */
 #define ROOM(num) (((num) + 7) / 2)
 
-/* Words as digits, `shift` bytes further up. 13 bytes are eight digits; a product shifts each of four to the same place. */
+/*
+ * Words as digits, `shift` bytes further up. 13 bytes are eight digits; a product shifts each of four to the same
+ * place.
+ */
 static NOINLINE void split(digit *to, const BN_ULONG *words, int num, int shift, unsigned char *room)
 {
     const v128_t mask = wasm_i32x4_const_splat(MASK), zero = wasm_i32x4_const_splat(0);
@@ -142,7 +146,10 @@ static inline uint64_t begin(factors *f, v128_t t, uint64_t carry, const digit *
     return over(twos(t), carry);
 }
 
-/* rows[].t, and the carry that is returned: a * b / 2^(52 vectors) modulo n, less than 2n if a * b < n * 2^(52 vectors). */
+/*
+ * rows[].t, and the carry that is returned: a * b / 2^(52 vectors) modulo n, less than 2n if a * b < n * 2^(52
+ * vectors).
+ */
 static NOINLINE uint64_t multiply(row *rows, const digit *b, uint64_t n0, int vectors)
 {
     row *end = rows + vectors;
@@ -268,8 +275,8 @@ int __wrap_bn_mul_mont(BN_ULONG *r, const BN_ULONG *a, const BN_ULONG *b, const 
 }
 
 /*
- * r = a^p modulo n. In between numbers are less than 2n, and multiplied by 2^(52 vectors), where OpenSSL's are by 2^(64 num).
- * Of all numbers as many words are read and written as the modulus has, whatever they are.
+ * r = a^p modulo n. In between numbers are less than 2n, and multiplied by 2^(52 vectors), where OpenSSL's are by 2^(64
+ * num). Of all numbers as many words are read and written as the modulus has, whatever they are.
  */
 static NOINLINE int power(BIGNUM *r, const BIGNUM *a, const BIGNUM *p, const BN_MONT_CTX *mont)
 {

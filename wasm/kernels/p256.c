@@ -1,11 +1,12 @@
 /*
  * P-256: the group's operations that cost time, in place of crypto/ec/ecp_nistp256.c.
  *
- * Every formula for points is arranged so that two products of field elements are always wanted at the same time (pairs.h).
- * Field elements are in Montgomery form (R = 2^261).
+ * Every formula for points is arranged so that two products of field elements are always wanted at the same time
+ * (pairs.h). Field elements are in Montgomery form (R = 2^261).
  *
- * What depends on a secret: base_times() and point_times() take the same steps for every scalar, and read all of a table
- * to take one entry; masks are made by mask_of(), which the compiler cannot look into. verify's sum, both_times(), is of public values, and takes whatever is shortest.
+ * What depends on a secret: base_times() and point_times() take the same steps for every scalar, and read all of a
+ * table to take one entry; masks are made by mask_of(), which the compiler cannot look into. verify's sum,
+ * both_times(), is of public values, and takes whatever is shortest.
  */
 #include "crypto/bn.h"
 #include "crypto/bn/bn_local.h"
@@ -107,8 +108,8 @@ static void carried(pair out, const pair in)
 }
 
 /*
- * Is the x (or y) of a square or product of few digits 0? Of a value between -p and p only 0 is, and there is one way to
- * write it.
+ * Is the x (or y) of a square or product of few digits 0? Of a value between -p and p only 0 is, and there is one way
+ * to write it.
  */
 static int is_zero(const pair p, v128_t lane)
 {
@@ -165,7 +166,10 @@ static void decode(words x, words y, const pair in)
 
 /* ---- points ------------------------------------------------------------------------------------------------------ */
 
-/* Jacobian coordinates X and Y, of 1 and 2, and Z twice, of 1. "infinite" is all ones or 0, and then the rest is anything. */
+/*
+ * Jacobian coordinates X and Y, of 1 and 2, and Z twice, of 1. "infinite" is all ones or 0, and then the rest is
+ * anything.
+ */
 typedef struct {
     pair xy, z;
     uint32_t infinite;
@@ -208,8 +212,8 @@ static void point_double(point *out, const point *in)
 }
 
 /*
- * What both additions end with, from (U1, S1), (H, R), (H^2, R^2) and (H^3, V = U1 H^2), digits of (2, 2), (2, 3), 1 and 1:
- * Y' = R (V - X') - S1 H^3, for X' of 1.
+ * What both additions end with, from (U1, S1), (H, R), (H^2, R^2) and (H^3, V = U1 H^2), digits of (2, 2), (2, 3), 1
+ * and 1: Y' = R (V - X') - S1 H^3, for X' of 1.
  */
 static void add_y(point *out, const pair us, const pair hr, const pair cube, const pair x)
 {
@@ -230,8 +234,8 @@ static void add_x(pair x, const pair squares, const pair cube)
 }
 
 /*
- * What came of an addition, by the squares of H and R: points with different x, the same point, or opposite ones. Only SUM is
- * one. To be asked where the points are public.
+ * What came of an addition, by the squares of H and R: points with different x, the same point, or opposite ones. Only
+ * SUM is one. To be asked where the points are public.
  */
 enum { SUM, SAME, OPPOSITE };
 
@@ -451,8 +455,8 @@ static uint32_t bit_of(const words k, int i)
 }
 
 /*
- * k G for a secret k < n. No addition is an exceptional one: what is added and what it is added to are multiples of G whose
- * sum is less than n, and that have no bit in common.
+ * k G for a secret k < n. No addition is an exceptional one: what is added and what it is added to are multiples of G
+ * whose sum is less than n, and that have no bit in common.
  */
 static __attribute__((noinline)) void base_times(point *out, const words k)
 {
@@ -487,8 +491,9 @@ static __attribute__((noinline)) void base_times(point *out, const words k)
 
 /*
  * k P for a secret k < n: digits of five bits with sign, from -15 to 16, the highest first. No addition of d to A is an
- * exceptional one: A is a multiple of 32, so it could be only for the lowest digit, where A + d = k. Opposite points would make k
- * a multiple of n. The same point would make k = n + 2 d, for a d below 0; but n is 17 modulo 32, and then d is 15.
+ * exceptional one: A is a multiple of 32, so it could be only for the lowest digit, where A + d = k. Opposite points
+ * would make k a multiple of n. The same point would make k = n + 2 d, for a d below 0; but n is 17 modulo 32, and then
+ * d is 15.
  */
 static __attribute__((noinline)) void point_times(point *out, const words k, const point *base)
 {
@@ -636,11 +641,12 @@ static __attribute__((noinline)) void both_times(point *out, const words j, cons
     *out = acc;
 }
 
-/* ---- OpenSSL's method ---------------------------------------------------------------------------------------------- */
+/* ---- OpenSSL's method -------------------------------------------------------------------------------------------- */
 
 /*
- * Less than the order, which a scalar need not be. It takes the same steps for each of up to 256 bits: all four words are read,
- * however many the number has, and the order, which is more than 2^255, is taken away from each, and kept or not by a mask.
+ * Less than the order, which a scalar need not be. It takes the same steps for each of up to 256 bits: all four words
+ * are read, however many the number has, and the order, which is more than 2^255, is taken away from each, and kept or
+ * not by a mask.
  */
 static int scalar_words(words out, const BIGNUM *k, const EC_GROUP *group, BN_CTX *ctx)
 {

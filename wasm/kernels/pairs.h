@@ -1,10 +1,10 @@
 /*
- * Two field elements side by side, one in each half of the vectors, for arithmetic modulo primes of 255 and 256 bits: SIMD128
- * makes two products of 32-bit words at once, and WebAssembly has none of 64-bit words.
+ * Two field elements side by side, one in each half of the vectors, for arithmetic modulo primes of 255 and 256 bits:
+ * SIMD128 makes two products of 32-bit words at once, and WebAssembly has none of 64-bit words.
  *
- * An element has nine signed digits of 29 bits. Digits between -2^28 and 2^28 leave room to add and subtract a few elements
- * without carrying: "n" beside a value says that its digits are less than n * 2^28 in magnitude, and a product may be made of n
- * and m when n * m <= 13, since 9 * 13 * 2^56 < 2^63.
+ * An element has nine signed digits of 29 bits. Digits between -2^28 and 2^28 leave room to add and subtract a few
+ * elements without carrying: "n" beside a value says that its digits are less than n * 2^28 in magnitude, and a product
+ * may be made of n and m when n * m <= 13, since 9 * 13 * 2^56 < 2^63.
  */
 #include <stdint.h>
 #include <string.h>

@@ -1,10 +1,11 @@
 /*
- * Poly1305 (RFC 8439). Stands in for crypto/poly1305/poly1305.c, which multiplies 64 by 64 bits, for which WebAssembly has no
- * instruction.
+ * Poly1305 (RFC 8439). Stands in for crypto/poly1305/poly1305.c, which multiplies 64 by 64 bits, for which WebAssembly
+ * has no instruction.
  *
- * Here a number has four limbs of 32 bits, and what lies beyond. The key is clamped so that its limbs have 28 bits: a sum of
- * four products of a limb of 34 bits fits into 64 bits, and so nothing needs to be exact but the last carry. The limbs above
- * the first are multiples of 4 as well: what lies beyond 2^130 comes back times 5/4, which is a whole number.
+ * Here a number has four limbs of 32 bits, and what lies beyond. The key is clamped so that its limbs have 28 bits: a
+ * sum of four products of a limb of 34 bits fits into 64 bits, and so nothing needs to be exact but the last carry. The
+ * limbs above the first are multiples of 4 as well: what lies beyond 2^130 comes back times 5/4, which is a whole
+ * number.
  */
 #include <openssl/crypto.h>
 #include <stdint.h>

@@ -1,6 +1,7 @@
 /*
- * AES-GCM for OpenSSL's default provider, from aes_gcm.c. Stands in for providers/implementations/ciphers/cipher_aes_gcm.c
- * and cipher_aes_gcm_hw.c: what is ours is the context and the six operations; all else is OpenSSL's still.
+ * AES-GCM for OpenSSL's default provider, from aes_gcm.c. Stands in for
+ * providers/implementations/ciphers/cipher_aes_gcm.c and cipher_aes_gcm_hw.c: what is ours is the context and the six
+ * operations; all else is OpenSSL's still.
  */
 #include <openssl/crypto.h>
 

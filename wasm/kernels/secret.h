@@ -1,7 +1,7 @@
 /*
- * What a compiler is not to know about a secret. That a mask is all ones or none it sees by itself, and then it may branch on what the
- * mask was made of, or select; nor does a shift of a sign bit keep it from that. test/kernels/branches.txt says what came of it in
- * the module that is linked.
+ * What a compiler is not to know about a secret. That a mask is all ones or none it sees by itself, and then it may
+ * branch on what the mask was made of, or select; nor does a shift of a sign bit keep it from that.
+ * test/kernels/branches.txt says what came of it in the module that is linked.
  */
 #ifndef WASSL_SECRET_H
 #define WASSL_SECRET_H

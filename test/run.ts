@@ -106,7 +106,14 @@ async function main(): Promise<void> {
   const wanted = runtimes.filter((name) => asked.includes(name) && !missing.has(name));
   for (const [name, why] of missing) if (asked.includes(name)) results.leaveOut(name, why);
   const config = made.chains.then((chains) => ({
-    ...{ seed, made: made.made, certs: publicOf(certs), chains, forged: made.forged },
+    ...{
+      seed,
+      made: made.made,
+      certs: publicOf(certs),
+      chains,
+      forged: made.forged,
+      unsupported: made.unsupported,
+    },
     runtimes: wanted.filter((name) => !isSampled(name)),
   }));
   // Every use of it reports the failure.

@@ -4,6 +4,7 @@ import type { WebSocketLike } from "wassl/transports/websocket";
 import type { Certs } from "../peers/certs.ts";
 import type { Chains } from "../peers/chains.ts";
 import type { Forged } from "../peers/forged.ts";
+import type { Unsupported } from "../peers/unsupported.ts";
 
 export interface Config {
   /** Printed by the runner; `--seed` repeats a run. */
@@ -13,6 +14,7 @@ export interface Config {
   certs: Certs;
   chains: Chains;
   forged: Forged;
+  unsupported: Unsupported;
   /** Those that take part in this run. */
   runtimes: readonly string[];
 }

@@ -20,6 +20,7 @@ import { fileURLToPath } from "node:url";
 import { type CertFiles, type Certs, certFiles, makeCerts, publicOf } from "./certs.ts";
 import { type Chains, makeChains } from "./chains.ts";
 import { type Forged, makeForged } from "./forged.ts";
+import { makeUnsupported, type Unsupported } from "./unsupported.ts";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const cache = join(here, "..", "..", "node_modules", ".cache", "wassl-made");
@@ -33,6 +34,7 @@ export interface Made {
   certs: CertFiles;
   chains: Promise<Chains>;
   forged: Forged;
+  unsupported: Unsupported;
 }
 
 interface Kept extends Omit<Made, "certs" | "chains"> {
@@ -53,7 +55,7 @@ export function make(openssl: string, folder: string, seed: number): Made {
   const chains = makeChains(openssl, join(folder, "chains"), given, seed);
   // Every use of it reports the failure.
   chains.catch(() => {});
-  return { seed, made, certs, chains, forged: makeForged(folder) };
+  return { seed, made, certs, chains, forged: makeForged(folder), unsupported: makeUnsupported() };
 }
 
 /**

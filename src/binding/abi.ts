@@ -101,6 +101,8 @@ export interface Abi {
   wassl_SSL_CTX_set_verify_depth(ctx: Borrowed<"SSL_CTX">, depth: number): void;
   /** Bytes; a context that is selected brings its own. */
   wassl_SSL_CTX_set_max_cert_list(ctx: Borrowed<"SSL_CTX">, n: number): void;
+  /** 512 to 16384 bytes; a context that is selected brings its own. */
+  wassl_SSL_CTX_set_max_send_fragment(ctx: Borrowed<"SSL_CTX">, n: number): Ok;
   wassl_SSL_CTX_set_security_level(ctx: Borrowed<"SSL_CTX">, level: number): void;
   wassl_SSL_CTX_get_security_level(ctx: Borrowed<"SSL_CTX">): number;
   /** TLS 1.2. Fills the queue. */
@@ -120,7 +122,10 @@ export interface Abi {
   wassl_SSL_CTX_get_cert_store(ctx: Borrowed<"SSL_CTX">): Borrowed<"X509_STORE">;
   /** How the context verifies; connections made later have it. */
   wassl_SSL_CTX_get0_param(ctx: Borrowed<"SSL_CTX">): Borrowed<"X509_VERIFY_PARAM">;
-  /** A server tells clients whose certificates it takes: those of the trust anchors so far. Fills the queue. */
+  /**
+   * A server tells clients whose certificates it takes: those of the trust anchors so far. 0 also when a message does not carry as
+   * many. Fills the queue.
+   */
   wassl_SSL_CTX_send_ca_names(ctx: Borrowed<"SSL_CTX">): Ok;
   /** PEM, leaf first, or one DER. Fills the queue. */
   wassl_SSL_CTX_use_certificate_chain(ctx: Borrowed<"SSL_CTX">, data: Borrowed<"bytes">, length: number): Ok;
@@ -165,16 +170,21 @@ export interface Abi {
   // ---- psk.c: an external pre-shared key
 
   /**
-   * One key, for either role. cipher: the TLS 1.3 suite (0x1301 …) whose hash the key belongs to. The key is copied
-   * and overwritten when the SSL_CTX goes. Fills the queue.
+   * One more key, for either role, of 1 to 512 bytes. cipher: the TLS 1.3 suite (0x1301 …) whose hash the key belongs to.
+   * The key is copied, and overwritten when the SSL_CTX goes. Of several keys a client offers the first (in TLS 1.2 the one
+   * that the server names), and a server takes each. Fills the queue.
    */
-  wassl_SSL_CTX_set_psk(
+  wassl_SSL_CTX_add_psk(
     ctx: Borrowed<"SSL_CTX">,
     identity: Borrowed<"text">,
     key: Borrowed<"bytes">,
     keyLength: number,
     cipher: number,
   ): Ok;
+  /** Whether TLS 1.3 was begun with an external key, which SSL_session_reused calls a session. */
+  wassl_SSL_used_psk(ssl: Borrowed<"SSL">): Bool;
+  /** Of the connection, or of the one whose session it resumed. */
+  wassl_SSL_get_psk_identity(ssl: Borrowed<"SSL">): Borrowed<"text"> | 0;
 
   // ---- ocsp.c: OCSP stapling
 
@@ -465,9 +475,10 @@ export interface Abi {
   /**
    * A server resumes a session only if it would accept the client now, its certificate or that it has none, and
    * otherwise makes a full handshake. Its tickets hold the certificates above the client's own, up to 8 KiB. Early
-   * data is refused where the verdict is to be asked for (wassl_SSL_suspend_verify).
+   * data is refused where the verdict is to be asked for (wassl_SSL_suspend_verify). max_age: how many seconds the full
+   * handshake may lie back that a session comes from, which is renewed time and again.
    */
-  wassl_SSL_CTX_verify_resumed(ctx: Borrowed<"SSL_CTX">): void;
+  wassl_SSL_CTX_verify_resumed(ctx: Borrowed<"SSL_CTX">, maxAge: number): void;
 
   // ---- x509.c: certificates
 

@@ -49,6 +49,8 @@ export const SSL_OP_CIPHER_SERVER_PREFERENCE = 1n << 22n;
 export const SSL_OP_NO_ANTI_REPLAY = 1n << 24n;
 export const SSL_OP_NO_TLSv1_2 = 1n << 27n;
 export const SSL_OP_NO_TLSv1_3 = 1n << 29n;
+/** Connect to peers without secure renegotiation (RFC 5746). */
+export const SSL_OP_LEGACY_SERVER_CONNECT = 1n << 2n;
 export const SSL_OP_NO_RENEGOTIATION = 1n << 30n;
 
 /** `SSL_CTX_set_session_cache_mode(3)` */

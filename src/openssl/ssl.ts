@@ -372,6 +372,17 @@ export class Ssl extends Handle<"connections"> {
     return this.library.abi.wassl_SSL_CTX_remove_session(this.ptr) === 1;
   }
 
+  /** Whether TLS 1.3 was begun with an external pre-shared key: to `SSL_session_reused(3)` that is a session, too. */
+  usedPsk(): boolean {
+    return this.library.abi.wassl_SSL_used_psk(this.ptr) === 1;
+  }
+
+  /** `SSL_get_psk_identity(3)`, in TLS 1.3 too; also of the connection whose session was resumed. */
+  getPskIdentity(): string | undefined {
+    const { abi, memory } = this.library;
+    return memory.text(abi.wassl_SSL_get_psk_identity(this.ptr));
+  }
+
   sessionReused(): boolean {
     return this.library.abi.wassl_SSL_session_reused(this.ptr) === 1;
   }

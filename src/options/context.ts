@@ -89,7 +89,7 @@ export class TlsContext implements Disposable {
 
   private constructor(openssl: OpenSsl, role: "client" | "server", options: ReadOptions) {
     const { verify, unsafelyLetVerifyOverride, selectContext, clientAuth = "none" } = options;
-    if (role === "server" && clientAuth === "require" && options.psk !== undefined) {
+    if (role === "server" && clientAuth === "require" && (options.psk ?? options.psks) !== undefined) {
       if (!hasCertificate(options)) {
         throw new TlsError(
           "invalid-argument",
@@ -98,6 +98,7 @@ export class TlsContext implements Disposable {
       }
       // A client that uses a pre-shared key shows no certificate, in either version.
       delete options.psk;
+      delete options.psks;
     }
     this.role = role;
     this.openssl = openssl;
@@ -120,7 +121,7 @@ export class TlsContext implements Disposable {
       } else {
         configureServer(this.sslContext, options, this.keys);
         // Also if no client is asked for a certificate: a selected context may ask, and the tickets are this context's.
-        this.sslContext.verifyResumed();
+        this.sslContext.verifyResumed(options.maxSessionAge);
       }
       if (selectContext) this.sslContext.suspendClientHello();
       const settings = (functions: (value: object) => string, ...counts: Counts[]) =>
@@ -213,6 +214,9 @@ const OF_A_CONTEXT: Record<OfAContext, Counts> = {
   securityLevel: "decides",
   maxCertificateList: "decides",
   psk: "decides",
+  psks: "decides",
+  legacyServerConnect: "decides",
+  maxSendFragment: "no",
   keylog: "no",
   cert: "who",
   // The certificate says whose key it is.
@@ -234,6 +238,7 @@ const OF_A_CONTEXT: Record<OfAContext, Counts> = {
   ticketKeys: "no",
   sessionIdContext: "no",
   sessionTimeout: "no",
+  maxSessionAge: "no",
   maxEarlyData: "no",
   selectContext: "no",
 };

@@ -228,6 +228,12 @@ export interface ServerIdentity extends Identity, Verification {
   maxEarlyData?: number;
   /** How long sessions and tickets are good, in whole seconds, 1 at least, a week at most. Default 7,200. */
   sessionTimeout?: number;
+  /**
+   * How long a client can go on by resuming, in whole seconds since its last full handshake, 1 to 2^31 - 1. Tickets of
+   * TLS 1.3 are renewed with each use: without a bound a client would show its certificate once and for ever
+   * (RFC 8446 §4.6.1). Default 604,800, which is 7 days.
+   */
+  maxSessionAge?: number;
 }
 
 /** RFC 8446 §4.6.1: a week. */
@@ -246,6 +252,7 @@ export const SERVER_IDENTITY: Table<ServerIdentity> = {
   sessionIdContext: either(bytes(1, 32), textOf(1, 32)),
   maxEarlyData: whole(0, 2 ** 32 - 1, " bytes"),
   sessionTimeout: whole(1, LONGEST_SESSION, " seconds"),
+  maxSessionAge: whole(1, 2 ** 31 - 1, " seconds"),
 };
 
 /** CryptoKeys, by the numbers under which OpenSSL knows them. */

@@ -30,6 +30,11 @@ export interface TlsInfo {
    */
   readonly sessionReused: boolean;
   /**
+   * The name of the pre-shared key that was used, in this connection or in the one whose session it resumed; undefined if
+   * no key was used.
+   */
+  readonly pskIdentity: string | undefined;
+  /**
    * What became of early data. "none" = no early data was sent; "accepted"; "rejected" = the server treats it as if it
    * had never been sent, so send it again if it still fits what was agreed on.
    */
@@ -56,7 +61,9 @@ export function infoOf(ssl: Ssl, verifies: boolean): TlsInfo {
     peerCertificates,
     verifiedChain: verified ? ssl.getVerifiedChain(peerCertificates) : [],
     verified,
-    sessionReused: ssl.sessionReused(),
+    // An external key is no session of an earlier connection.
+    sessionReused: ssl.sessionReused() && !ssl.usedPsk(),
+    pskIdentity: ssl.getPskIdentity(),
     earlyData: EARLY_DATA[ssl.getEarlyDataStatus()] ?? "none",
     ocspResponse: ssl.getOcspResponse(),
   };

@@ -6,6 +6,7 @@ import { TlsError } from "../errors.js";
 import {
   SSL_MODE_ENABLE_PARTIAL_WRITE,
   SSL_MODE_RELEASE_BUFFERS,
+  SSL_OP_LEGACY_SERVER_CONNECT,
   SSL_OP_NO_RENEGOTIATION,
   TLS1_2_VERSION,
   TLS1_3_VERSION,
@@ -65,6 +66,24 @@ export interface ContextOptions {
    */
   psk?: PreSharedKey;
   /**
+   * Several keys instead of one `psk`, 1 to 1,000, all for the same `hash`. A server takes each of them, and
+   * `info.pskIdentity` says which one was used. A client offers the first, in TLS 1.2 the one that the server's hint names, if
+   * it names one (RFC 4279 §5.2).
+   */
+  psks?: readonly PreSharedKey[];
+  /**
+   * A client connects to servers that do not know secure renegotiation (RFC 5746), which most implementations have had since
+   * 2010. Such a server may let somebody put bytes in front of what the client sends (CVE-2009-3555), and the client cannot
+   * see that (`SSL_OP_LEGACY_SERVER_CONNECT`). Default false.
+   */
+  legacyServerConnect?: boolean;
+  /**
+   * How much data a record carries at most that is sent, in bytes, 512 to 16,384. A peer can decrypt a record only when all of
+   * it is there, so short records get the first bytes through sooner on a slow way; each costs 22 bytes or more. Default
+   * 16,384 (`SSL_CTX_set_max_send_fragment(3)`).
+   */
+  maxSendFragment?: number;
+  /**
    * Called with each line of a key log (NSS format, which Wireshark reads; without the newline). Anybody who has the
    * lines can read the connections. It must not throw.
    */
@@ -117,6 +136,10 @@ const PRE_SHARED_KEY: Table<PreSharedKey> = {
   hash: oneOf("SHA-256", "SHA-384"),
 };
 
+const PSK = group(PRE_SHARED_KEY, ["identity", "key"]);
+/** Each that a client offers is looked for among all. */
+const MOST_PSKS = 1_000;
+
 const VERSION = oneOf("TLSv1.2", "TLSv1.3");
 
 export const CONTEXT_OPTIONS: Table<ContextOptions> = {
@@ -129,7 +152,10 @@ export const CONTEXT_OPTIONS: Table<ContextOptions> = {
   signatureAlgorithms: text,
   securityLevel: whole(0, 5),
   maxCertificateList: whole(4096, 2 ** 24 - 1, " bytes"),
-  psk: group(PRE_SHARED_KEY, ["identity", "key"]),
+  psk: PSK,
+  psks: listOf(PSK, 1, MOST_PSKS),
+  legacyServerConnect: flag,
+  maxSendFragment: whole(512, 16_384, " bytes"),
   keylog: callback,
 };
 
@@ -147,7 +173,9 @@ export function configure(context: SslContext, options: ContextOptions): void {
   context.setOptions(SSL_OP_NO_RENEGOTIATION);
   if (options.keylog) context.setKeylog(true);
   if (options.alpnProtocols?.length) context.setAlpnProtocols(options.alpnProtocols);
-  const { securityLevel, ciphers, cipherSuites, groups, signatureAlgorithms, psk } = options;
+  const { securityLevel, ciphers, cipherSuites, groups, signatureAlgorithms } = options;
+  const psks = keysOf(options);
+  const hash = psks[0]?.hash ?? "SHA-256";
   if (securityLevel !== undefined) context.setSecurityLevel(securityLevel);
   context.setMaxCertList(options.maxCertificateList ?? MAX_CERTIFICATE_LIST);
   // "ALL" includes them, and with them an attacker in between needs no certificate. Only options whose names begin with
@@ -155,12 +183,25 @@ export function configure(context: SslContext, options: ContextOptions): void {
   context.setCipherList(ciphers === undefined ? CIPHERS : `${ciphers}:!aNULL`);
   // A pre-shared key counts only with a suite of its hash: a server that also has a certificate would ignore the key
   // otherwise.
-  context.setCiphersuites(cipherSuites ?? (psk ? SUITES_BY_HASH[psk.hash ?? "SHA-256"] : SUITES));
+  context.setCiphersuites(cipherSuites ?? (psks.length > 0 ? SUITES_BY_HASH[hash] : SUITES));
   if (groups !== undefined) context.setGroups(groups);
   if (signatureAlgorithms !== undefined) context.setSignatureAlgorithms(signatureAlgorithms);
-  if (psk) {
-    context.setPsk(psk.identity, psk.key, psk.hash);
+  for (const each of psks) context.setPsk(each.identity, each.key, hash);
+  if (options.legacyServerConnect) context.setOptions(SSL_OP_LEGACY_SERVER_CONNECT);
+  if (options.maxSendFragment !== undefined) context.setMaxSendFragment(options.maxSendFragment);
+}
+
+function keysOf({ psk, psks }: ContextOptions): readonly PreSharedKey[] {
+  if (psk !== undefined && psks !== undefined) {
+    throw new TlsError("invalid-argument", "psks stands instead of psk, not beside it");
   }
+  const all = psks ?? (psk === undefined ? [] : [psk]);
+  const hashes = new Set(all.map(({ hash = "SHA-256" }) => hash));
+  if (hashes.size > 1) {
+    // A server settles on a cipher suite, and with it a hash, before it looks for the key.
+    throw new TlsError("invalid-argument", "psks must all be for the same hash");
+  }
+  return all;
 }
 
 /** Without AES instructions ChaCha20-Poly1305 is by far the fastest, as on the devices that it was made for. */

@@ -70,7 +70,11 @@ interface Row {
 const tls12 = { maxVersion: "TLSv1.2" } as const;
 const tls13 = { minVersion: "TLSv1.3" } as const;
 
-function rows(): Record<Exclude<keyof ServerContextOptions, "openssl" | "selectContext">, Row | Row[]> {
+// legacyServerConnect is a client's; of maxSessionAge the test of its own says more.
+function rows(): Record<
+  Exclude<keyof ServerContextOptions, "openssl" | "selectContext" | "legacyServerConnect" | "maxSessionAge">,
+  Row | Row[]
+> {
   const { chains, keys, caPem, otherCaPem, intermediatePem, ocsp } = env.certs;
   const rsa = { cert: chains.rsa, key: keys.rsa };
   const asks = { clientAuth: "require", caCerts: caPem } as const;
@@ -88,7 +92,7 @@ function rows(): Record<Exclude<keyof ServerContextOptions, "openssl" | "selectC
     client: { unsafelyDisableVerification: true },
     sees: subject,
   };
-  const lines = { one: 0, other: 0, request: 0 };
+  const lines = { one: 0, other: 0, request: 0, long: 0 };
   const ticketKeys = [randomBytes(80, env.seed)];
   const openssl = OpenSsl.shared();
   const session =
@@ -153,6 +157,27 @@ function rows(): Record<Exclude<keyof ServerContextOptions, "openssl" | "selectC
       client: { ...version, psk: { identity: "me", key: new Uint8Array(32).fill(1) }, ciphers: "PSK:ECDHE" },
       sees: (outcome) => `${accepted(outcome)} ${info(outcome)?.peerCertificates.length}`,
     })),
+    psks: [tls12, tls13].map((version) => ({
+      one: { psks: [{ identity: "me", key: new Uint8Array(32).fill(1) }], ciphers: "PSK:ECDHE" },
+      other: { ciphers: "PSK:ECDHE" },
+      client: { ...version, psk: { identity: "me", key: new Uint8Array(32).fill(1) }, ciphers: "PSK:ECDHE" },
+      sees: (outcome) => `${accepted(outcome)} ${info(outcome)?.peerCertificates.length}`,
+    })),
+    maxSendFragment: {
+      one: { maxSendFragment: 512 },
+      other: {},
+      client: {
+        trace: true,
+        onEvent(event) {
+          if (event.type === "record" && event.direction === "received" && event.length > 600) lines.long++;
+        },
+      },
+      sees: () => {
+        const { long } = lines;
+        lines.long = 0;
+        return long > 0;
+      },
+    },
     keylog: {
       one: { keylog: () => void lines.one++ },
       other: { keylog: () => void lines.other++ },
@@ -298,6 +323,8 @@ const names = [
   "securityLevel",
   "maxCertificateList",
   "psk",
+  "psks",
+  "maxSendFragment",
   "keylog",
   "cert",
   "key",

@@ -106,6 +106,9 @@ const context: Fits<Omit<ClientContextOptions & ServerContextOptions, "openssl">
   securityLevel: ["zero"],
   maxCertificateList: none,
   psk: none,
+  psks: none,
+  legacyServerConnect: flag,
+  maxSendFragment: none,
   keylog: callback,
   cert: data,
   key: data,
@@ -126,6 +129,7 @@ const context: Fits<Omit<ClientContextOptions & ServerContextOptions, "openssl">
   ticketKeys: none,
   sessionIdContext: ["text", "bytes"],
   sessionTimeout: none,
+  maxSessionAge: none,
   maxEarlyData: ["zero"],
   selectContext: callback,
 };
@@ -164,6 +168,7 @@ const serversAlone = [
   "ticketKeys",
   "sessionIdContext",
   "sessionTimeout",
+  "maxSessionAge",
   "maxEarlyData",
   "selectContext",
 ] as const;

@@ -156,6 +156,8 @@ void wassl_SSL_CTX_set_verify(SSL_CTX *ctx, int mode);
 void wassl_SSL_CTX_set_verify_depth(SSL_CTX *ctx, int depth);
 /* Bytes; a context that is selected brings its own. */
 void wassl_SSL_CTX_set_max_cert_list(SSL_CTX *ctx, size_t n);
+/* 512 to 16384 bytes; a context that is selected brings its own. */
+wassl_ok wassl_SSL_CTX_set_max_send_fragment(SSL_CTX *ctx, size_t n);
 void wassl_SSL_CTX_set_security_level(SSL_CTX *ctx, int level);
 int wassl_SSL_CTX_get_security_level(SSL_CTX *ctx);
 /* TLS 1.2. Fills the queue. */
@@ -215,10 +217,15 @@ wassl_ok wassl_SSL_CTX_set_ticket_keys(SSL_CTX *ctx, const uint8_t *keys, size_t
 /* ---- psk.c: an external pre-shared key ------------------------------------------------------------------------ */
 
 /*
- * One key, for either role. cipher: the TLS 1.3 suite (0x1301 …) whose hash the key belongs to. The key is copied
- * and overwritten when the SSL_CTX goes. Fills the queue.
+ * One more key, for either role, of 1 to 512 bytes. cipher: the TLS 1.3 suite (0x1301 …) whose hash the key belongs to.
+ * The key is copied, and overwritten when the SSL_CTX goes. Of several keys a client offers the first (in TLS 1.2 the one
+ * that the server names), and a server takes each. Fills the queue.
  */
-wassl_ok wassl_SSL_CTX_set_psk(SSL_CTX *ctx, const char *identity, const uint8_t *key, size_t key_length, int cipher);
+wassl_ok wassl_SSL_CTX_add_psk(SSL_CTX *ctx, const char *identity, const uint8_t *key, size_t key_length, int cipher);
+/* Whether TLS 1.3 was begun with an external key, which SSL_session_reused calls a session. */
+wassl_bool wassl_SSL_used_psk(SSL *ssl);
+/* Of the connection, or of the one whose session it resumed. */
+BORROWED const char *wassl_SSL_get_psk_identity(SSL *ssl);
 
 /* ---- ocsp.c: OCSP stapling ------------------------------------------------------------------------------------ */
 
@@ -507,9 +514,10 @@ BORROWED const uint8_t *wassl_SSL_SESSION_get0_mark(SSL_SESSION *session, OUT si
 /*
  * A server resumes a session only if it would accept the client now, its certificate or that it has none, and
  * otherwise makes a full handshake. Its tickets hold the certificates above the client's own, up to 8 KiB. Early
- * data is refused where the verdict is to be asked for (wassl_SSL_suspend_verify).
+ * data is refused where the verdict is to be asked for (wassl_SSL_suspend_verify). max_age: how many seconds the full
+ * handshake may lie back that a session comes from, which is renewed time and again.
  */
-void wassl_SSL_CTX_verify_resumed(SSL_CTX *ctx);
+void wassl_SSL_CTX_verify_resumed(SSL_CTX *ctx, uint32_t max_age);
 
 /* ---- x509.c: certificates ------------------------------------------------------------------------------------- */
 

@@ -65,6 +65,8 @@ EXPORT int wassl_SSL_CTX_set_ciphersuites(SSL_CTX *c, const char *s) { return SS
 EXPORT int wassl_SSL_CTX_set1_groups_list(SSL_CTX *c, const char *s) { return SSL_CTX_set1_groups_list(c, s); }
 EXPORT int wassl_SSL_CTX_set1_sigalgs_list(SSL_CTX *c, const char *s) { return SSL_CTX_set1_sigalgs_list(c, s); }
 
+EXPORT int wassl_SSL_CTX_set_max_send_fragment(SSL_CTX *c, size_t n) { return SSL_CTX_set_max_send_fragment(c, (long)n) == 1; }
+
 /* RFC 7301 §3.2: the server picks, by its own order; no common protocol is a fatal alert. */
 static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_length,
     const unsigned char *offered, unsigned int offered_length, void *arg)

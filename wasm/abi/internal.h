@@ -103,6 +103,7 @@ int wassl_keep_chain(SSL *, void *);
 
 int wassl_context_init(void);
 int wassl_psk_init(void);
+void wassl_psk_found(SSL *, SSL_SESSION *); /* what a client offered and this server takes: a session, or an external key */
 int wassl_ocsp_init(void);
 int wassl_tickets_init(void);
 int wassl_session_init(void);

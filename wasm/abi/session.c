@@ -199,4 +199,7 @@ EXPORT const uint8_t *wassl_SSL_SESSION_get0_mark(SSL_SESSION *session, size_t *
     return SSL_SESSION_get0_ticket_appdata(session, &mark, length) && *length > 0 ? mark : NULL;
 }
 
-EXPORT void wassl_SSL_CTX_verify_resumed(SSL_CTX *ctx) { SSL_CTX_set_session_ticket_cb(ctx, wassl_keep_chain, NULL, NULL); }
+EXPORT void wassl_SSL_CTX_verify_resumed(SSL_CTX *ctx, uint32_t max_age)
+{
+    SSL_CTX_set_session_ticket_cb(ctx, wassl_keep_chain, NULL, (void *)max_age);
+}

@@ -199,6 +199,8 @@ static int take_over(SSL *ssl, SSL_CONNECTION *sc, SSL_CTX *ctx)
     SSL_set_options(ssl, SSL_CTX_get_options(ctx));
     sc->num_tickets = SSL_CTX_get_num_tickets(ctx);
     sc->max_cert_list = ctx->max_cert_list;
+    SSL_set_max_send_fragment(ssl, (long)ctx->max_send_fragment);
+    sc->split_send_fragment = ctx->split_send_fragment; /* which the call above only lowers */
     sc->max_early_data = ctx->max_early_data;
     sc->recv_max_early_data = ctx->recv_max_early_data;
     sc->psk_server_callback = ctx->psk_server_callback;

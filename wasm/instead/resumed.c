@@ -10,6 +10,8 @@
 
 #include <openssl/err.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 /* Whether we would accept that chain now. */
 int wassl_verify_now(SSL *ssl, STACK_OF(X509) *chain)
@@ -44,11 +46,36 @@ void wassl_forget_verdict(SSL *ssl)
 /* What is above a client's certificate goes with the ticket up to here; beyond it the client has to show it again. */
 #define LONGEST_CHAIN 8192
 
+/* When the full handshake was, in seconds since 1970, stands before the chain. */
+#define BIRTH sizeof(int64_t)
+
+/* -1 = nobody knows. */
+static int64_t birth_of(SSL_SESSION *session)
+{
+    void *data = NULL;
+    size_t length = 0;
+    int64_t born = -1;
+
+    SSL_SESSION_get0_ticket_appdata(session, &data, &length);
+    if (length >= BIRTH)
+        memcpy(&born, data, BIRTH);
+    return born;
+}
+
+/* A ticket is renewed with each use, and OpenSSL counts anew each time (RFC 8446 §4.6.1). */
+static int is_too_old(SSL_CONNECTION *sc, SSL_SESSION *session)
+{
+    int64_t born = birth_of(session), age = (int64_t)time(NULL) - born;
+
+    return born < 0 || age < 0 || age >= (int64_t)(uintptr_t)SSL_CONNECTION_GET_CTX(sc)->ticket_cb_data;
+}
+
 /* Before a ticket is made. i2d_SSL_SESSION leaves the chain out. */
 int wassl_keep_chain(SSL *ssl, void *arg)
 {
     SSL_SESSION *session = SSL_get_session(ssl);
-    unsigned char *der = NULL, *p;
+    int64_t born = birth_of(session);
+    unsigned char *der, *p;
     size_t total = 0;
     int i, ok;
 
@@ -56,11 +83,15 @@ int wassl_keep_chain(SSL *ssl, void *arg)
         total += (size_t)i2d_X509(sk_X509_value(session->peer_chain, i), NULL);
     if (total > LONGEST_CHAIN)
         total = 0;
-    if (total > 0 && (der = p = malloc(total)) == NULL)
+    if ((der = malloc(BIRTH + total)) == NULL)
         return 0;
+    if (born < 0)
+        born = (int64_t)time(NULL);
+    memcpy(der, &born, BIRTH);
+    p = der + BIRTH;
     for (i = 0; total > 0 && i < sk_X509_num(session->peer_chain); i++)
         i2d_X509(sk_X509_value(session->peer_chain, i), &p);
-    ok = SSL_SESSION_set1_ticket_appdata(session, der, total);
+    ok = SSL_SESSION_set1_ticket_appdata(session, der, BIRTH + total);
     free(der);
     return ok;
 }
@@ -78,7 +109,7 @@ static STACK_OF(X509) *whole_chain(SSL_SESSION *session)
         SSL_SESSION_get0_ticket_appdata(session, &data, &length);
         if ((session->peer_chain = sk_X509_new_null()) == NULL)
             return NULL;
-        for (p = data; length > 0 && p < (unsigned char *)data + length;) {
+        for (p = (unsigned char *)data + BIRTH; length > BIRTH && p < (unsigned char *)data + length;) {
             x = d2i_X509(NULL, &p, (long)((unsigned char *)data + length - p));
             if (x == NULL || !sk_X509_push(session->peer_chain, x)) {
                 X509_free(x);
@@ -107,6 +138,8 @@ static int lets_in(SSL_CONNECTION *sc, SSL *ssl, SSL_SESSION *session)
     STACK_OF(X509) *chain;
     int result;
 
+    if (!wassl_SSL_used_psk(ssl) && is_too_old(sc, session))
+        return 0;
     if (session->peer == NULL)
         return !(sc->verify_mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
     if (!(sc->verify_mode & SSL_VERIFY_PEER)) /* it would not be asked for a certificate, and has none here */
@@ -128,6 +161,8 @@ int __wrap_ssl_get_prev_session(SSL_CONNECTION *sc, CLIENTHELLO_MSG *hello)
     SSL *ssl = SSL_CONNECTION_GET_USER_SSL(sc);
     SSL_SESSION *session = sc->session;
 
+    if (found == 1)
+        wassl_psk_found(ssl, session);
     if (found != 1 || SSL_CONNECTION_GET_CTX(sc)->generate_ticket_cb != wassl_keep_chain)
         return found;
     if (lets_in(sc, ssl, session)) {

@@ -65,9 +65,12 @@ static int64_t birth_of(SSL_SESSION *session)
 /* A ticket is renewed with each use, and OpenSSL counts anew each time (RFC 8446 §4.6.1). */
 static int is_too_old(SSL_CONNECTION *sc, SSL_SESSION *session)
 {
-    int64_t born = birth_of(session), age = (int64_t)time(NULL) - born;
+    int64_t born = birth_of(session), age;
 
-    return born < 0 || age < 0 || age >= (int64_t)(uintptr_t)SSL_CONNECTION_GET_CTX(sc)->ticket_cb_data;
+    if (born < 0) /* without a ticket, as TLS 1.2 has sessions in the server's memory, nothing is renewed */
+        born = (int64_t)SSL_SESSION_get_time_ex(session);
+    age = (int64_t)time(NULL) - born;
+    return age < 0 || age >= (int64_t)(uintptr_t)SSL_CONNECTION_GET_CTX(sc)->ticket_cb_data;
 }
 
 /* Before a ticket is made. i2d_SSL_SESSION leaves the chain out. */

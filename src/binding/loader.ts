@@ -4,14 +4,6 @@ import { TlsError } from "../errors.js";
 import { type Abi, WASSL_ABI_VERSION } from "./abi.js";
 import { hostImports } from "./host-imports.js";
 
-// The types of Node.js alone do not know them. Elsewhere this adds nothing.
-declare global {
-  namespace WebAssembly {
-    interface Module {}
-    interface Memory {}
-  }
-}
-
 /** Where openssl.wasm may come from. A string or `URL` is fetched. */
 export type WasmSource = string | URL | Response | ArrayBuffer | ArrayBufferView | WebAssembly.Module;
 

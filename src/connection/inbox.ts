@@ -4,7 +4,7 @@ import { RecordEdges } from "./record-edges.js";
 
 export class Inbox {
   /** Where the records begin and end in all that came. */
-  readonly edges = new RecordEdges();
+  readonly edges: RecordEdges = new RecordEdges();
   readonly #pair: BioPair;
   #chunk: Uint8Array | undefined;
   /** How much of the chunk is in the pair. */

@@ -1,7 +1,9 @@
 /** All cells. */
 import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import { type BuildOptions, build } from "esbuild";
+import { makeJsr } from "../../wasm/build/jsr.mjs";
 import type { Cell, Site } from "./cell.ts";
 import { classicScript, html, moduleScript } from "./programs.ts";
 import { command, server } from "./stage.ts";
@@ -787,6 +789,43 @@ export async function main(signal: AbortSignal): Promise<void> {
 `;
 
 const checks: Cell[] = [
+  ...(["Chromium", "Firefox", "WebKit"] as const).map(
+    (browser): Cell => ({
+      name: `${browser}, a policy that forbids WebAssembly: it is told as wasm-csp`,
+      version: "Debian's",
+      check: true,
+      async run(site) {
+        site.write({
+          "main.js": `
+            import { OpenSsl } from "wassl";
+            import { tell } from "./visit.js";
+            OpenSsl.load().then(() => tell({ error: "nothing" }), ({ code, message }) => tell({ error: code, how: message }));
+          `,
+        });
+        await build({
+          absWorkingDir: site.folder,
+          entryPoints: ["main.js"],
+          outfile: "out/main.js",
+          bundle: true,
+          format: "esm",
+          logLevel: "silent",
+        });
+        site.copyWasm("out/openssl.wasm");
+        site.write({
+          "out/index.html": html(
+            '<meta http-equiv="Content-Security-Policy" content="script-src \'self\'"><script type="module" src="./main.js"></script>',
+          ),
+        });
+        const told = site.stage.visit(site.name);
+        const url = await site.serve("out");
+        if (browser === "Chromium") await site.chromium(url);
+        else if (browser === "WebKit") await site.stage.webkit(url, site.path("profile"), site.ended);
+        else site.stage.firefox(url, site.path("profile"), site.ended);
+        const { error, how } = await told;
+        if (error !== "wasm-csp") throw new Error(`${error}: ${how}`);
+      },
+    }),
+  ),
   ...["5.6", "5.9", "6.0", "7.0"].map(
     (version): Cell => ({
       name: `TypeScript ${version}, skipLibCheck: false`,
@@ -813,6 +852,17 @@ const checks: Cell[] = [
       },
     }),
   ),
+  {
+    name: "deno publish --dry-run, for JSR",
+    version: "npm deno",
+    check: true,
+    async run(site) {
+      makeJsr(fileURLToPath(new URL("../..", import.meta.url)), site.path("jsr"));
+      const args = ["publish", "--dry-run", "--allow-dirty", "--config=deno.json"];
+      const env = { DENO_DIR: site.path("deno") };
+      await command(site.path("jsr"), node, [ours.resolve("deno/bin.cjs"), ...args], env);
+    },
+  },
   {
     name: "publint",
     version: "npm publint",

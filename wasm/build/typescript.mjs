@@ -58,22 +58,33 @@ function tsc(project) {
   for (const config of ["tsconfig.json", "src/cli/tsconfig.json"])
     run(project, undefined, process.execPath, compiler, "-p", config);
   for (const file of compiledIn(join(project, "dist")))
-    if (file.endsWith(".d.ts")) forOlder(join(project, "dist", file));
+    if (file.endsWith(".d.ts")) forOthers(join(project, "dist", file));
   // tsc copies no declarations. This one is public.
   const declared = join("binding", "openssl.d.wasm.ts");
   cpSync(join(project, "src", declared), join(project, "dist", declared));
   chmodSync(join(project, "dist", "cli", "bin.js"), 0o755);
 }
 
+/** The types of Node.js alone do not know these. Elsewhere it adds nothing. */
+const WEBASSEMBLY = `declare global {
+    namespace WebAssembly {
+        interface Module {}
+        interface Memory {}
+    }
+}
+`;
+
 /**
- * TypeScript before 5.7 knows no `Uint8Array<ArrayBuffer>`. It is what `Uint8Array.of` returns, and before that a `Uint8Array`.
+ * What the declarations need with older compilers and fewer libraries than ours.
  *
  * @param {string} file declarations
  */
-function forOlder(file) {
+function forOthers(file) {
   const text = readFileSync(file, "utf8");
-  if (text.includes("Uint8Array<ArrayBuffer>"))
-    writeFileSync(file, text.replaceAll("Uint8Array<ArrayBuffer>", "ReturnType<typeof Uint8Array.of>"));
+  // TypeScript before 5.7 knows no such type. It is what `Uint8Array.of` returns, and before that a `Uint8Array`.
+  let changed = text.replaceAll("Uint8Array<ArrayBuffer>", "ReturnType<typeof Uint8Array.of>");
+  if (file.endsWith(join("binding", "loader.d.ts"))) changed += WEBASSEMBLY;
+  if (changed !== text) writeFileSync(file, changed);
 }
 
 /** @param {string} dist */

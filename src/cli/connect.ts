@@ -28,7 +28,7 @@ export async function connect(
   const starttls = choice("starttls", values.starttls, startTlsProtocols);
   const name = values.servername ?? to.host;
   const via = values.via === undefined ? undefined : relayUrl(values.via, to);
-  const earlyData = await earlyDataOf(values);
+  const earlyData = await earlyDataOf(values, io);
   report.trace = values.trace ?? false;
   const control = new AbortController();
   const options: ClientOptions = {
@@ -36,11 +36,11 @@ export async function connect(
     ...connectionOptions(values),
     ...defined({
       ocsp: choice("ocsp", values.ocsp, ["off", "soft", "require"]),
-      session: await fileOf("session-in", values["session-in"]),
+      session: await fileOf("session-in", values["session-in"], io),
       earlyData,
     }),
     sessionStore: false,
-    caCerts: await trustAnchors(values.ca),
+    caCerts: await trustAnchors(values.ca, io),
     hostname: values["verify-host"] ?? name,
     serverName: isIP(name) ? false : name,
     unsafelyAllowLegacyNames: values["unsafe-legacy-names"] ?? false,
@@ -90,8 +90,8 @@ export async function connect(
   }
 }
 
-async function earlyDataOf(values: Values<"connect">): Promise<Uint8Array | undefined> {
-  const bytes = await fileOf("early-data", values["early-data"]);
+async function earlyDataOf(values: Values<"connect">, io: Io): Promise<Uint8Array | undefined> {
+  const bytes = await fileOf("early-data", values["early-data"], io);
   if (bytes && values["session-in"] === undefined) {
     throw new UsageError("--early-data needs --session-in: it goes with a session that is resumed");
   }

@@ -44,6 +44,6 @@ function run<C extends Command>(
     case "serve":
       return serve(values as Values<"serve">, positionals, io, report);
     default:
-      return verify(values as Values<"verify">, positionals, report);
+      return verify(values as Values<"verify">, positionals, io, report);
   }
 }

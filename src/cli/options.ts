@@ -55,7 +55,11 @@ const both = {
     help: "an end without close_notify: strict, record-boundary, ignore",
   },
   "bio-pair-size": { type: "string", value: "BYTES", help: "room between OpenSSL and the transport" },
-  close: { type: "string", value: "HOW", help: "what ends our side: half (default), shutdown, close, abort" },
+  close: {
+    type: "string",
+    value: "HOW",
+    help: "what the end of standard input is to the peer: half (default), shutdown, close, abort, none",
+  },
   timeout: { type: "string", value: "SECONDS", help: "how long to wait for the peer; see docs/cli.md" },
   keylog: {
     type: "string",

@@ -203,6 +203,7 @@ const REFUSED: readonly (readonly [begins: RegExp, option: string])[] = [
   [/^the purpose /, "--purpose"],
   [/^serverName /, "--servername"],
   [/^bioPairSize /, "--bio-pair-size"],
+  [/^clientAuth /, "--client-auth"],
   [/^early data|^the limit of early data/, "--early-data"],
 ];
 
@@ -210,7 +211,11 @@ export function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const message = error.message || error.name;
   const refused = error instanceof TlsError && error.code === "invalid-argument";
-  const option = refused && REFUSED.find(([begins]) => begins.test(message))?.[1];
+  const [named = ""] = message.match(/^[A-Za-z]+/) ?? [];
+  const option =
+    refused &&
+    (REFUSED.find(([begins]) => begins.test(message))?.[1] ??
+      (Object.hasOwn(OPTIONS, named) ? OPTIONS[named] : undefined));
   const words = message
     .replace('`ciphers` ("DEFAULT")', "--ciphers DEFAULT")
     .replace(/`([\w.]+)`/g, (_, name: string) => (Object.hasOwn(OPTIONS, name) ? OPTIONS[name]! : name));

@@ -44,6 +44,14 @@ export async function serve(
   }
   const most = answer === undefined ? 1 : (integer("naccept", values.naccept, 1) ?? Number.POSITIVE_INFINITY);
   const close = choice("close", values.close, closings) ?? "half";
+  if (answer !== undefined && close === "none") {
+    throw new UsageError(`--close none: with --${answer} there is no standard input that could end`);
+  }
+  const foreign =
+    answer === "www" ? values.alpn?.split(",").find((each) => !/^http\/1\.[01]$/.test(each)) : undefined;
+  if (foreign !== undefined) {
+    throw new UsageError(`--www speaks HTTP/1, so --alpn can be http/1.1 or http/1.0; not "${foreign}"`);
+  }
   const timeout = duration("timeout", values.timeout);
   const patience = timeout ?? HANDSHAKE_TIMEOUT;
   report.trace = values.trace ?? false;
@@ -61,9 +69,9 @@ export async function serve(
   const context = await TlsContext.server({
     ...identity,
     ...defined({
-      caCerts: await filesOf("ca", values.ca),
+      caCerts: await filesOf("ca", values.ca, io),
       clientAuth,
-      ocspResponse: await fileOf("ocsp", values.ocsp),
+      ocspResponse: await fileOf("ocsp", values.ocsp, io),
       tickets: values["no-tickets"] ? 0 : undefined,
       maxEarlyData,
     }),

@@ -3,7 +3,7 @@ import { type CloseInfo, TlsError, type TlsStream } from "wassl";
 import type { Io } from "./io.js";
 import { exitCode, messageOf, type Outcome, type Report } from "./report.js";
 
-export const closings = ["half", "shutdown", "close", "abort"] as const;
+export const closings = ["half", "shutdown", "close", "abort", "none"] as const;
 export type Closing = (typeof closings)[number];
 
 export interface TalkOptions {
@@ -18,6 +18,8 @@ export interface TalkOptions {
 export async function end(stream: TlsStream, { close, timeout }: TalkOptions): Promise<number> {
   switch (close) {
     case "half":
+    // Its time has come when the peer has ended.
+    case "none":
       await stream.closeWrite();
       return 0;
     case "shutdown": {
@@ -88,7 +90,7 @@ export async function talk(
   const listen = () => {
     clearTimeout(timer);
     const { close, timeout } = options;
-    if (!over || close !== "half" || timeout === undefined) return;
+    if (!over || (close !== "half" && close !== "none") || timeout === undefined) return;
     const message = `nothing from the peer for ${timeout / 1000} s after our end`;
     timer = setTimeout(() => stream.abort(new TlsError("timeout", message)), timeout);
   };
@@ -138,6 +140,7 @@ export async function talk(
     if (failure) return;
     over = true;
     listen();
+    if (options.close === "none") await receiving;
     trailing = await end(stream, options);
   };
 

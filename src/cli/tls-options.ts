@@ -1,4 +1,5 @@
 /** From the command line to the library's options. */
+import { Buffer } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import type {
   ConnectionOptions,
@@ -23,7 +24,7 @@ export async function contextOptions(values: CommonValues, io: Io): Promise<Cont
     const value = choice(name, values[name]?.replace(/^TLSv?/i, ""), ["1.2", "1.3"]);
     return value && versions[value];
   };
-  const crls = await filesOf("crl", values.crl);
+  const crls = await filesOf("crl", values.crl, io);
   return defined({
     ...(await identity(values, io)),
     verifyOptions: verifyOptions(values, crls),
@@ -81,12 +82,16 @@ async function identity(values: CommonValues, io: Io): Promise<Pick<ServerIdenti
   const passphrase = await secret("pass", values.pass, io);
   const all = await Promise.all(
     certs.map(async (cert, i) =>
-      defined({ cert: await fileOf("cert", cert), key: await fileOf("key", keys[i] ?? cert), passphrase }),
+      defined({
+        cert: await fileOf("cert", cert, io),
+        key: await fileOf("key", keys[i] ?? cert, io),
+        passphrase,
+      }),
     ),
   );
   const [first, ...identities] = all;
   if (first) return identities.length > 0 ? { ...first, identities } : first;
-  return defined({ pkcs12: await fileOf("p12", p12), passphrase });
+  return defined({ pkcs12: await fileOf("p12", p12, io), passphrase });
 }
 
 type IdentityName = keyof Identity | "identities";
@@ -113,7 +118,7 @@ async function secret(name: string, value: string | undefined, io: Io): Promise<
     return found;
   }
   if (kind === "file") {
-    const [line] = new TextDecoder().decode(await fileOf(name, rest)).split(/\r?\n/);
+    const [line] = new TextDecoder().decode(await fileOf(name, rest, io)).split(/\r?\n/);
     return line;
   }
   if (value !== undefined && kind === undefined) {
@@ -123,25 +128,59 @@ async function secret(name: string, value: string | undefined, io: Io): Promise<
 }
 
 /** The trust anchors: the files of --ca alone, or Mozilla's. */
-export async function trustAnchors(paths: string[] | undefined): Promise<Uint8Array[] | TrustAnchors> {
-  return (await filesOf("ca", paths)) ?? (await import("wassl/roots")).mozillaRoots;
+export async function trustAnchors(
+  paths: string[] | undefined,
+  io: Io,
+): Promise<Uint8Array[] | TrustAnchors> {
+  return (await filesOf("ca", paths, io)) ?? (await import("wassl/roots")).mozillaRoots;
 }
 
-export async function filesOf(name: string, paths: string[] | undefined): Promise<Uint8Array[] | undefined> {
-  return paths && (await Promise.all(paths.map((path) => fileOf(name, path))));
+export async function filesOf(
+  name: string,
+  paths: string[] | undefined,
+  io: Io,
+): Promise<Uint8Array[] | undefined> {
+  return paths && (await Promise.all(paths.map((path) => fileOf(name, path, io))));
 }
 
-/** The path decides whether there are bytes. */
-export function fileOf(name: string, path: string): Promise<Uint8Array>;
-export function fileOf(name: string, path: string | undefined): Promise<Uint8Array | undefined>;
-export async function fileOf(name: string, path: string | undefined): Promise<Uint8Array | undefined> {
+/** The path decides whether there are bytes; "-" is standard input. */
+export function fileOf(name: string, path: string, io: Io): Promise<Uint8Array>;
+export function fileOf(name: string, path: string | undefined, io: Io): Promise<Uint8Array | undefined>;
+export async function fileOf(
+  name: string,
+  path: string | undefined,
+  io: Io,
+): Promise<Uint8Array | undefined> {
   if (path === undefined) return undefined;
   try {
-    return new Uint8Array(await readFile(path));
+    return path === "-" ? await standardInput(name, io) : new Uint8Array(await readFile(path));
   } catch (error) {
-    throw new UsageError(`--${name}: ${(error as Error).message}`);
+    if (error instanceof UsageError) throw error;
+    throw new UsageError(`${optionOf(name)}: ${(error as Error).message}`);
   }
 }
+
+/** What was read from standard input, and for which option. */
+const taken = new WeakMap<Io, { name: string; bytes: Promise<Uint8Array> }>();
+
+/** It comes once. A certificate and its key may be in it together. */
+async function standardInput(name: string, io: Io): Promise<Uint8Array> {
+  const before = taken.get(io);
+  if (before && !(before.name === "cert" && name === "key")) {
+    throw new UsageError(`${optionOf(name)} -: ${optionOf(before.name)} has standard input already`);
+  }
+  const bytes = before?.bytes ?? allOf(io.stdin);
+  taken.set(io, { name, bytes });
+  return await bytes;
+}
+
+async function allOf(stdin: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of stdin) chunks.push(chunk);
+  return new Uint8Array(Buffer.concat(chunks));
+}
+
+const optionOf = (name: string) => (name === "FILE" ? name : `--${name}`);
 
 /** Without what is undefined: to the library an option is there or not. */
 export function defined<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {

@@ -1,19 +1,25 @@
 /** `wassl verify FILE…` */
 import { type Purpose, TlsError, type VerifyFlag, verifyChain, type X509 } from "wassl";
+import type { Io } from "./io.js";
 import { integer, type Values } from "./options.js";
 import { certificateFields, type Outcome, type Report, UsageError } from "./report.js";
 import { defined, fileOf, filesOf, trustAnchors } from "./tls-options.js";
 
-export async function verify(values: Values<"verify">, paths: string[], report: Report): Promise<Outcome> {
+export async function verify(
+  values: Values<"verify">,
+  paths: string[],
+  io: Io,
+  report: Report,
+): Promise<Outcome> {
   if (paths.length === 0) throw new UsageError("FILE is missing: the certificate to verify");
   const time = values.time === undefined ? undefined : new Date(values.time);
   if (time && Number.isNaN(time.getTime())) {
     throw new UsageError(`--time is like 2026-11-25T12:00:00Z; not "${values.time}"`);
   }
-  const roots = await trustAnchors(values.ca);
+  const roots = await trustAnchors(values.ca, io);
   const options = defined({
-    intermediates: await filesOf("untrusted", values.untrusted),
-    crls: await filesOf("crl", values.crl),
+    intermediates: await filesOf("untrusted", values.untrusted, io),
+    crls: await filesOf("crl", values.crl, io),
     hostname: values["verify-host"],
     ip: values["verify-ip"],
     email: values["verify-email"],
@@ -30,7 +36,7 @@ export async function verify(values: Values<"verify">, paths: string[], report: 
   report.toStdout(true);
   let exitCode = 0;
   for (const path of paths) {
-    const leaf = await fileOf("FILE", path);
+    const leaf = await fileOf("FILE", path, io);
     const result = await verifyChain({ ...options, leaf, roots }).catch((error) => {
       if (error instanceof TlsError) throw new UsageError(`${path}: ${error.message}`, { cause: error });
       throw error;

@@ -92,6 +92,81 @@ QUnit.module("wassl connect", () => {
     }
   });
 
+  QUnit.test("--close none: a server that answers nobody who has closed", async (assert) => {
+    const server = createServer({ cert: env.certs.chains.ecdsa, key: env.certs.keys.ecdsa }, (socket) => {
+      let closed = false;
+      socket.on("end", () => {
+        closed = true;
+      });
+      socket.on("error", () => {});
+      socket.once("data", () => setTimeout(() => (closed ? socket.end() : socket.end("the answer")), 100));
+    });
+    server.listen(0, "127.0.0.1");
+    afterTest(() => server.close());
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    const run = async (...args: string[]) => {
+      const made = new Run(["connect", `localhost:${port}`, "--ca", certFile("ca"), ...args], {
+        stdin: ["GET"],
+      });
+      assert.strictEqual(await made.ended, 0, made.text);
+      assert.strictEqual(made.outcome.how, "complete", args.join(" "));
+      return made.out;
+    };
+    assert.strictEqual(await run(), "", "it has closed");
+    assert.strictEqual(await run("--close", "none"), "the answer");
+    // Silence is bounded as after our own end.
+    const mute = await connectTo("tls?do=mute&id=close-none", ["--close", "none", "--timeout", "0.3"], {
+      stdin: ["x"],
+    });
+    assert.strictEqual(await mute.ended, 5, mute.text);
+  });
+
+  QUnit.test("what is refused is told with the name of its option", async (assert) => {
+    const refusals: [args: string[], message: RegExp][] = [
+      [["--groups", "x25519:x448"], /^--groups: .*does not know "x448"$/],
+      [["--sigalgs", "nope"], /^--sigalgs: .*does not know "nope"$/],
+      [["--ciphersuites", "TLS_NOPE"], /^--ciphersuites: .*does not know "TLS_NOPE"$/],
+      [["--ciphers", "NOPE"], /^--ciphers: ciphers "NOPE": /],
+      [["--seclevel", "9"], /^--seclevel: /],
+      [["--flag", "X509_V_FLAG_NOPE"], /^--flag: /],
+      [["--policy", "one"], /^--policy: /],
+      [["--ca", certFile("ecdsaKey")], /^--ca: .*PRIVATE KEY/],
+      [["--cert", certFile("ecdsaKey")], /^--cert: /],
+      [["--cert", certFile("ecdsa"), "--key", certFile("rsaKey")], /^--key: .*another kind/],
+      [["--p12", certFile("ca")], /^--p12: .*PEM/],
+      [["--crl", certFile("ca")], /^--crl: /],
+      [["--min", "1.3", "--max", "1.2"], /^--min: /],
+      [["--alpn", ""], /^--alpn: /],
+      [["--ca", "-", "--crl", "-"], /^--(ca|crl) -: --(ca|crl) has standard input already$/],
+    ];
+    for (const [args, message] of refusals) {
+      const run = await connectTo("tls", args, { stdin: ["x"] });
+      assert.strictEqual(await run.ended, 2, `${args.join(" ")}: ${run.text}`);
+      assert.true(
+        message.test(run.outcome.error!.message),
+        `${args.join(" ")}: ${run.outcome.error!.message}`,
+      );
+    }
+    const lost = await connectTo("tls?cert=untrusted", [], { stdin: ["x"] });
+    assert.strictEqual(await lost.ended, 3);
+    assert.true(/ is neither among --ca nor /.test(lost.outcome.error!.message), lost.text);
+  });
+
+  QUnit.test("- is standard input", async (assert) => {
+    const { port } = await env.peer("tls");
+    const run = new Run(["connect", `localhost:${port}`, "--ca", "-"], {
+      stdin: [env.certs.caPem.slice(0, 100), env.certs.caPem.slice(100)],
+    });
+    assert.strictEqual(await run.ended, 0, run.text);
+    const both = await connectTo("tls", ["--cert", "-"], {
+      stdin: [env.certs.chains.client + env.certs.keys.client],
+    });
+    assert.strictEqual(await both.ended, 0, both.text);
+    const verified = new Run(["verify", "-", "--ca", certFile("ca")], { stdin: [env.certs.chains.ecdsa] });
+    assert.strictEqual(await verified.ended, 0, verified.text);
+  });
+
   QUnit.test("--close shutdown tells what followed in the clear", async (assert) => {
     const run = await connectTo("tls?do=plaintext-after", ["--close", "shutdown"], { stdin: ["x\n"] });
     assert.strictEqual(await run.ended, 0, run.text);
@@ -163,7 +238,7 @@ QUnit.module("wassl connect", () => {
       [["connect", "a:1", "--json=yes"], /--json/],
       [["connect", "a:1", "--min", "1.1"], /--min is 1.2, 1.3; not "1.1"/],
       [["connect", "a:1", "--max", "2"], /--max/],
-      [["connect", "a:1", "--close", "slam"], /--close is half, shutdown, close, abort; not "slam"/],
+      [["connect", "a:1", "--close", "slam"], /--close is half, shutdown, close, abort, none; not "slam"/],
       [["connect", "a:1", "--timeout", "-1"], /--timeout/],
       [["connect", "a:1", "--timeout=soon"], /--timeout is a number of seconds/],
       [["connect", "a:1", "--seclevel", "high"], /--seclevel/],

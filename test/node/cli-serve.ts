@@ -223,10 +223,18 @@ QUnit.module("wassl serve", () => {
     },
   );
 
+  QUnit.test("--www speaks HTTP/1, and nobody is told something else", async (assert) => {
+    const args = ["serve", "0", "--www", "--cert", certFile("ecdsa"), "--key", certFile("ecdsaKey")];
+    const server = new Run([...args, "--alpn", "http/1.1,h2"]);
+    assert.strictEqual(await server.ended, 2, server.text);
+    assert.true(/--alpn .*not "h2"/.test(server.outcome.error!.message), server.text);
+  });
+
   QUnit.test("options that cannot work are found before any client is", async (assert) => {
     for (const [args, message] of [
       [["--ciphers", "NO-SUCH"], /NO-SUCH/],
-      [["--client-auth", "require"], /caCerts/],
+      [["--client-auth", "require"], /^--client-auth: .*caCerts/],
+      [["--close", "none"], /^--close none: /],
       [["--key", certFile("rsaKey")], /private key/],
     ] as const) {
       const server = new Run([

@@ -26,7 +26,7 @@ export interface Abi {
 
   /** Empties the queue. */
   wassl_ERR_clear_error(): void;
-  /** Takes the earliest error out; 0 when there is none. *data is good until the next call into the module. */
+  /** Takes the earliest error out; 0 when the queue is empty. *data is good until the next call into the module. */
   wassl_ERR_get_error(data: Out<Borrowed<"text"> | 0>): number;
   /** A static string. */
   wassl_ERR_lib_error_string(e: number): Borrowed<"text"> | 0;
@@ -197,7 +197,7 @@ export interface Abi {
    * that is not good ends the handshake; so does a handshake without one, if required.
    */
   wassl_SSL_CTX_check_ocsp_response(ctx: Borrowed<"SSL_CTX">, required: Bool): Ok;
-  /** DER, or 0 when none came. */
+  /** DER, or 0 when no response came. */
   wassl_SSL_get0_ocsp_response(ssl: Borrowed<"SSL">, length: Out<number>): Borrowed<"bytes"> | 0;
 
   // ---- ssl.c: SSL
@@ -326,7 +326,7 @@ export interface Abi {
   /** SSL_shutdown(3), and an event also for an alert that left in pieces. */
   wassl_SSL_shutdown(ssl: Borrowed<"SSL">): number;
   /**
-   * The rest of an alert for which the BIO pair had no room: 1 = there is none (any more), 0 = the pair is full again.
+   * The rest of an alert for which the BIO pair had no room: 1 = nothing of it is left, 0 = the pair is full again.
    * After a failure it is the only operation that still makes sense. Fills the queue with nothing of interest.
    */
   wassl_SSL_dispatch_alert(ssl: Borrowed<"SSL">): Bool;
@@ -335,7 +335,7 @@ export interface Abi {
 
   /** X509_V_* of the first failure, also of one that was let pass. */
   wassl_SSL_verify_error(ssl: Borrowed<"SSL">): number;
-  /** Of the first failure; -1 = none was recorded. */
+  /** Of the first failure; -1 = no failure was recorded. */
   wassl_SSL_verify_depth(ssl: Borrowed<"SSL">): number;
   /** The certificate of the first failure, or 0. */
   wassl_SSL_verify_certificate(ssl: Borrowed<"SSL">): Borrowed<"X509"> | 0;
@@ -377,7 +377,7 @@ export interface Abi {
   ): Owned<"wassl_bytes"> | 0;
   /** 1; 0; -1 = not known yet. */
   wassl_SSL_get_extms_support(ssl: Borrowed<"SSL">): number;
-  /** RFC 5929 §4; 0 = it cannot be known, or there is none. */
+  /** RFC 5929 §4; 0 = it cannot be known, or does not exist. */
   wassl_SSL_server_end_point(ssl: Borrowed<"SSL">): Owned<"wassl_bytes"> | 0;
 
   // ---- suspend.c: where a handshake waits for an answer from outside
@@ -422,7 +422,7 @@ export interface Abi {
   ): Owned<"wassl_bytes"> | 0;
   /**
    * An answer of no bytes means that the key will not. 1 = it is taken; 0 = nothing waited for it; -1 = it is not of
-   * that certificate's key, and counts as none. Fills the queue.
+   * that certificate's key, and counts as no answer. Fills the queue.
    */
   wassl_SSL_answer_signature(ssl: Borrowed<"SSL">, signature: Borrowed<"bytes">, length: number): number;
 
@@ -490,7 +490,7 @@ export interface Abi {
   wassl_X509_subject(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;
   /** RFC 2253, UTF-8. */
   wassl_X509_issuer(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;
-  /** For each the length in one little-endian word, and "DNS:example.org"; empty when there are none. */
+  /** For each the length in one little-endian word, and "DNS:example.org"; empty when the certificate has no such names. */
   wassl_X509_subject_alt_names(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;
   /** Hexadecimal. */
   wassl_X509_serial(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;
@@ -510,7 +510,7 @@ export interface Abi {
   wassl_sk_X509_new(): Owned<"STACK_OF(X509)"> | 0;
   /** Frees the certificates in it too. */
   wassl_sk_X509_free(list: Owned<"STACK_OF(X509)">): void;
-  /** PEM (one or more) or DER. Fails when one is broken or there is none, and adds none then. Fills the queue. */
+  /** PEM (one or more) or DER. Fails when one is broken or missing, and adds nothing then. Fills the queue. */
   wassl_sk_X509_add(list: Borrowed<"STACK_OF(X509)">, data: Borrowed<"bytes">, length: number): Count;
   wassl_sk_X509_num(list: Borrowed<"STACK_OF(X509)">): number;
   /** index: below wassl_sk_X509_num. */
@@ -566,7 +566,7 @@ export interface Abi {
   /** X509_V_ERR_*; index 0 is OpenSSL's verdict. */
   wassl_verification_error(verification: Borrowed<"wassl_verification">, index: number): number;
   wassl_verification_depth(verification: Borrowed<"wassl_verification">, index: number): number;
-  /** 0 = OpenSSL names none. */
+  /** 0 = OpenSSL names no certificate. */
   wassl_verification_certificate(
     verification: Borrowed<"wassl_verification">,
     index: number,

@@ -1,5 +1,5 @@
 /**
- * What a failure means for the one who reads of it, and what can be done: a sentence behind OpenSSL's words. Options are named in
+ * What a failure means to its reader, and what can be done: a sentence behind OpenSSL's words. Options are named in
  * backticks, for which the command line puts its own names.
  */
 import type { Alert } from "../errors.js";
@@ -28,36 +28,36 @@ import type { ChainFailure } from "../openssl/verify.js";
 export type Peer = "the client" | "the server";
 
 const CIPHERS =
-  'if all that it has in common with us are suites with RSA key exchange or CBC, those are off by default: `ciphers` ("DEFAULT") turns them on';
+  'if only suites with RSA key exchange or CBC are in common, they are off by default: `ciphers` ("DEFAULT") turns them on';
 
 const VERSIONS = "this build has TLS 1.2 and 1.3, of which `minVersion` and `maxVersion` choose";
 
 const certificateOfOurs = (why: string) => `it did not accept our certificate: ${why}`;
 
-/** What a fatal alert of the peer's says, in a handshake. */
+/** What a fatal alert of the peer says, in a handshake. */
 const ALERTS: Record<string, (peer: Peer) => string> = {
   handshake_failure: (peer) =>
-    `it has no cipher suite, group or signature algorithm in common with us${peer === "the server" ? ", or wants a certificate of ours (`cert`, `key`)" : ""}`,
+    `it has no cipher suite, group or signature algorithm in common with us${peer === "the server" ? ", or it asks for a client certificate (`cert`, `key`)" : ""}`,
   protocol_version: () => `it has no version in common with us: ${VERSIONS}`,
   insufficient_security: () => "what we have in common is too weak for it",
   unrecognized_name: () => "it does not serve the name that was sent (`serverName`, by default `hostname`)",
-  no_application_protocol: () => "it speaks none of our `alpnProtocols`",
-  certificate_required: () => "it wants a certificate of ours (`cert`, `key`), and got none",
+  no_application_protocol: () => "it does not speak any of our `alpnProtocols`",
+  certificate_required: () => "it asks for a client certificate, and did not get one (`cert`, `key`)",
   unknown_ca: () =>
-    certificateOfOurs("it trusts none of those who signed it, or `cert` lacks the certificates in between"),
+    certificateOfOurs("it does not trust the issuer, or `cert` lacks the intermediate certificates"),
   bad_certificate: () =>
-    certificateOfOurs("it is not for the name that was meant, or damaged, or not meant for this"),
-  unsupported_certificate: () => certificateOfOurs("it is of a kind that it does not take"),
-  certificate_revoked: () => certificateOfOurs("it was revoked"),
-  certificate_expired: () => certificateOfOurs("it has expired, or one of the clocks is wrong"),
-  certificate_unknown: () => certificateOfOurs("it does not say why"),
+    certificateOfOurs("the certificate is for another name, is damaged, or is not meant for this use"),
+  unsupported_certificate: () => certificateOfOurs("certificates of this kind are not supported there"),
+  certificate_revoked: () => certificateOfOurs("the certificate was revoked"),
+  certificate_expired: () => certificateOfOurs("the certificate has expired, or one of the clocks is wrong"),
+  certificate_unknown: () => certificateOfOurs("the alert does not say why"),
   access_denied: () => "it does not let us in",
   unknown_psk_identity: () => "it does not know the identity of our `psk`",
   decrypt_error: () =>
     "a signature or a check of ours is wrong for it: another `psk` or `key`, or a damaged message",
-  bad_certificate_status_response: () => "the OCSP response that it got is not good",
+  bad_certificate_status_response: () => "the OCSP response that this server stapled is not good",
   internal_error: () => "the fault is its own",
-  user_canceled: () => "somebody there did not want it any more",
+  user_canceled: () => "a user or a program there cancelled the handshake",
 };
 
 export function adviceOnAlert({ description }: Alert, peer: Peer, defaultCiphers: boolean): string {
@@ -78,12 +78,12 @@ const REASONS: Record<number, (peer: Peer) => string> = {
     `${peer} takes no signature that our \`cert\` can make (\`signatureAlgorithms\`), or we have no \`cert\``,
   [SSL_R_WRONG_SIGNATURE_TYPE]: (peer) =>
     `${peer} signed in a way that we did not offer (\`signatureAlgorithms\`)`,
-  [SSL_R_NO_APPLICATION_PROTOCOL]: (peer) => `${peer} offers none of our \`alpnProtocols\``,
+  [SSL_R_NO_APPLICATION_PROTOCOL]: (peer) => `${peer} does not offer any of our \`alpnProtocols\``,
   [SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE]: (peer) =>
     `${peer} showed no certificate, and \`clientAuth\` "require" wants one`,
   [SSL_R_UNSAFE_LEGACY_RENEGOTIATION_DISABLED]: (peer) =>
     `${peer} does not know RFC 5746, secure renegotiation: its software is from before 2010, and should be replaced`,
-  [SSL_R_UNEXPECTED_MESSAGE]: (peer) => `${peer} sent what does not belong there`,
+  [SSL_R_UNEXPECTED_MESSAGE]: (peer) => `${peer} sent a message that does not belong there`,
   [SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC]: (peer) =>
     `what ${peer} sent was damaged on the way, or is not encrypted with the keys that were agreed on`,
   [SSL_R_DIGEST_CHECK_FAILED]: (peer) =>
@@ -97,16 +97,16 @@ const REASONS: Record<number, (peer: Peer) => string> = {
 
 /** @param data what OpenSSL says beside the reason */
 export function adviceOnReason(reason: number, data: string, peer: Peer, defaultCiphers: boolean): string {
-  // Of a finite field's prime only one that is too large has them.
+  // Of the reasons about a prime, only that it is too large has data.
   if (reason === SSL_R_BAD_DH_VALUE && data === "") return "";
   const advice = Object.hasOwn(REASONS, reason) ? `; ${REASONS[reason]!(peer)}` : "";
   return reason === SSL_R_NO_SHARED_CIPHER && defaultCiphers ? `${advice}; ${CIPHERS}` : advice;
 }
 
-/** What the peer said first, which was no TLS. */
+/** What the peer sent first, which was not TLS. */
 export function adviceOnForeign(said: string, peer: Peer): string {
   if (/^(GET|POST|HEAD|PUT|OPTIONS|CONNECT) \S/.test(said))
-    return "; that is HTTP without TLS, from a http:// URL maybe";
+    return "; that is HTTP without TLS, perhaps from an http:// URL";
   if (/^HTTP\//.test(said)) return "; that is HTTP without TLS: is it the port for https?";
   if (peer === "the server" && /^(220[ -]|\* (OK|PREAUTH)|\+OK|.{4}\n)/.test(said)) {
     return "; a server that greets in the clear wants STARTTLS first (wassl/starttls), or has another port for TLS";
@@ -115,7 +115,7 @@ export function adviceOnForeign(said: string, peer: Peer): string {
 }
 
 export interface Trust {
-  /** Who must be named by the certificate; for messages. */
+  /** The name that the certificate must be for; for messages. */
   peerName: string;
   /** There is not a single trust anchor. */
   trustsNobody: boolean;
@@ -135,7 +135,7 @@ export function adviceOnCertificate(
     case "X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN":
     case "X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE": {
       if (trustsNobody) {
-        return "; nobody is trusted, since `caCerts` is missing or empty: there is no hidden store (wassl/roots has Mozilla's trust anchors)";
+        return "; no certificate is trusted, because `caCerts` is missing or empty: there is no hidden store (wassl/roots has Mozilla's trust anchors)";
       }
       if (error.includes("SELF_SIGNED")) return "; it is not among `caCerts`, which are all that is trusted";
       const issuer = certificate ? `its issuer, ${certificate.issuer},` : "its issuer";

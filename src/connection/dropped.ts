@@ -23,7 +23,9 @@ interface Held extends Omit<Remains, "pump" | "onEvent"> {
   told: WeakRef<object> | undefined;
 }
 
-/** Cloudflare Workers of before May 2025 have none: there a connection that nobody ends is never freed. */
+/**
+ * Cloudflare Workers from before May 2025 have no such registry: a connection that is not ended is never freed there.
+ */
 const registry =
   typeof FinalizationRegistry === "undefined" ? undefined : new FinalizationRegistry<Held>(freeRemains);
 

@@ -16,9 +16,9 @@
  * the wire, and goes on until nothing moves any more. Only then may anything wait. Whatever happens outside (a wish is
  * made, bytes came, bytes were accepted) ends in another #turn. #turn never awaits.
  *
- * The parts call nobody, neither the pump nor the wire: Inbox (what came), Outbox (what leaves), Rings (how large the
- * pair is), Questions (what else OpenSSL waits for) and Verdict (what is known of the end). The pump asks them, and it
- * alone does what follows. That settles most of what goes wrong in such code:
+ * The parts call no other code, neither the pump nor the wire: Inbox (what came), Outbox (what leaves), Rings (how
+ * large the pair is), Questions (what else OpenSSL waits for) and Verdict (what is known of the end). The pump asks
+ * them, and it alone does what follows. That settles most of what goes wrong in such code:
  *
  *  1. Never wait while the network BIO holds bytes: #turn ends with an empty pair, or with the sender at work and a
  *     full outbox; it asks the wire for more only after it gave the wire what there was.

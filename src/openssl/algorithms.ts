@@ -1,6 +1,6 @@
 /**
- * Which algorithm of a certificate this build of OpenSSL lacks. OpenSSL itself does not say so: a key that it cannot read has 0
- * bits for it, and "is too small"; an issuer with such a key is passed over, and "is not found".
+ * Tells which algorithm of a certificate this build of OpenSSL lacks. OpenSSL itself does not say so: to OpenSSL, a key
+ * that it cannot read has 0 bits and "is too small", and an issuer with such a key is passed over and "is not found".
  */
 
 const KEYS = new Set([
@@ -13,11 +13,14 @@ const KEYS = new Set([
 ]);
 const EC_KEY = "1.2.840.10045.2.1";
 
-/** RSA with MD5 to SHA-512/256, ECDSA with SHA-1 to SHA-512, Ed25519: the weak ones too, of which OpenSSL says that. */
+/**
+ * RSA with MD5 to SHA-512/256, ECDSA with SHA-1 to SHA-512, Ed25519. The weak ones too: OpenSSL itself says that they
+ * are weak.
+ */
 const SIGNATURES =
   /^(1\.2\.840\.113549\.1\.1\.(4|5|10|11|12|13|14|15|16)|1\.2\.840\.10045\.4\.(1|3\.[1-4])|1\.3\.101\.112)$/;
 
-/** The names of those that people meet. */
+/** The names of those that are in use. */
 const NAMES: readonly (readonly [oid: RegExp, name: (...found: string[]) => string])[] = [
   [/^1\.3\.101\.113$/, () => "Ed448"],
   [/^1\.3\.101\.111$/, () => "X448"],
@@ -49,7 +52,7 @@ interface Lacking {
   readonly signature?: string;
 }
 
-/** What is lacking for this certificate, by the names of people; nothing of what cannot be read. */
+/** What is lacking for this certificate, by the usual names. Nothing is told of what cannot be read. */
 function lackingFor(der: Uint8Array): Lacking {
   try {
     const [tbs, signature] = inside(der);
@@ -59,7 +62,7 @@ function lackingFor(der: Uint8Array): Lacking {
     const [algorithm, parameters] = inside(inside(spki)[0]!);
     const signed = oidOf(inside(signature!)[0]!);
     let key = oidOf(algorithm!);
-    // A curve that is spelled out is another matter, of which OpenSSL speaks itself.
+    // A curve that is spelled out is another matter, which OpenSSL itself tells.
     if (key === EC_KEY) key = parameters?.[0] === OID ? oidOf(parameters) : "";
     return {
       ...(key !== "" && !KEYS.has(key) && { key: nameOf(key) }),

@@ -230,7 +230,9 @@ export class Ssl extends Handle<"connections"> {
   }
 
   /**
-   * Why {@link Ssl.tryReadMany} or {@link Ssl.tryWriteMany} stopped early: minus an `SSL_ERROR_*`; 0 = it did not. @internal
+   * Why {@link Ssl.tryReadMany} or {@link Ssl.tryWriteMany} stopped early: minus an `SSL_ERROR_*`; 0 = it did not.
+   *
+   * @internal
    */
   stopped = 0;
 

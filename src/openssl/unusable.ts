@@ -24,7 +24,7 @@ const has = (errors: readonly OpenSslError[], library: number, ...reasons: numbe
 export const isTooWeak = (errors: readonly OpenSslError[]) =>
   is(errors.at(-1), ERR_LIB_SSL, SSL_R_EE_KEY_TOO_SMALL, SSL_R_CA_KEY_TOO_SMALL, SSL_R_CA_MD_TOO_WEAK);
 
-/** OpenSSL has a place for a certificate of each kind of key, and none in that of this key. */
+/** OpenSSL has a place for a certificate of each kind of key, and the place for this key's kind is empty. */
 export const isOfAnotherKind = (errors: readonly OpenSslError[]) =>
   is(errors.at(-1), ERR_LIB_SSL, SSL_R_NO_CERTIFICATE_ASSIGNED) ||
   is(errors.at(-1), ERR_LIB_X509, X509_R_KEY_TYPE_MISMATCH);
@@ -32,7 +32,7 @@ export const isOfAnotherKind = (errors: readonly OpenSslError[]) =>
 export const isAnotherKey = (errors: readonly OpenSslError[]) =>
   is(errors.at(-1), ERR_LIB_X509, X509_R_KEY_VALUES_MISMATCH);
 
-/** What a PEM block must be for this, by the end of its name; none for what is DER only. */
+/** What a PEM block must be for this, by the end of its name; no ending for what is DER only. */
 const LABELS: Record<string, RegExp | undefined> = {
   certificate: /CERTIFICATE$/,
   "CA certificate": /CERTIFICATE$/,
@@ -42,7 +42,9 @@ const LABELS: Record<string, RegExp | undefined> = {
 
 const PEM_BEGIN = /-----BEGIN ([^-\n]+)-----/g;
 
-/** What is wrong with data that OpenSSL could not read, by their looks and its errors; "" if it cannot be told. */
+/**
+ * What is wrong with data that OpenSSL could not read, by their looks and OpenSSL's errors; "" if it cannot be told.
+ */
 export function whatIsWrong(
   what: string,
   data: string | Uint8Array,

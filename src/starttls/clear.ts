@@ -119,7 +119,7 @@ export class Clear {
   }
 
   #injected(count: number, when: string): StartTlsError {
-    const message = `injection: ${count} bytes from the ${this.#peer} arrived in the clear ${when}; somebody in between may have put them there`;
+    const message = `injection: ${count} bytes from the ${this.#peer} arrived in the clear ${when}; an attacker in between may have put them there`;
     return new StartTlsError(message, "injected", this.#protocol, latin1(this.takeRest()));
   }
 

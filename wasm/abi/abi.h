@@ -83,7 +83,7 @@ size_t wassl_heap_used(void);
 
 /* Empties the queue. */
 void wassl_ERR_clear_error(void);
-/* Takes the earliest error out; 0 when there is none. *data is good until the next call into the module. */
+/* Takes the earliest error out; 0 when the queue is empty. *data is good until the next call into the module. */
 unsigned long wassl_ERR_get_error(OUT OR_NULL const char **data);
 /* A static string. */
 BORROWED const char *wassl_ERR_lib_error_string(unsigned long e);
@@ -238,7 +238,7 @@ wassl_ok wassl_SSL_CTX_request_ocsp_response(SSL_CTX *ctx);
  * that is not good ends the handshake; so does a handshake without one, if required.
  */
 wassl_ok wassl_SSL_CTX_check_ocsp_response(SSL_CTX *ctx, wassl_bool required);
-/* DER, or 0 when none came. */
+/* DER, or 0 when no response came. */
 BORROWED const uint8_t *wassl_SSL_get0_ocsp_response(SSL *ssl, OUT unsigned *length);
 
 /* ---- ssl.c: SSL ----------------------------------------------------------------------------------------------- */
@@ -368,7 +368,7 @@ BORROWED const char *wassl_X509_verify_cert_error_string(int e);
 /* SSL_shutdown(3), and an event also for an alert that left in pieces. */
 int wassl_SSL_shutdown(SSL *ssl);
 /*
- * The rest of an alert for which the BIO pair had no room: 1 = there is none (any more), 0 = the pair is full again.
+ * The rest of an alert for which the BIO pair had no room: 1 = nothing of it is left, 0 = the pair is full again.
  * After a failure it is the only operation that still makes sense. Fills the queue with nothing of interest.
  */
 wassl_bool wassl_SSL_dispatch_alert(SSL *ssl);
@@ -377,7 +377,7 @@ wassl_bool wassl_SSL_dispatch_alert(SSL *ssl);
 
 /* X509_V_* of the first failure, also of one that was let pass. */
 int wassl_SSL_verify_error(SSL *ssl);
-/* Of the first failure; -1 = none was recorded. */
+/* Of the first failure; -1 = no failure was recorded. */
 int wassl_SSL_verify_depth(SSL *ssl);
 /* The certificate of the first failure, or 0. */
 BORROWED X509 *wassl_SSL_verify_certificate(SSL *ssl);
@@ -421,7 +421,7 @@ void wassl_SSL_set_trace(SSL *ssl, wassl_bool on);
 OWNED wassl_bytes *wassl_SSL_export_keying_material(SSL *ssl, size_t length, const char *label, const uint8_t *context, int context_length);
 /* 1; 0; -1 = not known yet. */
 int wassl_SSL_get_extms_support(SSL *ssl);
-/* RFC 5929 §4; 0 = it cannot be known, or there is none. */
+/* RFC 5929 §4; 0 = it cannot be known, or does not exist. */
 OWNED wassl_bytes *wassl_SSL_server_end_point(SSL *ssl);
 
 /* ---- suspend.c: where a handshake waits for an answer from outside -------------------------------------------- */
@@ -464,7 +464,7 @@ wassl_ok wassl_SSL_CTX_use_external_key(SSL_CTX *ctx, unsigned id, const uint16_
 OWNED wassl_bytes *wassl_SSL_get_to_be_signed(SSL *ssl, OUT unsigned *algorithm, OUT unsigned *id);
 /*
  * An answer of no bytes means that the key will not. 1 = it is taken; 0 = nothing waited for it; -1 = it is not of
- * that certificate's key, and counts as none. Fills the queue.
+ * that certificate's key, and counts as no answer. Fills the queue.
  */
 int wassl_SSL_answer_signature(SSL *ssl, const uint8_t *signature, size_t length);
 
@@ -529,7 +529,7 @@ OWNED wassl_bytes *wassl_i2d_X509(X509 *x509);
 OWNED wassl_bytes *wassl_X509_subject(X509 *x509);
 /* RFC 2253, UTF-8. */
 OWNED wassl_bytes *wassl_X509_issuer(X509 *x509);
-/* For each the length in one little-endian word, and "DNS:example.org"; empty when there are none. */
+/* For each the length in one little-endian word, and "DNS:example.org"; empty when the certificate has no such names. */
 OWNED wassl_bytes *wassl_X509_subject_alt_names(X509 *x509);
 /* Hexadecimal. */
 OWNED wassl_bytes *wassl_X509_serial(X509 *x509);
@@ -549,7 +549,7 @@ double wassl_X509_not_after(X509 *x509);
 OWNED STACK_OF(X509) *wassl_sk_X509_new(void);
 /* Frees the certificates in it too. */
 void wassl_sk_X509_free(OWNED STACK_OF(X509) *list);
-/* PEM (one or more) or DER. Fails when one is broken or there is none, and adds none then. Fills the queue. */
+/* PEM (one or more) or DER. Fails when one is broken or missing, and adds nothing then. Fills the queue. */
 wassl_count wassl_sk_X509_add(STACK_OF(X509) *list, const uint8_t *data, size_t length);
 int wassl_sk_X509_num(const STACK_OF(X509) *list);
 /* index: below wassl_sk_X509_num. */
@@ -604,7 +604,7 @@ int wassl_verification_failures(wassl_verification *verification);
 /* X509_V_ERR_*; index 0 is OpenSSL's verdict. */
 int wassl_verification_error(wassl_verification *verification, int index);
 int wassl_verification_depth(wassl_verification *verification, int index);
-/* 0 = OpenSSL names none. */
+/* 0 = OpenSSL names no certificate. */
 BORROWED X509 *wassl_verification_certificate(wassl_verification *verification, int index);
 
 /* ---- anchors.c: many trust anchors in one block --------------------------------------------------------------- */

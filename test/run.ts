@@ -3,7 +3,7 @@
  * Chromium, and a part of it in WebKit and Firefox, against independent TLS servers and fakes. "matrix" is the part of
  * `npm run matrix` that is for every time.
  *
- *     tsx test/run.ts [--runtime node|deno|chromium|webkit|firefox|demo|matrix]… [--grep TEXT] [--seed N] [--verbose]
+ *     tsx test/run.ts [--runtime node|deno|chromium|webkit|firefox|demo|matrix]… [--node FILE] [--grep TEXT] [--seed N] [--verbose]
  *     tsx test/run.ts --quick [--grep TEXT] [--seed N] [--verbose]
  *
  * The second one is `npm run test:quick`: `src` as it is, without types and not packed, in Node.js; test/contract
@@ -62,6 +62,7 @@ const { values: options } = parseArgs({
   options: {
     runtime: { type: "string", multiple: true },
     quick: { type: "boolean", default: false },
+    node: { type: "string", default: process.execPath },
     grep: { type: "string", default: "" },
     seed: { type: "string" },
     verbose: { type: "boolean", default: false },
@@ -177,8 +178,12 @@ async function main(): Promise<void> {
     }).catch((error) => results.report("matrix", "the matrix itself", error));
     console.log(`matrix: ${often.length} cells in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   };
-  // All at once: much of a test is waiting, and whatever had to wait for another one would run alone at the end.
-  await Promise.all([demo, runMatrix(), ...programs.map(({ name, suite }) => run(name, suite))]);
+  // All at once: much of a test is waiting, and a program that had to wait for another one would run alone at the end.
+  // Only the samples and the matrix come behind, so that whole suites have no more to share the processor with.
+  const later = programs.filter(({ name }) => isSampled(name));
+  const runAll = (some: typeof programs) => some.map(({ name, suite }) => run(name, suite));
+  await Promise.all([demo, ...runAll(programs.filter((each) => !later.includes(each)))]);
+  await Promise.all([runMatrix(), ...runAll(later)]);
   if (options.grep && all === 0)
     results.report("runner", "--grep", new Error(`no test has "${options.grep}" in its name`));
   server.close();
@@ -198,7 +203,7 @@ const denoOffline = ["--no-remote", "--cached-only", "--node-modules-dir=manual"
 function command(name: "node" | "deno", suite: Suite, deno: string, origin: string): string[] {
   const program =
     name === "node"
-      ? [process.execPath, "--expose-gc", "--enable-source-maps"]
+      ? [options.node, "--expose-gc", "--enable-source-maps"]
       : [process.execPath, deno, "run", ...denoPermissions, ...denoOffline, "--v8-flags=--expose-gc"];
   return [...program, join(folder, `${programName(name, suite)}.js`), origin];
 }

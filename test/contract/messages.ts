@@ -252,7 +252,7 @@ const told: Record<string, Told[]> = {
       "no caCerts",
       ends("client", () => ({ caCerts: [] })),
       "certificate",
-      'the certificate of "localhost" was not accepted: unable to get local issuer certificate (depth 0, CN=leaf); nobody is trusted, since `caCerts` is missing or empty: there is no hidden store (wassl/roots has Mozilla\'s trust anchors)',
+      'the certificate of "localhost" was not accepted: unable to get local issuer certificate (depth 0, CN=leaf); no certificate is trusted, because `caCerts` is missing or empty: there is no hidden store (wassl/roots has Mozilla\'s trust anchors)',
     ],
     [
       "another trust anchor",
@@ -466,7 +466,7 @@ const told: Record<string, Told[]> = {
         () => ({ ...id(), groups: "P-256" }),
       ),
       "alert",
-      "the server ended the connection with the alert handshake_failure; it has no cipher suite, group or signature algorithm in common with us, or wants a certificate of ours (`cert`, `key`)",
+      "the server ended the connection with the alert handshake_failure; it has no cipher suite, group or signature algorithm in common with us, or it asks for a client certificate (`cert`, `key`)",
     ],
     [
       "groups: a server",
@@ -486,7 +486,7 @@ const told: Record<string, Told[]> = {
         () => ({ ...id(), cipherSuites: "TLS_AES_256_GCM_SHA384" }),
       ),
       "alert",
-      "the server ended the connection with the alert handshake_failure; it has no cipher suite, group or signature algorithm in common with us, or wants a certificate of ours (`cert`, `key`)",
+      "the server ended the connection with the alert handshake_failure; it has no cipher suite, group or signature algorithm in common with us, or it asks for a client certificate (`cert`, `key`)",
     ],
     [
       "suites of TLS 1.3: a server",
@@ -496,7 +496,7 @@ const told: Record<string, Told[]> = {
         () => ({ ...id(), cipherSuites: "TLS_AES_256_GCM_SHA384" }),
       ),
       "protocol",
-      'the handshake with the client failed: no shared cipher; the client offers no cipher suite that we take, with the `cert` or `psk` that we have; if all that it has in common with us are suites with RSA key exchange or CBC, those are off by default: `ciphers` ("DEFAULT") turns them on',
+      'the handshake with the client failed: no shared cipher; the client offers no cipher suite that we take, with the `cert` or `psk` that we have; if only suites with RSA key exchange or CBC are in common, they are off by default: `ciphers` ("DEFAULT") turns them on',
     ],
     [
       "suites of TLS 1.2: a client",
@@ -506,7 +506,7 @@ const told: Record<string, Told[]> = {
         () => ({ ...id(), ciphers: "ECDHE-ECDSA-AES256-GCM-SHA384" }),
       ),
       "alert",
-      "the server ended the connection with the alert handshake_failure; it has no cipher suite, group or signature algorithm in common with us, or wants a certificate of ours (`cert`, `key`)",
+      "the server ended the connection with the alert handshake_failure; it has no cipher suite, group or signature algorithm in common with us, or it asks for a client certificate (`cert`, `key`)",
     ],
     [
       "suites of TLS 1.2: a server",
@@ -526,7 +526,7 @@ const told: Record<string, Told[]> = {
         () => id(),
       ),
       "alert",
-      "the server ended the connection with the alert handshake_failure; it has no cipher suite, group or signature algorithm in common with us, or wants a certificate of ours (`cert`, `key`)",
+      "the server ended the connection with the alert handshake_failure; it has no cipher suite, group or signature algorithm in common with us, or it asks for a client certificate (`cert`, `key`)",
     ],
     [
       "signature algorithms: a server",
@@ -546,7 +546,7 @@ const told: Record<string, Told[]> = {
         () => ({ ...id(), alpnProtocols: ["http/1.1"] }),
       ),
       "alert",
-      "the server ended the connection with the alert no_application_protocol; it speaks none of our `alpnProtocols`",
+      "the server ended the connection with the alert no_application_protocol; it does not speak any of our `alpnProtocols`",
     ],
     [
       "application protocols: a server",
@@ -556,7 +556,7 @@ const told: Record<string, Told[]> = {
         () => ({ ...id(), alpnProtocols: ["http/1.1"] }),
       ),
       "protocol",
-      "the handshake with the client failed: no application protocol; the client offers none of our `alpnProtocols`",
+      "the handshake with the client failed: no application protocol; the client does not offer any of our `alpnProtocols`",
     ],
     [
       "a server without a certificate: a client",
@@ -566,7 +566,7 @@ const told: Record<string, Told[]> = {
         () => ({}),
       ),
       "alert",
-      'the server ended the connection with the alert handshake_failure; it has no cipher suite, group or signature algorithm in common with us, or wants a certificate of ours (`cert`, `key`); if all that it has in common with us are suites with RSA key exchange or CBC, those are off by default: `ciphers` ("DEFAULT") turns them on',
+      'the server ended the connection with the alert handshake_failure; it has no cipher suite, group or signature algorithm in common with us, or it asks for a client certificate (`cert`, `key`); if only suites with RSA key exchange or CBC are in common, they are off by default: `ciphers` ("DEFAULT") turns them on',
     ],
     [
       "a server without a certificate: a server",
@@ -576,7 +576,7 @@ const told: Record<string, Told[]> = {
         () => ({}),
       ),
       "protocol",
-      'the handshake with the client failed: no shared cipher; the client offers no cipher suite that we take, with the `cert` or `psk` that we have; if all that it has in common with us are suites with RSA key exchange or CBC, those are off by default: `ciphers` ("DEFAULT") turns them on',
+      'the handshake with the client failed: no shared cipher; the client offers no cipher suite that we take, with the `cert` or `psk` that we have; if only suites with RSA key exchange or CBC are in common, they are off by default: `ciphers` ("DEFAULT") turns them on',
     ],
     [
       "no certificate of the client, TLS 1.3",
@@ -596,7 +596,7 @@ const told: Record<string, Told[]> = {
         () => ({ ...id(), clientAuth: "require", caCerts: odd().root }),
       ),
       "alert",
-      "the server ended the connection with the alert handshake_failure; it has no cipher suite, group or signature algorithm in common with us, or wants a certificate of ours (`cert`, `key`)",
+      "the server ended the connection with the alert handshake_failure; it has no cipher suite, group or signature algorithm in common with us, or it asks for a client certificate (`cert`, `key`)",
     ],
   ],
   "what a client hears": [
@@ -652,19 +652,19 @@ const told: Record<string, Told[]> = {
       "the alert handshake_failure",
       hears("client", alert(40)),
       "alert",
-      'the server ended the connection with the alert handshake_failure; it has no cipher suite, group or signature algorithm in common with us, or wants a certificate of ours (`cert`, `key`); if all that it has in common with us are suites with RSA key exchange or CBC, those are off by default: `ciphers` ("DEFAULT") turns them on',
+      'the server ended the connection with the alert handshake_failure; it has no cipher suite, group or signature algorithm in common with us, or it asks for a client certificate (`cert`, `key`); if only suites with RSA key exchange or CBC are in common, they are off by default: `ciphers` ("DEFAULT") turns them on',
     ],
     [
       "the alert bad_certificate",
       hears("client", alert(42)),
       "alert",
-      "the server ended the connection with the alert bad_certificate; it did not accept our certificate: it is not for the name that was meant, or damaged, or not meant for this",
+      "the server ended the connection with the alert bad_certificate; it did not accept our certificate: the certificate is for another name, is damaged, or is not meant for this use",
     ],
     [
       "the alert unknown_ca",
       hears("client", alert(48)),
       "alert",
-      "the server ended the connection with the alert unknown_ca; it did not accept our certificate: it trusts none of those who signed it, or `cert` lacks the certificates in between",
+      "the server ended the connection with the alert unknown_ca; it did not accept our certificate: it does not trust the issuer, or `cert` lacks the intermediate certificates",
     ],
     [
       "the alert access_denied",
@@ -694,7 +694,7 @@ const told: Record<string, Told[]> = {
       "the alert certificate_required",
       hears("client", alert(116)),
       "alert",
-      "the server ended the connection with the alert certificate_required; it wants a certificate of ours (`cert`, `key`), and got none",
+      "the server ended the connection with the alert certificate_required; it asks for a client certificate, and did not get one (`cert`, `key`)",
     ],
     [
       "the alert unexpected_message",
@@ -720,7 +720,7 @@ const told: Record<string, Told[]> = {
       "HTTP",
       hears("server", "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
       "not-tls",
-      'the client does not speak TLS: it sent "GET / HTTP/1.1"; that is HTTP without TLS, from a http:// URL maybe',
+      'the client does not speak TLS: it sent "GET / HTTP/1.1"; that is HTTP without TLS, perhaps from an http:// URL',
     ],
     ["noise", hears("server", [0, 1, 2, 3, 4, 5]), "not-tls", "the client does not speak TLS"],
     [
@@ -739,13 +739,13 @@ const told: Record<string, Told[]> = {
       "an alert first",
       hears("server", alert(40)),
       "protocol",
-      "the handshake with the client failed: unexpected message; the client sent what does not belong there",
+      "the handshake with the client failed: unexpected message; the client sent a message that does not belong there",
     ],
     [
       "an alert about our certificate",
       ends("server", () => ({ caCerts: env.certs.caPem })),
       "alert",
-      "the client ended the connection with the alert unknown_ca; it did not accept our certificate: it trusts none of those who signed it, or `cert` lacks the certificates in between",
+      "the client ended the connection with the alert unknown_ca; it did not accept our certificate: it does not trust the issuer, or `cert` lacks the intermediate certificates",
     ],
   ],
 };

@@ -82,7 +82,7 @@ const REASONS: Record<number, (peer: Peer) => string> = {
   [SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE]: (peer) =>
     `${peer} showed no certificate, and \`clientAuth\` "require" wants one`,
   [SSL_R_UNSAFE_LEGACY_RENEGOTIATION_DISABLED]: (peer) =>
-    `${peer} does not know RFC 5746, secure renegotiation: its software is from before 2010, and should be replaced`,
+    `${peer} does not know RFC 5746, secure renegotiation: its software is from before 2010; \`legacyServerConnect\` lets a client take it`,
   [SSL_R_UNEXPECTED_MESSAGE]: (peer) => `${peer} sent a message that does not belong there`,
   [SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC]: (peer) =>
     `what ${peer} sent was damaged on the way, or is not encrypted with the keys that were agreed on`,

@@ -706,7 +706,7 @@ const told: Record<string, Told[]> = {
       "a server without RFC 5746",
       hears("client", serverHello(3)),
       "protocol",
-      'the handshake with "localhost" failed: unsafe legacy renegotiation disabled; the server does not know RFC 5746, secure renegotiation: its software is from before 2010, and should be replaced',
+      'the handshake with "localhost" failed: unsafe legacy renegotiation disabled; the server does not know RFC 5746, secure renegotiation: its software is from before 2010; `legacyServerConnect` lets a client take it',
     ],
     [
       "TLS 1.1",

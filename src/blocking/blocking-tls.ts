@@ -15,6 +15,7 @@
  */
 
 import { instance, longerThan0, readOptions, type Table } from "../check.js";
+import { whenDropped } from "../connection/dropped.js";
 import type { TlsEvent, Untimed } from "../connection/events.js";
 import { type ChannelBinding, channelBinding } from "../connection/exporters.js";
 import { RecordEdges } from "../connection/record-edges.js";
@@ -151,6 +152,8 @@ export class BlockingTls implements Disposable {
   readonly #options: TlsOptions;
   readonly #verdict: Verdict;
   readonly #edges = new RecordEdges();
+  /** A connection that nobody ends is freed when it is collected, unless this is called. */
+  readonly #keep: () => void;
 
   #writingClosed = false;
   /**
@@ -179,6 +182,7 @@ export class BlockingTls implements Disposable {
     this.#options = options;
     this.#ssl = parts.ssl;
     this.#pair = parts.pair;
+    this.#keep = whenDropped(this, { ssl: parts.ssl, pair: parts.pair, transport }, freeDropped);
     this.#resumption = parts.resumption;
     this.#verdict = new Verdict({
       ssl: parts.ssl,
@@ -683,6 +687,7 @@ export class BlockingTls implements Disposable {
   }
 
   #end(how: CloseInfo["how"], reason?: unknown): void {
+    this.#keep();
     crashProof(() => this.#giveBack(), undefined);
     crashProof(() => this.#noteEvents(), undefined);
     const { info } = this.#verdict.conclude(how, { sentCloseNotify: this.#closeNotify === "sent", reason });
@@ -709,4 +714,18 @@ export class BlockingTls implements Disposable {
   #emit(event: Untimed<TlsEvent>): void {
     if (this.#options.onEvent) this.#events.push({ time: performance.now(), ...event } as TlsEvent);
   }
+}
+
+function freeDropped({
+  ssl,
+  pair,
+  transport,
+}: {
+  ssl: Ssl;
+  pair: BioPair;
+  transport: BlockingTransport;
+}): void {
+  ssl.free();
+  pair.free();
+  transport.abort("the TLS connection was dropped without an end");
 }

@@ -2,6 +2,7 @@ const PREVIEW = 48;
 /** ContentType of RFC 8446 §5.1: change_cipher_spec to application_data, and heartbeat, which is hardly ever sent. */
 const FIRST_TYPE = 20;
 const LAST_TYPE = 24;
+const CLIENT_HELLO = 1;
 
 /**
  * Follows the record layer's framing (RFC 8446 §5.1: type, version, length, then that many bytes) through the bytes
@@ -17,6 +18,9 @@ export class RecordEdges {
   readonly #preview: number[] = [];
   readonly #previewLength: number;
   #records = 0;
+  #first = true;
+  /** The header is that of a ClientHello in the form of SSL 2.0, of 2 bytes: its first bit, and the length (RFC 5246 §E.2). */
+  #sslv2 = false;
 
   /** `previews`: the first bytes are kept, for {@link RecordEdges.foreign}. */
   constructor(previews = true) {
@@ -36,6 +40,17 @@ export class RecordEdges {
         continue;
       }
       const byte = bytes[at++]!;
+      if (this.#sslv2 && this.#header === 1) {
+        this.#body = this.#length | byte;
+        this.#header = 0;
+        this.#sslv2 = false;
+        continue;
+      }
+      if (this.#first) {
+        this.#first = false;
+        this.#sslv2 = (byte & 0x80) !== 0;
+        this.#length = (byte & 0x7f) << 8;
+      }
       if (this.#header === 3) this.#length = byte << 8;
       if (this.#header === 4) {
         this.#body = this.#length | byte;
@@ -63,7 +78,9 @@ export class RecordEdges {
 
   /** What the peer sent first, as text, if that is no TLS record; else undefined. */
   get foreign(): string | undefined {
-    const [type, major] = this.#preview;
+    const [type, major, message, version] = this.#preview;
+    if (type !== undefined && (type & 0x80) !== 0 && message === CLIENT_HELLO && version === 3)
+      return undefined;
     if (type === undefined || (type >= FIRST_TYPE && type <= LAST_TYPE && (major ?? 3) === 3))
       return undefined;
     return String.fromCharCode(...this.#preview.map((b) => (b >= 0x20 && b < 0x7f ? b : 0x2e)))

@@ -1,4 +1,5 @@
-import { callback, instance, readOptions as readTable, type Table } from "../check.js";
+import { callback, instance, readOption, readOptions as readTable, type Table } from "../check.js";
+import { whenDropped } from "../connection/dropped.js";
 import { dispose } from "../engine.js";
 import { TlsError } from "../errors.js";
 import type { BioPair } from "../openssl/bio-pair.js";
@@ -86,6 +87,8 @@ export class TlsContext implements Disposable {
    */
   readonly sessionMark: Uint8Array;
   readonly #settings: string;
+  /** What nobody frees is freed when it is collected, unless this is called. */
+  readonly #keep: () => void;
 
   private constructor(openssl: OpenSsl, role: "client" | "server", options: ReadOptions) {
     const { verify, unsafelyLetVerifyOverride, selectContext, clientAuth = "none" } = options;
@@ -148,6 +151,7 @@ export class TlsContext implements Disposable {
       this.sslContext.free();
       throw error;
     }
+    this.#keep = whenDropped(this, this.sslContext, freeContext);
   }
 
   /** @internal The key for sessions with that peer: a hash of everything that must match. */
@@ -184,13 +188,35 @@ export class TlsContext implements Disposable {
     return new TlsContext(openssl ?? (await OpenSsl.shared()), "server", ofAContext(read));
   }
 
+  /**
+   * Replaces the keys of a server's tickets, see `ticketKeys`, at once and for all connections: also those that are under
+   * way. A ticket under a key that is not among the new ones is good for nothing.
+   *
+   * @throws TlsError "invalid-argument" | "freed"
+   */
+  setTicketKeys(keys: readonly Uint8Array[]): void {
+    if (this.role !== "server") {
+      throw new TlsError(
+        "invalid-argument",
+        "setTicketKeys is for a server's context: clients make no tickets",
+      );
+    }
+    this.sslContext.setTicketKeys(readOption(SERVER_IDENTITY.ticketKeys, keys, "keys") as Uint8Array[]);
+  }
+
+  /** Frees what it holds in linear memory. Connections that are open, or whose handshake is under way, go on. */
   free(): void {
+    this.#keep();
     this.sslContext.free();
   }
 
   [dispose](): void {
     this.free();
   }
+}
+
+function freeContext(context: SslContext): void {
+  context.free();
 }
 
 type OfAContext = Exclude<keyof ClientContextOptions | keyof ServerContextOptions, "openssl">;

@@ -496,6 +496,17 @@ QUnit.module("blocking: against ourselves", () => {
     );
   });
 
+  QUnit.test(
+    "a connection that is dropped without an end is freed, and the transport given up",
+    async (assert) => {
+      const { remote, server, carried } = await connected({ version: "TLSv1.3" });
+      assert.strictEqual(await remote.drop(), 0);
+      const error = await tlsError(carried);
+      assert.true(/dropped without an end/.test(error.message), error.message);
+      await rejection(readAll(server.readable));
+    },
+  );
+
   QUnit.test("nothing is left in linear memory", async (assert) => {
     const used: number[] = [];
     for (let i = 0; i < 3; i++) {

@@ -19,6 +19,72 @@ async function collected(isSo: () => boolean): Promise<void> {
 QUnit.module("dropped", () => {
   const identity = () => ({ cert: env.certs.chains.ecdsa, key: env.certs.keys.ecdsa });
 
+  QUnit.test("contexts that nobody freed", async (assert) => {
+    const openssl = await OpenSsl.load();
+    for (let i = 0; i < 5; i++) {
+      await TlsContext.client({ caCerts: env.certs.caPem, openssl });
+      await TlsContext.server({ ...identity(), openssl });
+      (await TlsContext.server({ ...identity(), openssl })).free();
+    }
+    assert.strictEqual(openssl.live.contexts, 10);
+    await collected(() => openssl.live.contexts === 0);
+    assert.strictEqual(openssl.live.contexts, 0);
+  });
+
+  QUnit.test("a context that is freed while a handshake with it is under way", async (assert) => {
+    const openssl = await OpenSsl.load();
+    const stages = ["called", "store", "hello", "verify"] as const;
+    for (const stage of stages) {
+      const other = await TlsContext.server({ ...identity(), openssl });
+      const server = await TlsContext.server({
+        ...identity(),
+        openssl,
+        selectContext() {
+          if (stage === "hello") server.free();
+          return other;
+        },
+      });
+      const client = await TlsContext.client({
+        caCerts: env.certs.caPem,
+        openssl,
+        verify() {
+          if (stage === "verify") for (const each of [client, server, other]) each.free();
+          return true;
+        },
+      });
+      const [near, far] = pair();
+      const store = {
+        get: () => undefined,
+        put() {},
+        take() {
+          if (stage === "store") client.free();
+          return undefined;
+        },
+      };
+      const both = [
+        startTls(near, { hostname: "localhost", context: client, sessionStore: store }),
+        acceptTls(far, { context: server }),
+      ] as const;
+      if (stage === "called") {
+        await Promise.resolve();
+        await Promise.resolve();
+        client.free();
+        server.free();
+      }
+      const [a, b] = await Promise.allSettled(both);
+      if (stage === "called" && a.status === "rejected") {
+        assert.strictEqual(a.reason.code, "freed", String(a.reason));
+        assert.false(near.readable.locked, "and nothing was touched");
+      } else {
+        assert.strictEqual([a.status, b.status].join(), "fulfilled,fulfilled", stage);
+      }
+      for (const end of [a, b]) if (end.status === "fulfilled") end.value.abort();
+      for (const each of [client, server, other]) each.free();
+    }
+    const { connections, bioPairs, contexts } = openssl.live;
+    assert.deepEqual({ connections, bioPairs, contexts }, { connections: 0, bioPairs: 0, contexts: 0 });
+  });
+
   QUnit.test("what nobody ended is freed, and an event says so", async (assert) => {
     const openssl = await OpenSsl.load();
     const client = await TlsContext.client({ caCerts: env.certs.caPem, openssl });

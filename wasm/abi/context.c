@@ -168,10 +168,23 @@ static int give_passphrase(char *buffer, int size, int writing, void *pass)
     return (int)n;
 }
 
+/* EncryptedPrivateKeyInfo (RFC 5958 §3) */
+static int is_encrypted(const uint8_t *data, size_t length)
+{
+    const unsigned char *p = data;
+    X509_SIG *encrypted;
+
+    ERR_set_mark();
+    encrypted = d2i_X509_SIG(NULL, &p, (long)length);
+    ERR_pop_to_mark();
+    X509_SIG_free(encrypted);
+    return encrypted != NULL;
+}
+
 EXPORT int wassl_SSL_CTX_use_PrivateKey(SSL_CTX *ctx, const uint8_t *data, size_t length, const char *pass)
 {
     unsigned before = ossl_explicit_parameters;
-    BIO *in = BIO_new_mem_buf(data, (int)length);
+    BIO *in = wassl_pem(data, length);
     EVP_PKEY *key;
     int ok;
 
@@ -180,9 +193,9 @@ EXPORT int wassl_SSL_CTX_use_PrivateKey(SSL_CTX *ctx, const uint8_t *data, size_
         return 0;
     if (wassl_looks_like_pem(data, length))
         key = PEM_read_bio_PrivateKey(in, NULL, give_passphrase, (void *)pass);
-    else if (pass != NULL)
+    else if (is_encrypted(data, length))
         key = d2i_PKCS8PrivateKey_bio(in, NULL, give_passphrase, (void *)pass);
-    else
+    else /* whatever the passphrase is for */
         key = d2i_PrivateKey_bio(in, NULL);
     BIO_free(in);
     ok = key != NULL && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;

@@ -53,6 +53,9 @@ void wassl_forget_key_exchange(SSL *); /* after the handshake; wassl_try_handsha
 /* ---- abi/x509.c: reading -------------------------------------------------------------------------------------- */
 
 int wassl_looks_like_pem(const uint8_t *, size_t);
+BIO *wassl_pem(const uint8_t *, size_t); /* to read PEM from, without a byte order mark; or 0 */
+/* The next of that kind, which is all that its block holds; or 0. `trusted` reads a TRUSTED CERTIFICATE, if `kind` is that. */
+void *wassl_read_pem(BIO *, const char *kind, d2i_of_void *plain, d2i_of_void *trusted, void (*release)(void *));
 int wassl_at_end_of_pem(int count); /* after `count` objects: nothing more begins. Any other error is a broken block. */
 STACK_OF(X509) *wassl_parse_certificates(const uint8_t *, size_t); /* all of a PEM text, or one DER; or 0 */
 

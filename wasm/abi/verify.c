@@ -47,9 +47,11 @@ EXPORT int wassl_X509_STORE_add_crl(X509_STORE *store, const uint8_t *data, size
     if ((list = sk_X509_CRL_new_null()) == NULL)
         return 0;
     if (wassl_looks_like_pem(data, length)) {
-        if ((in = BIO_new_mem_buf(data, (int)length)) == NULL)
+        if ((in = wassl_pem(data, length)) == NULL)
             goto done;
-        while ((crl = PEM_read_bio_X509_CRL(in, NULL, NULL, NULL)) != NULL && sk_X509_CRL_push(list, crl))
+        while ((crl = wassl_read_pem(in, PEM_STRING_X509_CRL, (d2i_of_void *)d2i_X509_CRL, NULL,
+                    (void (*)(void *))X509_CRL_free)) != NULL
+            && sk_X509_CRL_push(list, crl))
             crl = NULL;
         if (crl != NULL || !wassl_at_end_of_pem(sk_X509_CRL_num(list)))
             goto done;

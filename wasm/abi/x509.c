@@ -23,6 +23,45 @@ int wassl_looks_like_pem(const uint8_t *data, size_t length)
     return 0;
 }
 
+BIO *wassl_pem(const uint8_t *data, size_t length)
+{
+    /* A byte order mark, as Windows begins a text. */
+    size_t mark = length >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+
+    return BIO_new_mem_buf(data + mark, (int)(length - mark));
+}
+
+void *wassl_read_pem(BIO *in, const char *kind, d2i_of_void *plain, d2i_of_void *trusted, void (*release)(void *))
+{
+    unsigned char *der = NULL;
+    const unsigned char *p;
+    char *name = NULL;
+    long length;
+    void *found;
+
+    if (!PEM_bytes_read_bio(&der, &length, &name, kind, in, NULL, NULL))
+        return NULL;
+    p = der;
+    found = (strcmp(name, PEM_STRING_X509_TRUSTED) == 0 ? trusted : plain)(NULL, &p, length);
+    if (found == NULL) {
+        ERR_raise(ERR_LIB_PEM, ERR_R_ASN1_LIB);
+    } else if (p != der + length) { /* something stands behind it in the block */
+        ERR_raise(ERR_LIB_ASN1, ASN1_R_LENGTH_TOO_LONG);
+        release(found);
+        found = NULL;
+    }
+    OPENSSL_free(name);
+    OPENSSL_free(der);
+    return found;
+}
+
+/* What a TRUSTED CERTIFICATE says besides (openssl-x509(1), -addtrust) counts, where it is a trust anchor. */
+static X509 *read_certificate(BIO *in)
+{
+    return wassl_read_pem(in, PEM_STRING_X509_TRUSTED, (d2i_of_void *)d2i_X509, (d2i_of_void *)d2i_X509_AUX,
+        (void (*)(void *))X509_free);
+}
+
 EXPORT X509 *wassl_d2i_X509(const uint8_t *data, size_t length)
 {
     const unsigned char *p = data;
@@ -38,9 +77,9 @@ EXPORT X509 *wassl_d2i_X509(const uint8_t *data, size_t length)
         }
         return x;
     }
-    if ((in = BIO_new_mem_buf(data, (int)length)) == NULL)
+    if ((in = wassl_pem(data, length)) == NULL)
         return NULL;
-    x = PEM_read_bio_X509(in, NULL, NULL, NULL);
+    x = read_certificate(in);
     BIO_free(in);
     return x;
 }
@@ -66,9 +105,9 @@ STACK_OF(X509) *wassl_parse_certificates(const uint8_t *data, size_t length)
     if (list == NULL)
         return NULL;
     if (wassl_looks_like_pem(data, length)) {
-        if ((in = BIO_new_mem_buf(data, (int)length)) == NULL)
+        if ((in = wassl_pem(data, length)) == NULL)
             goto failed;
-        while ((x = PEM_read_bio_X509(in, NULL, NULL, NULL)) != NULL) {
+        while ((x = read_certificate(in)) != NULL) {
             if (!sk_X509_push(list, x))
                 goto failed;
             x = NULL;

@@ -13,3 +13,24 @@ export const asyncDispose: typeof Symbol.asyncDispose =
 export function weakly<T extends object>(target: T): { deref(): T | undefined } {
   return typeof WeakRef === "undefined" ? { deref: () => target } : new WeakRef(target);
 }
+
+const others =
+  typeof FinalizationRegistry === "undefined"
+    ? undefined
+    : new FinalizationRegistry<() => void>((free) => {
+        try {
+          free();
+        } catch {
+          // The instance has crashed, and its memory with it.
+        }
+      });
+
+/**
+ * Calls `free` with `held` when `owner` is collected, unless what this returns was called before. Neither may hold `owner`,
+ * or it is never collected: so `free` is no function within a method, which would hold `this`.
+ */
+export function whenDropped<T>(owner: object, held: T, free: (held: T) => void): () => void {
+  const token = {};
+  others?.register(owner, () => free(held), token);
+  return () => void others?.unregister(token);
+}

@@ -15,12 +15,11 @@
  */
 
 import { instance, longerThan0, readOptions, type Table } from "../check.js";
-import { whenDropped } from "../connection/dropped.js";
 import type { TlsEvent, Untimed } from "../connection/events.js";
 import { type ChannelBinding, channelBinding } from "../connection/exporters.js";
 import { RecordEdges } from "../connection/record-edges.js";
 import { crashProof, Verdict } from "../connection/verdict.js";
-import { dispose } from "../engine.js";
+import { dispose, whenDropped } from "../engine.js";
 import { type CloseInfo, TlsError } from "../errors.js";
 import { RESUMPTION_OPTIONS, Resumption, type ResumptionOptions } from "../handshake/resumption.js";
 import type { BioPair } from "../openssl/bio-pair.js";

@@ -1,6 +1,5 @@
 import { callback, instance, readOption, readOptions as readTable, type Table } from "../check.js";
-import { whenDropped } from "../connection/dropped.js";
-import { dispose } from "../engine.js";
+import { dispose, whenDropped } from "../engine.js";
 import { TlsError } from "../errors.js";
 import type { BioPair } from "../openssl/bio-pair.js";
 import { SSL_SESS_CACHE_CLIENT, SSL_SESS_CACHE_NO_INTERNAL } from "../openssl/constants.js";

@@ -148,8 +148,8 @@ export class TlsError extends Error {
 }
 
 /**
- * Why a certificate was not accepted: the one shape for that, in {@link TlsCertificateError}, in what `verify` is told, in the
- * result of `verifyChain()`, and in `Ssl.getVerifyFailure()`.
+ * Why a certificate was not accepted: the one shape for that, in {@link TlsCertificateError}, in what `verify` is told,
+ * in the result of `verifyChain()`, and in `Ssl.getVerifyFailure()`.
  */
 export interface CertificateFailure {
   /** OpenSSL's name for it, for example "X509_V_ERR_CERT_HAS_EXPIRED". */
@@ -157,8 +157,8 @@ export interface CertificateFailure {
   /** Its number. */
   readonly code: number;
   /**
-   * OpenSSL's words for it, for example "certificate has expired"; and behind a colon what it leaves unsaid: an algorithm that
-   * this build lacks, say.
+   * OpenSSL's words for it, for example "certificate has expired"; and behind a colon what it leaves unsaid: an
+   * algorithm that this build lacks, say.
    */
   readonly text: string;
   /** Which certificate: 0 is the peer's own, 1 its issuer, and so on. */

@@ -1,7 +1,7 @@
 /**
- * `npm run soak`: thousands of connections in one instance, opened and aborted, and opened and shut down, one after the other; and over
- * TCP, some at a time, with accidents: ends that are dropped, hang, are reset or aborted at any moment, in the handshake too.
- * Linear memory, and the counts of OpenSSL's objects and of sockets, must end where they began.
+ * `npm run soak`: thousands of connections in one instance, opened and aborted, and opened and shut down, one after the
+ * other; and over TCP, some at a time, with accidents: ends that are dropped, hang, are reset or aborted at any moment,
+ * in the handshake too. Linear memory, and the counts of OpenSSL's objects and of sockets, must end where they began.
  *
  *     npm run soak -- [--cycles N] [--accidents N] [--seed N]
  *
@@ -125,7 +125,10 @@ const sockets = () =>
   process.getActiveResourcesInfo().filter((name) => name === "TCPSocketWrap" || name === "TCPConnectWrap")
     .length;
 
-/** One end: its handshake, and its fate after `after` ms, which may be before the handshake is done. Nothing here may throw. */
+/**
+ * One end: its handshake, and its fate after `after` ms, which may be before the handshake is done. Nothing here may
+ * throw.
+ */
 async function live(
   begin: (signal: AbortSignal) => Promise<TlsStream>,
   socket: Socket,

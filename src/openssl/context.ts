@@ -315,14 +315,17 @@ export class SslContext extends Handle<"contexts"> {
    * otherwise it makes a full handshake. OpenSSL verifies nothing when it resumes. For that the server's tickets hold
    * the certificates above the client's own, up to 8 KiB.
    *
-   * @param maxAge how many seconds the full handshake may lie back that a session comes from; by default 7 days. Without a
-   *   bound it would be renewed time and again.
+   * @param maxAge how many seconds ago the full handshake of a session may have been; by default 7 days. Without a
+   *   bound a session would be renewed time and again.
    */
   verifyResumed(maxAge = 604_800): void {
     this.library.abi.wassl_SSL_CTX_verify_resumed(this.ptr, maxAge);
   }
 
-  /** Sets how much data a record that is sent carries at most, in bytes, 512 to 16,384 (`SSL_CTX_set_max_send_fragment(3)`). */
+  /**
+   * Sets the most data that a record which is sent carries, in bytes, 512 to 16,384
+   * (`SSL_CTX_set_max_send_fragment(3)`).
+   */
   setMaxSendFragment(bytes: number): void {
     this.#set(`records of ${bytes} bytes`, (c) =>
       this.library.abi.wassl_SSL_CTX_set_max_send_fragment(c, bytes),
@@ -348,10 +351,10 @@ export class SslContext extends Handle<"contexts"> {
   }
 
   /**
-   * Adds an external pre-shared key of 1 to 512 bytes, known to both ends under `identity` (up to 256 bytes of UTF-8). In
-   * TLS 1.3 it is bound to the hash of a cipher suite, by default SHA-256. TLS 1.2 needs PSK suites in
-   * {@link SslContext.setCipherList}. Of several keys a client offers the first, in TLS 1.2 the one that the server's hint
-   * names; a server takes each.
+   * Adds an external pre-shared key of 1 to 512 bytes, known to both ends under `identity` (up to 256 bytes of UTF-8).
+   * In TLS 1.3 it is bound to the hash of a cipher suite, by default SHA-256. TLS 1.2 needs PSK suites in
+   * {@link SslContext.setCipherList}. Of several keys a client offers the first, in TLS 1.2 the one that the server's
+   * hint names; a server takes each.
    */
   setPsk(identity: string, key: Uint8Array, hash: "SHA-256" | "SHA-384" = "SHA-256"): void {
     const { abi, memory } = this.library;

@@ -30,8 +30,8 @@ export interface TlsInfo {
    */
   readonly sessionReused: boolean;
   /**
-   * The name of the pre-shared key that was used, in this connection or in the one whose session it resumed; undefined if
-   * no key was used.
+   * The name of the pre-shared key that was used, in this connection or in the one whose session it resumed; undefined
+   * if no key was used.
    */
   readonly pskIdentity: string | undefined;
   /**

@@ -67,20 +67,20 @@ export interface ContextOptions {
   psk?: PreSharedKey;
   /**
    * Several keys instead of one `psk`, 1 to 1,000, all for the same `hash`. A server takes each of them, and
-   * `info.pskIdentity` says which one was used. A client offers the first, in TLS 1.2 the one that the server's hint names, if
-   * it names one (RFC 4279 §5.2).
+   * `info.pskIdentity` says which one was used. A client offers the first; in TLS 1.2 it offers the one that the
+   * server's hint names, if the hint names one (RFC 4279 §5.2).
    */
   psks?: readonly PreSharedKey[];
   /**
-   * A client connects to servers that do not know secure renegotiation (RFC 5746), which most implementations have had since
-   * 2010. Such a server may let somebody put bytes in front of what the client sends (CVE-2009-3555), and the client cannot
-   * see that (`SSL_OP_LEGACY_SERVER_CONNECT`). Default false.
+   * Lets a client connect to servers that do not know secure renegotiation (RFC 5746), which most implementations have
+   * had since 2010. Such a server may let an attacker put bytes in front of what the client sends (CVE-2009-3555), and
+   * the client cannot see that (`SSL_OP_LEGACY_SERVER_CONNECT`). Default false.
    */
   legacyServerConnect?: boolean;
   /**
-   * How much data a record carries at most that is sent, in bytes, 512 to 16,384. A peer can decrypt a record only when all of
-   * it is there, so short records get the first bytes through sooner on a slow way; each costs 22 bytes or more. Default
-   * 16,384 (`SSL_CTX_set_max_send_fragment(3)`).
+   * The most data that a record which is sent carries, in bytes, 512 to 16,384. A peer can decrypt a record only when
+   * all of it is there, so short records get the first bytes through sooner on a slow connection; each record costs 22
+   * bytes or more. Default 16,384 (`SSL_CTX_set_max_send_fragment(3)`).
    */
   maxSendFragment?: number;
   /**

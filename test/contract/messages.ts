@@ -1,6 +1,6 @@
 /**
- * What people are told: each way in which something fails, the code, and the text, to be read from above to below. A text names
- * who did it, what was wrong, and what can be done.
+ * What people are told: each way in which something fails, the code, and the text, to be read from above to below. A
+ * text names who did it, what was wrong, and what can be done.
  */
 import QUnit from "qunit";
 import {

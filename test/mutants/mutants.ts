@@ -3,10 +3,10 @@
  *
  *     npm run mutants -- [--seconds N] [--seed N] [--only TEXT]… [--learn]
  *
- * Each edit of list.ts is made in a copy of the sources, and the tests that it names run there, in Node.js. It is killed when one of
- * them fails; a mutant that survives, an edit that fits its file no more, and a name that no test has are told, and the exit
- * code is 1. With `--seconds` it begins with another one for each seed, and ends after that time; edits of C, whose module has
- * to be linked, are left out then. `--learn` prints which tests failed.
+ * Each edit of list.ts is made in a copy of the sources, and the tests that it names run there, in Node.js. It is
+ * killed when one of them fails; a mutant that survives, an edit that fits its file no more, and a name that no test
+ * has are told, and the exit code is 1. With `--seconds` it begins with another one for each seed, and ends after that
+ * time; edits of C, whose module has to be linked, are left out then. `--learn` prints which tests failed.
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -114,7 +114,9 @@ async function main(): Promise<number> {
   return wrong.length === 0 && judged > 0 ? 0 : 1;
 }
 
-/** The tests that pass with the library as it is: what else fails says nothing of a mutant. Asked for each text once. */
+/**
+ * The tests that pass with the library as it is: what else fails says nothing of a mutant. Asked for each text once.
+ */
 function soundTests(origin: string) {
   const known = new Map<string, Promise<Outcome>>();
   return ({ suite = "contract", tests }: Mutant): Promise<Outcome> => {

@@ -1,6 +1,6 @@
 /**
- * Certificates with keys and signatures that OpenSSL is built without here, and with weak ones: what is said of each must name
- * that, and nothing else.
+ * Certificates with keys and signatures that OpenSSL is built without here, and with weak ones: what is said of each
+ * must name that, and nothing else.
  */
 import { generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
 import { ALGORITHMS, bits, certificate, type Key, NULL, newKey, oid, pem, seq } from "./der.ts";

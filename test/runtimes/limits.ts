@@ -1,6 +1,6 @@
 /**
- * Where an engine itself does not do what a test asks for: the test runs all the same, and what comes of it is told as left out. One
- * that passes after all is off this list again.
+ * Where an engine itself does not do what a test asks for: the test runs all the same, and what comes of it is told as
+ * left out. One that passes after all is off this list again.
  */
 export const limits: Record<string, Record<string, string>> = {
   webkit: {

@@ -45,6 +45,8 @@ export interface ContextOptions {
    * In TLS 1.2 a server chooses the prime of a finite field (DHE) as it likes. A client accepts a prime of up to 4096
    * bits, or of as many as the largest group has that is named here ("DEFAULT:ffdhe8192"). 8192 bits may cost a second
    * of the client's thread.
+   *
+   * A server here has no DHE in TLS 1.2: clients that know nothing else of forward secrecy are not served.
    */
   groups?: string;
   /** Signature algorithms, best first, as `SSL_CTX_set1_sigalgs_list(3)` writes them: "ed25519:ECDSA+SHA256". */

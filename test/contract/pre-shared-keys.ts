@@ -198,6 +198,49 @@ QUnit.module("how long a client can go on by resuming", () => {
   }
 });
 
+QUnit.module("setTicketKeys", () => {
+  for (const version of versions) {
+    QUnit.test(`${version}: on a context in use, at once`, async (assert) => {
+      const [old, fresh, other] = [1, 2, 3].map((n) => randomBytes(80, env.seed + n));
+      const context = await TlsContext.server({ ...server(), ticketKeys: [old!] });
+      afterTest(() => context.free());
+      let session: Uint8Array | undefined;
+      const resumed: boolean[] = [];
+      // A ticket is under the key that came first when it was made.
+      for (const keys of [[old!], [fresh!, old!], [fresh!], [other!]]) {
+        context.setTicketKeys(keys);
+        const [left, right] = pair();
+        const [near, far] = await Promise.all([
+          startTls(left, {
+            ...client(),
+            minVersion: version,
+            maxVersion: version,
+            sessionStore: false,
+            ...(session && { session }),
+          }),
+          acceptTls(right, { context }),
+        ]);
+        for (const end of [near, far]) afterTest(() => end.abort());
+        resumed.push(far.info.sessionReused);
+        await write(far.writable, utf8("."));
+        await within(readAtLeast(near.readable, 1), 3_000);
+        session = near.getSession();
+      }
+      assert.deepEqual(resumed, [false, true, true, false]);
+      const on = await TlsContext.client({ caCerts: env.certs.caPem });
+      afterTest(() => on.free());
+      for (const wrong of [
+        () => context.setTicketKeys([]),
+        () => context.setTicketKeys([new Uint8Array(79)]),
+        () => context.setTicketKeys("x" as never),
+        () => on.setTicketKeys([old!]),
+      ]) {
+        assert.throws(wrong, (error: { code?: string }) => error.code === "invalid-argument");
+      }
+    });
+  }
+});
+
 QUnit.module("records and peers of old", () => {
   QUnit.test("maxSendFragment: openssl s_client sees no longer record", async (assert) => {
     for (const version of ["1.2", "1.3"]) {

@@ -334,3 +334,32 @@ QUnit.module("session store: Redis", () => {
     assert.strictEqual(await store.get(newKey()), undefined);
   });
 });
+
+if (typeof indexedDB !== "undefined") {
+  QUnit.module("session stores: IndexedDB by itself", () => {
+    QUnit.test("what has expired leaves the database when it is next opened", async (assert) => {
+      const name = `wassl-sweep-${env.seed}`;
+      const first = new IndexedDbSessionStore({ name });
+      for (let i = 0; i < 3; i++) await first.put(newKey(), session(i), Date.now() + 100);
+      await first.put(newKey(), session(3), soon());
+      await first.close();
+      await sleep(150);
+      const second = new IndexedDbSessionStore({ name });
+      await second.get(newKey());
+      await second.close();
+      const count = await new Promise<number>((resolve, reject) => {
+        const opening = indexedDB.open(name);
+        opening.onerror = () => reject(opening.error);
+        opening.onsuccess = () => {
+          const counting = opening.result.transaction("sessions").objectStore("sessions").count();
+          counting.onsuccess = () => {
+            opening.result.close();
+            resolve(counting.result);
+          };
+        };
+      });
+      assert.strictEqual(count, 1);
+      indexedDB.deleteDatabase(name);
+    });
+  });
+}

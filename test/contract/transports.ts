@@ -377,8 +377,12 @@ QUnit.module("transports: message-port", () => {
       return (performance.now() - begun) / count;
     };
     await take(1_000);
-    const each = await take(100_000);
-    assert.true(each < 0.05, `${(1000 * each).toFixed(1)} µs each`);
+    // Where each costs in proportion to how many wait, it is ten times as much; a machine that is busy slows both.
+    const few = await take(10_000);
+    const dear = (each: number) => each > 3 * few + 0.02;
+    let many = await take(100_000);
+    if (dear(many)) many = await take(100_000);
+    assert.false(dear(many), `${(1000 * many).toFixed(1)} µs each, of few ${(1000 * few).toFixed(1)} µs`);
   });
 
   QUnit.test("a foreign message, or more than was granted, is an error", async (assert) => {

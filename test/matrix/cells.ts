@@ -12,6 +12,7 @@ const ours = createRequire(import.meta.url);
 const node = process.execPath;
 
 const INLINE = 'import "wassl/inline";';
+const NEEDS_INLINE = '`import "wassl/inline"`';
 const PAGE = 'import { go } from "./page.js";\ngo();\n';
 const SERVER = 'import { go } from "./node.js";\ngo().then(() => process.exit());\n';
 
@@ -46,20 +47,20 @@ const engines: Cell[] = [
   },
   {
     name: "Firefox",
-    version: "Debian's firefox-esr",
+    version: "Debian's",
     often: true,
     run: async (site) => site.stage.firefox(await withCopy(site), site.path("profile"), site.ended),
   },
   {
     name: "WebKit",
-    version: "WebKitGTK's, Debian's",
+    version: "WebKitGTK 2.50, Debian's",
     often: true,
     run: async (site) => site.stage.webkit(await withCopy(site), site.path("profile"), site.ended),
   },
   {
     name: "WebKit, wassl/inline",
-    version: "WebKitGTK's, Debian's",
-    needs: INLINE,
+    version: "WebKitGTK 2.50, Debian's",
+    needs: NEEDS_INLINE,
     async run(site) {
       await esbuildPage(site, INLINE, { format: "esm" });
       await site.stage.webkit(await site.serve("out"), site.path("profile"), site.ended);
@@ -321,7 +322,7 @@ const bundlers: Cell[] = [
   {
     name: "esbuild, ES module, wassl/inline",
     version: "npm esbuild",
-    needs: INLINE,
+    needs: NEEDS_INLINE,
     often: true,
     async run(site) {
       await esbuildPage(site, INLINE, { format: "esm" });
@@ -331,7 +332,7 @@ const bundlers: Cell[] = [
   {
     name: "esbuild, classic script (IIFE)",
     version: "npm esbuild",
-    needs: INLINE,
+    needs: NEEDS_INLINE,
     often: true,
     async run(site) {
       await esbuildPage(site, INLINE, { format: "iife" });
@@ -341,7 +342,7 @@ const bundlers: Cell[] = [
   {
     name: "esbuild, a page at file:",
     version: "npm esbuild",
-    needs: INLINE,
+    needs: NEEDS_INLINE,
     async run(site) {
       await esbuildPage(site, INLINE, { format: "iife" });
       await site.chromium(`file://${site.path("out/index.html")}`);
@@ -350,7 +351,7 @@ const bundlers: Cell[] = [
   {
     name: "esbuild, classic service worker",
     version: "npm esbuild",
-    needs: INLINE,
+    needs: NEEDS_INLINE,
     async run(site) {
       await esbuildPage(site, INLINE, { format: "iife" });
       site.write({
@@ -374,7 +375,7 @@ const bundlers: Cell[] = [
     name: "Rollup, wassl/inline",
     version: "npm rollup",
     project: "rollup",
-    needs: INLINE,
+    needs: NEEDS_INLINE,
     often: true,
     async run(site) {
       await rolled(site, INLINE);
@@ -397,7 +398,7 @@ const bundlers: Cell[] = [
     name: "Rolldown, wassl/inline",
     version: "npm rolldown",
     project: "rolldown",
-    needs: INLINE,
+    needs: NEEDS_INLINE,
     async run(site) {
       site.write({ "main.js": `${INLINE}\n${PAGE}`, "out/index.html": moduleScript("./main.js") });
       await command(site.folder, site.bin("rolldown"), ["main.js", "--dir", "out", "--format", "esm"]);
@@ -434,7 +435,7 @@ const bundlers: Cell[] = [
     name: "Bun, bundle for browsers",
     version: "npm bun",
     project: "bun",
-    needs: INLINE,
+    needs: NEEDS_INLINE,
     async run(site) {
       site.write({ "main.js": `${INLINE}\n${PAGE}`, "out/index.html": moduleScript("./main.js") });
       await command(site.folder, site.bin("bun"), ["build", "main.js", "--outdir", "out"]);
@@ -445,7 +446,7 @@ const bundlers: Cell[] = [
     name: "Bun, dev server",
     version: "npm bun",
     project: "bun",
-    needs: INLINE,
+    needs: NEEDS_INLINE,
     async run(site) {
       const port = await freePort();
       site.write({

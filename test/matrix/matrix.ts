@@ -116,9 +116,9 @@ export function rowsOf(outcomes: readonly Outcome[]): Map<string, string> {
 
 /** As the lock files have it, or the engine says. */
 function versionOf({ version, project }: Cell, visit: Visit | undefined): string {
-  const found = /(Firefox|HeadlessChrome|AppleWebKit)\/([\d.]+)/.exec(visit?.engine ?? "");
+  const found = /(Firefox|HeadlessChrome)\/(\d+)/.exec(visit?.engine ?? "");
   if (version.startsWith("Debian"))
-    return `${version}${found ? ` ${found[1]!.replace("Headless", "")} ${found[2]}` : ""}`;
+    return found ? `${version} ${found[1]!.replace("Headless", "")} ${found[2]}` : version;
   const [, name] = /^npm ([^@ ]+|@\S+?\/\S+)/.exec(version) ?? [];
   if (name === undefined) return version;
   const manifest = project === undefined ? "../../package.json" : `packages/${project}/package.json`;

@@ -123,8 +123,8 @@ export interface Abi {
   /** How the context verifies; connections made later have it. */
   wassl_SSL_CTX_get0_param(ctx: Borrowed<"SSL_CTX">): Borrowed<"X509_VERIFY_PARAM">;
   /**
-   * A server tells clients whose certificates it takes: those of the trust anchors so far. 0 also when a message does
-   * not carry as many. Fills the queue.
+   * A server tells clients whose certificates it takes: those of the trust anchors so far. 0 also when a message does not carry as
+   * many. Fills the queue.
    */
   wassl_SSL_CTX_send_ca_names(ctx: Borrowed<"SSL_CTX">): Ok;
   /** PEM, leaf first, or one DER. Fills the queue. */
@@ -170,9 +170,9 @@ export interface Abi {
   // ---- psk.c: an external pre-shared key
 
   /**
-   * One more key, for either role, of 1 to 512 bytes. cipher: the TLS 1.3 suite (0x1301 …) whose hash the key belongs
-   * to. The key is copied, and overwritten when the SSL_CTX goes. Of several keys a client offers the first (in TLS 1.2
-   * the one that the server names), and a server takes each. Fills the queue.
+   * One more key, for either role, of 1 to 512 bytes. cipher: the TLS 1.3 suite (0x1301 …) whose hash the key belongs to.
+   * The key is copied, and overwritten when the SSL_CTX goes. Of several keys a client offers the first (in TLS 1.2 the one
+   * that the server names), and a server takes each. Fills the queue.
    */
   wassl_SSL_CTX_add_psk(
     ctx: Borrowed<"SSL_CTX">,
@@ -490,9 +490,7 @@ export interface Abi {
   wassl_X509_subject(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;
   /** RFC 2253, UTF-8. */
   wassl_X509_issuer(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;
-  /**
-   * For each the length in one little-endian word, and "DNS:example.org"; empty when the certificate has no such names.
-   */
+  /** For each the length in one little-endian word, and "DNS:example.org"; empty when the certificate has no such names. */
   wassl_X509_subject_alt_names(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;
   /** Hexadecimal. */
   wassl_X509_serial(x509: Borrowed<"X509">): Owned<"wassl_bytes"> | 0;

@@ -222,6 +222,29 @@ function newerCounts(): Record<string, ChainCase> {
   );
 }
 
+/**
+ * An authority is trusted twice: as a root, and as what another root has certified, which leads nowhere here. OpenSSL
+ * takes the one that was given first, whatever else is trusted, and between them.
+ */
+function sameAnchor(): Record<string, ChainCase> {
+  const more = ["stranger", "edRoot", "one", "bridge", "self", "p384Root", "pssRoot", "noPath"];
+  return Object.fromEntries(
+    [
+      ["otherRoot", "crossOther"],
+      ["crossOther", "otherRoot"],
+    ].flatMap((pair) =>
+      Array.from({ length: more.length + 1 }, (_, i) => [
+        `an authority is trusted twice: ${pair}, and ${i} others`,
+        {
+          leaf: "impostor",
+          roots: [pair[0]!, ...more.slice(0, i), pair[1]!, ...(i % 2 ? more.slice(i) : [])],
+          purpose: "any",
+        },
+      ]),
+    ),
+  );
+}
+
 export const cases: Record<string, ChainCase> = {
   ...newerCounts(),
   "a good chain": { leaf: "leaf", ...usual },
@@ -318,6 +341,7 @@ export const cases: Record<string, ChainCase> = {
   // What was right with one key is not right with another.
   "no key identifier": { leaf: "oldMismatch", roots: ["rootTwin"] },
   "no key identifier, a root of that name with another key": { leaf: "oldMismatch", roots: ["root"] },
+  ...sameAnchor(),
   "signed by an impostor": { leaf: "forged", ...usual },
   "signed by an impostor who is sent": {
     leaf: "forged",

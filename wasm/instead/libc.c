@@ -113,6 +113,48 @@ void *realloc(void *block, size_t size) {
     return moved;
 }
 
+/* ---- order ------------------------------------------------------------------------------------------------ */
+
+/*
+ * Merge sort: what is equal keeps its order. libc's does not keep it, and of two trust anchors with one name an
+ * X509_STORE takes the first: which one that is must not depend on what else is in the store.
+ */
+static void put(char *to, const char *from, size_t size) {
+    if (size == sizeof(void *)) memcpy(to, from, sizeof(void *));
+    else memcpy(to, from, size);
+}
+
+/* `spare` has room for half of them. */
+static void sort(char *all, size_t count, size_t size, char *spare, int (*compare)(const void *, const void *)) {
+    if (count < 2) return;
+    size_t half = count / 2;
+    char *right = all + half * size, *end = all + count * size, *left = spare, *left_end = spare + half * size;
+    sort(all, half, size, spare, compare);
+    sort(right, count - half, size, spare, compare);
+    if (compare(right - size, right) <= 0) return;
+    memcpy(spare, all, half * size);
+    for (; left < left_end; all += size) {
+        char **next = right < end && compare(left, right) > 0 ? &right : &left;
+        put(all, *next, size);
+        *next += size;
+    }
+}
+
+/* Of what is short, and without memory, since sorting cannot fail: by insertion. No element is larger than `one`. */
+void qsort(void *all, size_t count, size_t size, int (*compare)(const void *, const void *)) {
+    char one[64], *at = all, *spare = count < 8 ? NULL : malloc(count / 2 * size);
+    if (spare != NULL) sort(all, count, size, spare, compare);
+    else if (size <= sizeof one)
+        for (size_t i = 1; i < count; i++) {
+            size_t j = i;
+            while (j > 0 && compare(at + (j - 1) * size, at + i * size) > 0) j--;
+            memcpy(one, at + i * size, size);
+            memmove(at + (j + 1) * size, at + j * size, (i - j) * size);
+            memcpy(at + j * size, one, size);
+        }
+    free(spare);
+}
+
 /* ---- environment ------------------------------------------------------------------------------------------ */
 
 /* No variable may steer a TLS library from outside (OPENSSL_CONF, SSL_CERT_FILE, SSLKEYLOGFILE …): there are none. */

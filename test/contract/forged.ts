@@ -15,10 +15,11 @@ import {
   verifyChain,
 } from "wassl";
 import { random } from "../fakes/random.ts";
+import { Watch } from "../fakes/residue.ts";
 import type { Forgery } from "../peers/forged.ts";
 import { handshake, server } from "./both-ends.ts";
 import { afterTest, env } from "./env.ts";
-import { sleep, tlsError } from "./helpers.ts";
+import { concat, sleep, tlsError } from "./helpers.ts";
 import { derOf } from "./verify-chain.ts";
 
 const load = () => OpenSsl.load();
@@ -239,6 +240,81 @@ QUnit.module("forged: an anchor whose signature is wrong", () => {
       const verifyOptions = { flags, partialChain };
       const near = await connect(openssl, "honest.look", { caCerts: anchor, verifyOptions });
       assert.strictEqual(near, "X509_V_ERR_CERT_SIGNATURE_FAILURE");
+    }
+  });
+});
+
+QUnit.module("forged: which signatures are remembered", () => {
+  /** The name of a right signature in that memory: see wasm/instead/verified.c. */
+  const nameOf = async (issuer: string, certificate: string) => {
+    const input = [issuer, certificate].flatMap((each) => {
+      const der = derOf(each);
+      return [new Uint8Array(Uint32Array.of(der.length).buffer), der];
+    });
+    return new Uint8Array(await crypto.subtle.digest("SHA-256", concat(input)));
+  };
+
+  QUnit.test("those of a verification that went well, and no others", async (assert) => {
+    const { chains, policy } = env.forged;
+    const { chains: own, keys, caPem } = env.certs;
+    const wrong = chains["another signature"]!;
+    const far = new Date(env.made + 40 * 86_400_000);
+    /** The leaf first, the anchor last. */
+    const expired = [...blocks(own.expired), caPem];
+    const good = [...blocks(own.ecdsa), caPem];
+    const chain = ([leaf, ...intermediates]: string[]) => ({
+      ...{ leaf: leaf!, intermediates: intermediates.slice(0, -1), roots: intermediates.at(-1)! },
+    });
+    const shake = (options: Partial<ClientOptions>) => async (openssl: OpenSsl) => {
+      const [near] = await handshake(
+        { openssl, sessionStore: false, ...options },
+        { cert: own.ecdsa, key: keys.ecdsa },
+      );
+      if (near.status === "fulfilled") near.value.abort();
+      return near.status === "fulfilled" && near.value.info.verified;
+    };
+    const cases: [string, string[], boolean, (openssl: OpenSsl) => Promise<boolean>][] = [
+      ["good", good, true, async (openssl) => (await verifyChain({ openssl, ...chain(good) })).ok],
+      ["good, in a handshake", good, true, shake({})],
+      [
+        "the leaf has expired",
+        expired,
+        false,
+        async (openssl) => (await verifyChain({ openssl, ...chain(expired) })).ok,
+      ],
+      [
+        "the leaf's signature is wrong",
+        [...blocks(wrong.want), wrong.roots],
+        false,
+        (openssl) => verify(openssl, wrong.want, wrong.roots),
+      ],
+      [
+        "another name, which verify accepts, in a handshake",
+        good,
+        false,
+        shake({ hostname: "elsewhere.test", verify: () => true, unsafelyLetVerifyOverride: true }),
+      ],
+      [
+        "at another time, which verify accepts, in a handshake",
+        good,
+        false,
+        shake({ verifyOptions: { time: far }, verify: () => true, unsafelyLetVerifyOverride: true }),
+      ],
+    ];
+    for (const [what, certificates, remembered, look] of cases) {
+      const openssl = await load();
+      using watch = new Watch();
+      for (let i = 0; i + 1 < certificates.length; i++)
+        watch.secret(`signature ${i}`, await nameOf(certificates[i + 1]!, certificates[i]!));
+      assert.strictEqual(await look(openssl), remembered, what);
+      // The next verification, of other signatures, takes the place of what the last one has found.
+      assert.true(await verify(openssl, policy.chain, policy.roots), what);
+      const found = watch.residue(openssl).filter((name) => name.startsWith("signature"));
+      assert.deepEqual(
+        found.sort(),
+        remembered ? certificates.slice(1).map((_, i) => `signature ${i}`) : [],
+        what,
+      );
     }
   });
 });

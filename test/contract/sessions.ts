@@ -313,6 +313,116 @@ for (const { name, short, version } of VERSIONS) {
       });
     }
 
+    QUnit.test("a session lets no client in where a full handshake would not", async (assert) => {
+      const instance = await openssl();
+      const { chains, keys, crls, caPem, otherCaPem } = env.certs;
+      const REQUIRE = ssl.SSL_VERIFY_PEER | ssl.SSL_VERIFY_FAIL_IF_NO_PEER_CERT;
+      type Set = (context: ssl.SslContext) => void;
+      const asks: Set = (context) => context.setVerify(ssl.SSL_VERIFY_PEER);
+      const requires: Set = (context) => context.setVerify(REQUIRE);
+      const trusts: Set = (context) => context.addCaCert(caPem);
+      const forAnything: Set = (context) => context.setVerifyParam({ purpose: "any" });
+      const cases: {
+        what: string;
+        identity?: "client" | "ecdsa";
+        before: Set[];
+        now: Set[];
+        /** What the server says of the client; that of the full handshake. */
+        error: string;
+        /** Whether the same context cannot come to it. */
+        another?: boolean;
+      }[] = [
+        {
+          what: "without a certificate, where one is required",
+          before: [trusts, asks],
+          now: [trusts, requires],
+          error: "peer did not return a certificate",
+        },
+        {
+          what: "revoked",
+          identity: "ecdsa",
+          before: [trusts, requires, forAnything],
+          now: [
+            trusts,
+            requires,
+            forAnything,
+            (context) => {
+              for (const crl of [crls.ca, crls.revokesEcdsa]) context.addCrl(crl);
+              context.setVerifyParam({ flags: ["X509_V_FLAG_CRL_CHECK", "X509_V_FLAG_CRL_CHECK_ALL"] });
+            },
+          ],
+          error: "X509_V_ERR_CERT_REVOKED",
+        },
+        {
+          what: "good for something else",
+          identity: "ecdsa",
+          before: [trusts, requires, forAnything],
+          now: [trusts, requires, (context) => context.setVerifyParam({ purpose: "sslclient" })],
+          error: "X509_V_ERR_INVALID_PURPOSE",
+        },
+        {
+          what: "expired",
+          identity: "client",
+          before: [trusts, requires],
+          now: [
+            trusts,
+            requires,
+            (context) => context.setVerifyParam({ time: new Date(Date.now() + 40 * 24 * 3600 * 1000) }),
+          ],
+          error: "X509_V_ERR_CERT_HAS_EXPIRED",
+        },
+        {
+          what: "not trusted",
+          identity: "client",
+          before: [trusts, requires],
+          now: [requires, (context) => context.addCaCert(otherCaPem)],
+          error: "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+          another: true,
+        },
+      ];
+      for (const { what, identity, before, now, error, another } of cases) {
+        const made = (...sets: Set[]) =>
+          contexts(instance, version, {
+            client(context) {
+              if (!identity) return;
+              context.useCertificateChain(chains[identity]);
+              context.usePrivateKey(keys[identity]);
+            },
+            server(context) {
+              context.setTicketKeys([ticketKey(1)]);
+              context.setSessionIdContext(utf8("one"));
+              context.verifyResumed();
+              for (const set of sets) set(context);
+            },
+          });
+        for (const how of another ? ["another server"] : ["another server", "the same server"]) {
+          const where = `${what}, ${how}`;
+          using on = made(...before);
+          using first = on.connect();
+          const [der] = newSessions(first);
+          const again = resume(instance, on, der);
+          assert.true(again.reused, `${where}: before, it is resumed`);
+          using other = made(...(how === "another server" ? now : before));
+          if (how === "the same server") {
+            using control = other.connect();
+            assert.strictEqual(resume(instance, other, newSessions(control)[0]).reused, true, where);
+            for (const set of now) set(other.server);
+          }
+          using session = instance.parseSession(again.next ?? der!);
+          using late = other.start();
+          late.client.ssl.setSession(session);
+          const reasons: string[] = [];
+          for (let i = 0; i < 5; i++) {
+            late.client.handshake();
+            reasons.push(...late.server.handshake().reasons);
+          }
+          assert.false(late.server.ssl.sessionReused(), `${where}: it is not`);
+          const said = identity ? ssl.X509_V_ERR[late.server.ssl.getVerifyResult()] : reasons[0];
+          assert.strictEqual(said, error, where);
+        }
+      }
+    });
+
     QUnit.test("the key log is both ends' and fits node:tls's", async (assert) => {
       const instance = await openssl();
       using on = contexts(instance, version, {

@@ -78,6 +78,8 @@ const forOcsp = extension("2.5.29.37", false, seq(oid("1.3.6.1.5.5.7.3.9")));
 interface Entry {
   status?: "good" | "revoked" | "unknown";
   serial?: bigint;
+  /** Whose certificate it is about; by default that of CA. */
+  issuer?: { name?: string; spki?: Buffer };
   hash?: string;
   from?: number;
   until?: number | null;
@@ -114,6 +116,7 @@ export function makeRevocation(): Revocation {
   const entryOf = ({
     status = "good",
     serial = SERIAL,
+    issuer = {},
     hash = SHA1,
     from = now - HOUR,
     until = now + DAY,
@@ -123,8 +126,9 @@ export function makeRevocation(): Revocation {
       createHash(hash === SHA256 ? "sha256" : hash === SHA1 ? "sha1" : "md5")
         .update(data)
         .digest();
-    const keyHash = hash === SHA1 ? keyId(caKey.spki) : digest(keyBits(caKey.spki));
-    const id = seq(seq(oid(hash), NULL), octets(digest(name(CA))), octets(keyHash), int(serial));
+    const { name: issuerName = CA, spki = caKey.spki } = issuer;
+    const keyHash = hash === SHA1 ? keyId(spki) : digest(keyBits(spki));
+    const id = seq(seq(oid(hash), NULL), octets(digest(name(issuerName))), octets(keyHash), int(serial));
     const said =
       status === "good" ? tlv(0x80) : status === "unknown" ? tlv(0x82) : tlv(0xa1, time(new Date(from)));
     return seq(
@@ -202,7 +206,39 @@ export function makeRevocation(): Revocation {
   judged("a critical extension of the response", { extensions: [unknown, unknownCritical] }, FAILED, {
     says: "critical extension",
   });
-  judged("about another certificate", { entries: [{ serial: 1n }] }, FAILED, { says: "another certificate" });
+  // A certificate is known by its serial number, and by its issuer's name and key.
+  const others: [string, Entry][] = [
+    ["another certificate", { serial: 1n }],
+    ["the same serial of another issuer", { issuer: { name: ROOT, spki: rootKey.spki } }],
+    ["the same serial of another name with the same key", { issuer: { name: ROOT } }],
+    ["the same serial of the same name with another key", { issuer: { spki: rootKey.spki } }],
+  ];
+  for (const [which, other] of others)
+    for (const [how, hash] of [
+      ["", SHA1],
+      [", by SHA-256", SHA256],
+    ] as const) {
+      const about = { ...other, hash };
+      judged(`about ${which}${how}`, { entries: [about] }, FAILED, { says: "another certificate" });
+      judged(
+        `revoked, and then good about ${which}${how}`,
+        { entries: [{ status: "revoked" }, about] },
+        REVOKED,
+        {
+          says: "revoked",
+        },
+      );
+      judged(
+        `good, and revoked about ${which}${how}`,
+        { entries: [{ ...about, status: "revoked" }, {}] },
+        "ok",
+      );
+    }
+  judged(
+    "good, and by an unknown hash about another certificate",
+    { entries: [{ serial: 1n, hash: NEVER_HEARD_OF }, {}] },
+    "ok",
+  );
   judged("about nothing", { entries: [] }, FAILED, { says: "another certificate" });
   ocsp["something stands behind it"] = {
     ...served,

@@ -53,10 +53,13 @@ export async function takeThread(): Promise<Remote> {
   return thread.remote;
 }
 
-/** A thread that blocks, on a transport that is carried here. */
-export async function blocking(transport: Transport, options: { size?: number } & CarryOptions = {}) {
-  const { size = 4096, ...rest } = options;
-  const remote = await takeThread();
+/** A thread that blocks, on a transport that is carried here. `thread` is one whose last connection is over. */
+export async function blocking(
+  transport: Transport,
+  options: { size?: number; thread?: Remote } & CarryOptions = {},
+) {
+  const { size = 4096, thread, ...rest } = options;
+  const remote = thread ?? (await takeThread());
   const channel = newChannel({ size });
   await remote.open(channel);
   const controller = new AbortController();

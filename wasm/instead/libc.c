@@ -140,11 +140,15 @@ static void sort(char *all, size_t count, size_t size, char *spare, int (*compar
     }
 }
 
-/* Of what is short, and without memory, since sorting cannot fail: by insertion. No element is larger than `one`. */
+/*
+ * Of what is short, and without memory, since sorting cannot fail: by insertion. Nobody here sorts what is larger than `one`;
+ * the instance ends rather than go on with what is not sorted.
+ */
 void qsort(void *all, size_t count, size_t size, int (*compare)(const void *, const void *)) {
     char one[64], *at = all, *spare = count < 8 ? NULL : malloc(count / 2 * size);
     if (spare != NULL) sort(all, count, size, spare, compare);
-    else if (size <= sizeof one)
+    else if (size > sizeof one) __builtin_trap();
+    else
         for (size_t i = 1; i < count; i++) {
             size_t j = i;
             while (j > 0 && compare(at + (j - 1) * size, at + i * size) > 0) j--;

@@ -240,6 +240,7 @@ function newResumption(
     key: () => context.sessionKey(peer, sessionPartition),
     mark: context.sessionMark,
     verifies: context.verifies,
+    asks: context.verification.verify !== undefined,
     alpnProtocols: context.alpnProtocols,
     options,
     onError: (error) => listeners.tell({ type: "session-store-error", error }),

@@ -248,6 +248,7 @@ export class BlockingTls implements Disposable {
             key: () => "",
             mark: context.sessionMark,
             verifies: context.verifies,
+            asks: false,
             alpnProtocols: context.alpnProtocols,
             // A store may answer by promise, which code that blocks cannot wait for.
             options: { sessionStore: false, ...(session && { session }) },

@@ -68,6 +68,8 @@ export interface ResumptionParts {
   mark: Uint8Array;
   /** The peer's certificate is checked. */
   verifies: boolean;
+  /** `verify` is asked about the peer, also where nothing is checked before. */
+  asks: boolean;
   /** The protocols that the client offers. */
   alpnProtocols: readonly string[];
   options: ResumptionOptions;
@@ -124,7 +126,7 @@ export class Resumption {
 
   /** Sets the session if it is good for this connection. */
   #offer(bytes: Uint8Array, given: boolean): boolean {
-    const { openssl, ssl, verifies, mark } = this.#parts;
+    const { openssl, ssl, verifies, asks, mark } = this.#parts;
     let session: SslSession;
     try {
       session = openssl.parseSession(bytes);
@@ -137,7 +139,8 @@ export class Resumption {
       if (expiry(session) <= Date.now() || !session.isResumable()) return false;
       // An OCSP response, the client's identity, how strong a key had to be: OpenSSL looks at none of that again.
       if (!equal(session.getMark(), mark)) return false;
-      if (verifies && ssl.verifySession(session) !== X509_V_OK) return false;
+      // What `verify` would hear of a session that was not well is of that session's own handshake: of another name, say.
+      if ((verifies || asks) && ssl.verifySession(session) !== X509_V_OK) return false;
       ssl.setSession(session);
       const version = session.getProtocolVersion();
       this.#offered = { bytes, version, earlyData: this.#allowsEarlyData(session) };

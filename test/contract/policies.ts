@@ -293,9 +293,31 @@ async function clientsMeet(assert: Assert, seed: number, seen: Seen): Promise<vo
   }
 }
 
+/** Found by the seed 371662671 of the test above. */
+async function hearsOfAnotherName(assert: Assert): Promise<void> {
+  for (const version of versions) {
+    const context = await TlsContext.server({ ...server(), minVersion: version, maxVersion: version });
+    afterTest(() => context.free());
+    const options: Partial<ClientOptions> = {
+      caCerts: env.certs.caPem,
+      unsafelyDisableVerification: true,
+      verify: verifies["whose time is over"]!,
+      verifyOptions: { time: later },
+    };
+    const { mine, session } = await meet(context, { ...options, hostname: "localhost" });
+    assert.notStrictEqual(mine, undefined, `${version}: verify lets it pass that the time is over`);
+    const other = { ...options, hostname: "wassl.test" };
+    assert.strictEqual((await meet(context, other)).mine, undefined, "but no other name");
+    const back = await meet(context, { ...other, session: session! });
+    assert.strictEqual(back.mine, undefined, "nor behind a session");
+  }
+}
+
 const fromBase64 = (text: string) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 
 QUnit.module("policies", () => {
+  QUnit.test("verify is told of this handshake, where nothing is verified before it", hearsOfAnotherName);
+
   for (const [name, meetOnce] of [
     ["a client's session gets nobody in where a full handshake would not", meetAtBoth],
     ["a client that resumes believes nobody whom it would not in a full handshake", clientsMeet],

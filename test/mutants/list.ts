@@ -487,9 +487,16 @@ export const mutants: Mutant[] = [
   {
     file: "src/handshake/resumption.ts",
     what: "a session's certificate is verified again",
-    search: "      if (verifies && ssl.verifySession(session) !== X509_V_OK) return false;\n",
+    search: "      if ((verifies || asks) && ssl.verifySession(session) !== X509_V_OK) return false;\n",
     replace: "",
     tests: "/guards.*time is over/",
+  },
+  {
+    file: "src/handshake/resumption.ts",
+    what: "verify is asked about this handshake",
+    search: "(verifies || asks) &&",
+    replace: "verifies &&",
+    tests: "verify is told of this handshake",
   },
   {
     file: "src/handshake/resumption.ts",

@@ -74,7 +74,7 @@ export class DenoKvSessionStore implements SessionStore {
     const entry = await this.#kv.get([this.#prefix, key]);
     if (entry.versionstamp === null) return undefined;
     const { ok } = await this.#kv.atomic().check(entry).delete([this.#prefix, key]).commit();
-    // Another process was faster, or has put another session there: no session is as good as any.
+    // Another process was faster, or has put another session there. Without a session the handshake is a full one.
     return ok && isGood(entry.value) ? entry.value.session : undefined;
   }
 }

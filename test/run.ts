@@ -219,8 +219,10 @@ function listener(runtime: string, report: Report) {
         current = undefined;
         const { name, failures, milliseconds } = message;
         const limit = limits[runtime]?.[name];
-        if (limit && failures.length > 0) results.leaveOut(`[${runtime}] ${name}`, limit);
-        else if (limit) report(runtime, name, `it passes, and is in test/runtimes/limits.ts: ${limit}`);
+        const why = typeof limit === "object" ? limit.atTimes : limit;
+        if (why && failures.length > 0) results.leaveOut(`[${runtime}] ${name}`, why);
+        else if (typeof limit === "string")
+          report(runtime, name, `it passes, and is in test/runtimes/limits.ts: ${limit}`);
         else report(runtime, name, failures.length > 0 ? failures.join("\n\n") : undefined);
         if (milliseconds > 5000) console.log(`slow [${runtime}] ${name}: ${Math.round(milliseconds)} ms`);
       } else if (message.type === "error") report(runtime, "outside of any test", message.text);

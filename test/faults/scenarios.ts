@@ -246,7 +246,10 @@ async function sessionOf(options: ClientOptions, context: TlsContext): Promise<U
   try {
     await write(other.writable, utf8("."));
     await readAtLeast(one.readable, 1);
-    return one.getSession();
+    const session = one.getSession();
+    // A session that allows early data is in the server's cache, and a connection that is given up removes it.
+    await Promise.all([one.shutdown({ timeout: 500 }), other.shutdown({ timeout: 500 })]);
+    return session;
   } finally {
     one.abort();
     other.abort();

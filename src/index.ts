@@ -70,5 +70,5 @@ export {
   startTls,
 } from "./start-tls.js";
 export type { CloseOptions, ShutdownOptions, ShutdownResult, TlsStream } from "./stream.js";
-export type { Transport } from "./transport.js";
+export type { DialedTransport, Dialer, DialOptions, SocketAddress, Transport } from "./transport.js";
 export { type Certificates, type VerifyChainOptions, verifyChain } from "./verify-chain.js";

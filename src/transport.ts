@@ -18,3 +18,32 @@ export interface Transport {
    */
   readonly bufferedAmount?: number;
 }
+
+/** One end of a connection over TCP. */
+export interface SocketAddress {
+  /** A name, or an IP address without brackets: "db.example.org", "192.0.2.1", "2001:db8::1". */
+  readonly hostname: string;
+  /** 0 to 65535. */
+  readonly port: number;
+}
+
+/** Where a {@link Dialer} is asked to connect to. */
+export interface DialOptions extends SocketAddress {
+  /** Ends the dialing. The transport that came of it is the caller's to end. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A transport, with its ends if the dialer knows them. Behind a relay only the relay knows. */
+export interface DialedTransport extends Transport {
+  readonly localAddress?: SocketAddress | undefined;
+  readonly remoteAddress?: SocketAddress | undefined;
+}
+
+/**
+ * Connects to a TCP port, by whatever leads there: a socket, a relay, a proxy. `wassl/dialers/*` makes dialers.
+ *
+ * It resolves once bytes can be sent. If there is no connection, it rejects with a `TlsError` of code `"transport"`; a
+ * destination that cannot be one is a `TlsError` of code `"invalid-argument"`. When `signal` is aborted, it rejects
+ * with the reason of that, and nothing is left open.
+ */
+export type Dialer = (to: DialOptions) => Promise<DialedTransport>;

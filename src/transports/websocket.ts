@@ -89,7 +89,8 @@ const OPTIONS: Table<WebSocketTransportOptions> = {
   closeTimeout: duration,
 };
 
-const CONNECT: Table<ConnectWebSocketOptions> = {
+/** @internal For the dialer, which reads them before it dials. */
+export const CONNECT: Table<ConnectWebSocketOptions> = {
   ...OPTIONS,
   protocols: either(text, listOf(text)),
   WebSocket: custom("a class", (value) => typeof value === "function"),

@@ -1,5 +1,5 @@
 /** What a test knows of the world: the same in every runtime. */
-import type { Transport } from "wassl";
+import type { Dialer, Transport } from "wassl";
 import type { WebSocketLike } from "wassl/transports/websocket";
 import type { Certs } from "../peers/certs.ts";
 import type { Chains } from "../peers/chains.ts";
@@ -41,6 +41,8 @@ export interface Env extends Config {
   events(name: string): Promise<string[]>;
   /** Connects to that peer as is natural here: a socket, a `Deno.Conn`, or a WebSocket to a relay. */
   connect(name: string): Promise<Transport>;
+  /** The runtime's own dialer; in a page, by the runner's relay, which goes to 127.0.0.1 whatever the name is. */
+  dial: Dialer;
   /** Starts the worker of that name (see `test/workers`). */
   startWorker(name: string, onMessage: (message: unknown) => void): WorkerLike;
   /** The URL of a WebSocket endpoint of the runner (see `test/server.ts`). */

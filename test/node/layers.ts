@@ -22,6 +22,7 @@ const allowed: Record<string, readonly string[]> = {
   "connection/": [...WORDS, "openssl/"],
   "sessions/": WORDS,
   "transports/": WORDS,
+  "dialers/": [...WORDS, "transports/"],
   "roots/": ["openssl/trust-anchors.ts"],
   "options/": [...WORDS, "openssl/", "connection/events.ts", "sessions/"],
   "handshake/": [...WORDS, "openssl/", "connection/", "sessions/", "options/"],

@@ -1,6 +1,6 @@
 /** Runs the registered suites, and says what comes of it in messages to the runner. */
 import QUnit from "qunit";
-import type { Transport } from "wassl";
+import type { Dialer, Transport } from "wassl";
 import { type Config, disposeLeftovers, type Env, setEnv } from "../contract/env.ts";
 
 /** Put in by the bundler: a test is registered or not at once, so this has to be there from the beginning. */
@@ -40,6 +40,7 @@ export interface Runtime {
   origin: string;
   WebSocket: Env["WebSocket"];
   connect(peer: { host: string; port: number }): Promise<Transport>;
+  dial: Dialer;
   startWorker: Env["startWorker"];
   emit(message: Message): void;
 }
@@ -63,6 +64,7 @@ export async function run(runtime: Runtime): Promise<void> {
     origin: runtime.origin,
     WebSocket: runtime.WebSocket,
     startWorker: runtime.startWorker,
+    dial: runtime.dial,
     peer,
     events: async (name) => (await ask("/events", name)) as string[],
     connect: async (name) => runtime.connect(await peer(name)),

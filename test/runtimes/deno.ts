@@ -1,4 +1,5 @@
 /** Runs the suites in Deno: `deno run suite.js ORIGIN`. */
+import { denoDialer } from "wassl/dialers/deno";
 import { type DenoConnLike, denoTransport } from "wassl/transports/deno";
 import { afterTest } from "../contract/env.ts";
 import { type Message, run, textOf, uncaught, webWorker } from "./common.ts";
@@ -30,6 +31,7 @@ export async function main(): Promise<void> {
       WebSocket,
       emit,
       startWorker: (name, onMessage) => webWorker(new URL(`./deno-${name}.js`, import.meta.url), onMessage),
+      dial: denoDialer(),
       async connect({ host, port }) {
         const connection = await Deno.connect({ hostname: host, port });
         connection.setNoDelay();

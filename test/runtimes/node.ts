@@ -2,6 +2,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 import { Worker } from "node:worker_threads";
+import { nodeDialer } from "wassl/dialers/node";
 import { nodeTransport } from "wassl/transports/node";
 import WebSocket from "ws";
 import { afterTest } from "../contract/env.ts";
@@ -27,6 +28,7 @@ export async function main(): Promise<void> {
         const worker = new Worker(new URL(`./node-${name}.js`, import.meta.url));
         return worker.on("message", onMessage);
       },
+      dial: nodeDialer(),
       async connect({ host, port }) {
         const socket = connect({ host, port, allowHalfOpen: true, noDelay: true });
         afterTest(() => socket.destroy());

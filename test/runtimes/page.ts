@@ -1,4 +1,5 @@
 /** Runs the suites in a page, which reaches TCP by the runner's relay. */
+import { webSocketDialer } from "wassl/dialers/websocket";
 import { connectWebSocket } from "wassl/transports/websocket";
 import { afterTest } from "../contract/env.ts";
 import { type Message, run, textOf, webWorker } from "./common.ts";
@@ -6,6 +7,8 @@ import { type Message, run, textOf, webWorker } from "./common.ts";
 /** The runner's page gives this (see test/page.ts). Uncaught errors are QUnit's own affair in a browser. */
 declare const runner: { emit(message: Message): void; close(): void };
 const { emit } = runner;
+
+const relay = `${location.origin.replace("http", "ws")}/relay?port={port}`;
 
 export async function main(): Promise<void> {
   try {
@@ -15,11 +18,11 @@ export async function main(): Promise<void> {
       WebSocket,
       emit,
       startWorker: (name, onMessage) => webWorker(new URL(`./page-${name}.js`, import.meta.url), onMessage),
+      dial: webSocketDialer(relay),
       async connect({ port }) {
         const abort = new AbortController();
         afterTest(() => abort.abort());
-        const url = `${location.origin.replace("http", "ws")}/relay?port=${port}`;
-        return connectWebSocket(url, { signal: abort.signal });
+        return connectWebSocket(relay.replace("{port}", String(port)), { signal: abort.signal });
       },
     });
   } catch (error) {

@@ -144,6 +144,7 @@ QUnit.module("transports: websocket", () => {
 
   QUnit.test("a connection that breaks is an error, not an end", async (assert) => {
     const transport = await open("/ws/terminate");
+    await write(transport.writable, new Uint8Array(1));
     const error = await tlsError(readAll(transport.readable));
     assert.strictEqual(error.code, "transport");
     assert.true(/1006/.test(error.message) || env.runtime === "deno", error.message);

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from "node:http";
 import { connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
+import { nodeTransport } from "wassl/transports/node";
 import { type WebSocket, WebSocketServer } from "ws";
 import { RelayClose } from "../protocol.js";
 import { type AllowList, isPort } from "./allow-list.js";
@@ -9,9 +10,8 @@ import { type RelayEntry, RelayLog } from "./relay-log.js";
 const connectTimeout = 10_000;
 const idleTimeout = 15 * 60_000;
 const connectionsAtOnce = 64;
-/** Bytes queued towards the page at which reading from the server stops, and at which it goes on. */
+/** Bytes queued towards the page at which reading from the server stops. */
 const highWater = 1 << 20;
-const lowWater = 256 << 10;
 /** How long a server may take to end its half once the page has ended the other. */
 const lingerTime = 3_000;
 
@@ -118,34 +118,41 @@ export class Relay {
   }
 }
 
-function splice(entry: RelayEntry, webSocket: WebSocket, socket: Socket): void {
+/** Exported for its test. */
+export function splice(entry: RelayEntry, webSocket: WebSocket, socket: Socket): void {
   entry.state = "open";
   entry.changed();
+  // When a write to the server fails, this still gives what the server had sent before, perhaps why. A socket would
+  // destroy itself, and drop that.
+  const { readable, writable } = nodeTransport(socket);
+  const [reader, writer] = [readable.getReader(), writable.getWriter()];
 
-  socket.on("data", (chunk: Buffer) => {
-    entry.down.add(chunk, entry.age);
-    entry.changed();
-    if (webSocket.readyState !== webSocket.OPEN) return;
-    webSocket.send(chunk, () => {
-      if (socket.isPaused() && webSocket.bufferedAmount < lowWater) socket.resume();
-    });
-    if (webSocket.bufferedAmount > highWater) socket.pause();
-  });
   const close = (code: number, reason: string) => {
     // The page's answer to our close repeats the code, but not always the reason.
     entry.end ??= { code, reason };
     webSocket.close(code, shortened(reason));
   };
-  socket.on("end", () => close(1000, "the server ended the connection"));
-  socket.on("error", (error) => {
-    const code = "code" in error ? String(error.code) : error.message;
-    close(RelayClose.broken, `${code}: the connection to ${entry.target} broke off`);
-  });
+  const down = async () => {
+    for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
+      const chunk = Buffer.from(value!.buffer, value!.byteOffset, value!.byteLength);
+      entry.down.add(chunk, entry.age);
+      entry.changed();
+      const sent = new Promise((resolve) => webSocket.send(chunk, resolve));
+      if (webSocket.bufferedAmount > highWater) await sent;
+    }
+  };
+  down().then(
+    () => close(1000, "the server ended the connection"),
+    (error: Error & { cause?: NodeJS.ErrnoException }) =>
+      close(
+        RelayClose.broken,
+        `${error.cause?.code ?? error.message}: the connection to ${entry.target} broke off`,
+      ),
+  );
   socket.setTimeout(idleTimeout, () => {
     close(RelayClose.idle, "nothing moved for a long time");
     socket.destroy();
   });
-  socket.on("drain", () => webSocket.resume());
 
   webSocket.on("message", (data, isBinary) => {
     if (!isBinary) {
@@ -156,7 +163,9 @@ function splice(entry: RelayEntry, webSocket: WebSocket, socket: Socket): void {
     if (!Buffer.isBuffer(data)) return;
     entry.up.add(data, entry.age);
     entry.changed();
-    if (socket.writable && !socket.write(data)) webSocket.pause();
+    webSocket.pause();
+    const goOn = () => webSocket.resume();
+    writer.write(data).then(goOn, goOn);
   });
   webSocket.on("error", () => webSocket.terminate());
   webSocket.on("close", (code, reason) => {
@@ -165,11 +174,13 @@ function splice(entry: RelayEntry, webSocket: WebSocket, socket: Socket): void {
       socket.resetAndDestroy();
       return;
     }
-    socket.end();
-    // Nobody is left to read the rest.
-    socket.resume();
     const timer = setTimeout(() => socket.destroy(), lingerTime);
     socket.on("close", () => clearTimeout(timer));
+    // Nobody is left to read the rest, which is taken all the same: the kernel would reset the connection otherwise.
+    writer
+      .close()
+      .then(() => reader.cancel())
+      .catch(() => {});
   });
 }
 

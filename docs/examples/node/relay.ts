@@ -6,6 +6,7 @@
  * Pages of ORIGIN may reach the places named, as `ws://127.0.0.1:PORT/?to=HOST:PORT`, and nobody else may reach anything.
  */
 import { connect } from "node:net";
+import { nodeTransport } from "wassl/transports/node";
 import { WebSocketServer } from "ws";
 
 const [port, origin, ...places] = process.argv.slice(2);
@@ -31,27 +32,37 @@ server.on("connection", (ws, request) => {
     allowHalfOpen: true,
   });
 
+  // A socket whose write fails drops what the server had sent before, perhaps why. This transport delivers it first.
+  const { readable, writable } = nodeTransport(tcp);
+  const [reader, writer] = [readable.getReader(), writable.getWriter()];
+
   // Each side is read only as fast as the other one takes it.
   ws.binaryType = "nodebuffer";
   ws.on("message", (data: Buffer) => {
-    if (!tcp.write(data)) ws.pause();
+    ws.pause();
+    const goOn = () => ws.resume();
+    writer.write(data).then(goOn, goOn);
   });
-  tcp.on("drain", () => ws.resume());
-  tcp.on("data", (chunk) => {
-    tcp.pause();
-    ws.send(chunk, () => tcp.resume());
-  });
+  const down = async () => {
+    for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read())
+      await new Promise((resolve) => ws.send(value as Uint8Array, resolve));
+  };
 
   // A WebSocket cannot be closed in one direction only: the first end that comes ends both, behind all that was sent.
-  tcp.on("end", () => ws.close(1000));
-  tcp.on("error", (error: NodeJS.ErrnoException) => ws.close(1011, error.code ?? "TCP error"));
+  down().then(
+    () => ws.close(1000),
+    (error: Error & { cause?: NodeJS.ErrnoException }) => ws.close(1011, error.cause?.code ?? "TCP error"),
+  );
   ws.on("error", () => tcp.destroy());
   ws.on("close", (code) => {
     // The page vanished, or gave up. The server must not take that for a proper end.
     if (code !== 1000 && code !== 1005) return tcp.resetAndDestroy();
-    tcp.end();
-    tcp.removeAllListeners("data").resume();
-    tcp.once("end", () => tcp.destroy());
-    setTimeout(() => tcp.destroy(), 2000).unref();
+    const late = setTimeout(() => tcp.destroy(), 2000);
+    tcp.once("close", () => clearTimeout(late));
+    // What the server still sends is taken: a socket that is closed with unread bytes loses what it has sent.
+    writer
+      .close()
+      .then(() => reader.cancel())
+      .catch(() => {});
   });
 });

@@ -29,8 +29,9 @@ export const programName = (target: Target, suite: Suite) =>
 export async function bundle(to: Program): Promise<void> {
   const { target: name, suite, folder, outdir = folder, grep = "" } = to;
   const path = join(repository, "test", suite);
-  const suites = readdirSync(path)
+  const suites = readdirSync(path, { recursive: true, encoding: "utf8" })
     .filter((file) => file.endsWith(".ts"))
+    .sort()
     .map((file) => join(path, file));
   const runtime = join(repository, "test", "runtimes", `${name}.ts`);
   const entry = [

@@ -23,11 +23,11 @@ import {
   TlsError,
   verifyChain,
 } from "wassl";
-import { client, clientCert, server } from "./contract/both-ends.ts";
-import { type Env, setEnv } from "./contract/env.ts";
-import { concat, readAtLeast, utf8, write } from "./contract/helpers.ts";
-import { attempt, complaintOf, type DamageName, damages, settled } from "./fakes/damage.ts";
 import { pair } from "./fakes/pair.ts";
+import { concat, readAtLeast, utf8, write } from "./helpers/basics.ts";
+import { client, clientCert, server } from "./helpers/both-ends.ts";
+import { attempt, complaintOf, type DamageName, damages, settled } from "./helpers/damage.ts";
+import { type Env, setEnv } from "./helpers/env.ts";
 import { makeCerts } from "./peers/certs.ts";
 
 const { values } = parseArgs({

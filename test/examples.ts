@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { basename, extname, join } from "node:path";
 import type { Page } from "playwright-core";
-import { afterTest } from "./contract/env.ts";
+import { afterTest } from "./helpers/env.ts";
 import { browser } from "./peers/browser.ts";
 import { freePort, type Started, start, waitForOutput, waitForPort } from "./peers/program.ts";
 

@@ -19,8 +19,8 @@ import { readFile } from "node:fs/promises";
 import { createServer, type ServerResponse } from "node:http";
 import { extname, join } from "node:path";
 import { type WebSocket, WebSocketServer } from "ws";
-import type { Config } from "./contract/env.ts";
-import { randomBytes } from "./fakes/random.ts";
+import type { Config } from "./helpers/env.ts";
+import { randomBytes } from "./helpers/random.ts";
 import type { Peers } from "./peers/index.ts";
 import { relay } from "./relay.ts";
 

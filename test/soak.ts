@@ -21,7 +21,7 @@ import { acceptTls, startTls } from "../src/start-tls.ts";
 import type { TlsStream } from "../src/stream.ts";
 import { nodeTransport } from "../src/transports/node.ts";
 import { pair } from "./fakes/pair.ts";
-import { random } from "./fakes/random.ts";
+import { random } from "./helpers/random.ts";
 import { makeCerts } from "./peers/certs.ts";
 
 const { values } = parseArgs({

@@ -19,7 +19,7 @@ import { execFile } from "node:child_process";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { parseArgs, promisify } from "node:util";
-import { random } from "../fakes/random.ts";
+import { random } from "../helpers/random.ts";
 import type { Idle } from "./idle.ts";
 import { libraries } from "./library.ts";
 import { type Profile, Rounds } from "./rounds.ts";

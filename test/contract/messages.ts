@@ -13,8 +13,8 @@ import {
   verifyChain,
 } from "wassl";
 import { pair } from "../fakes/pair.ts";
-import { env } from "./env.ts";
-import { rejection } from "./helpers.ts";
+import { rejection } from "../helpers/basics.ts";
+import { env } from "../helpers/env.ts";
 
 type Told = [what: string, fail: () => Promise<unknown>, code: string, text: string];
 

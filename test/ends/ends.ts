@@ -27,7 +27,7 @@ import {
   type Transport,
 } from "wassl";
 import { nodeTransport } from "wassl/transports/node";
-import { PENDING, within } from "../contract/helpers.ts";
+import { PENDING, within } from "../helpers/basics.ts";
 import { makeCerts } from "../peers/certs.ts";
 import { listen } from "../peers/peer.ts";
 import { setUp } from "../setup.ts";

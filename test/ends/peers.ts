@@ -16,7 +16,7 @@ import {
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { TlsStream, Transport } from "wassl";
-import { text, utf8, write } from "../contract/helpers.ts";
+import { text, utf8, write } from "../helpers/basics.ts";
 import type { CertFiles } from "../peers/certs.ts";
 import { serveByNginx } from "../peers/processes.ts";
 import { freePort, type Started, start, waitForOutput, waitForPort } from "../peers/program.ts";

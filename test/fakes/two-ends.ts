@@ -5,8 +5,8 @@
 
 import type { Alert } from "wassl";
 import * as ssl from "wassl/openssl";
+import { dispose } from "../helpers/dispose.ts";
 import type { Certs } from "../peers/certs.ts";
-import { dispose } from "./dispose.ts";
 import { concat } from "./wrappers.ts";
 
 /** The names of what `SSL_get_error(3)` answers. */

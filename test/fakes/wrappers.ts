@@ -1,6 +1,6 @@
 /** Transports around transports, which do to the bytes what networks do, and worse. */
 import type { Transport } from "wassl";
-import { random } from "./random.ts";
+import { random } from "../helpers/random.ts";
 
 export interface Hooks {
   /** Sends a written chunk on, in whatever pieces, or throws. */

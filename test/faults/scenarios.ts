@@ -12,11 +12,11 @@ import {
   type VerifyResult,
   verifyChain,
 } from "wassl";
-import { client, clientCert, server } from "../contract/both-ends.ts";
-import { cryptoKey, P256 } from "../contract/crypto-keys.ts";
-import { env } from "../contract/env.ts";
-import { readAtLeast, text, utf8, write } from "../contract/helpers.ts";
 import { pair } from "../fakes/pair.ts";
+import { readAtLeast, text, utf8, write } from "../helpers/basics.ts";
+import { client, clientCert, server } from "../helpers/both-ends.ts";
+import { cryptoKey, P256 } from "../helpers/crypto-keys.ts";
+import { env } from "../helpers/env.ts";
 import type { CertFiles } from "../peers/certs.ts";
 import type { ChainCase } from "../peers/chain-cases.ts";
 

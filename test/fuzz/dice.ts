@@ -1,5 +1,5 @@
 /** The choices of one case. They follow from the run's seed and the case's number alone. */
-import { random } from "../fakes/random.ts";
+import { random } from "../helpers/random.ts";
 
 /** Where parsers have their borders. */
 const BORDERS = [

@@ -15,7 +15,7 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { OpenSsl } from "wassl";
-import { settled } from "../fakes/damage.ts";
+import { settled } from "../helpers/damage.ts";
 import { Dice } from "./dice.ts";
 import { describe, Failure, type Run, showing, type Target } from "./target.ts";
 import { certificates, impostors, revocationLists, startSentinel } from "./targets/certificates.ts";

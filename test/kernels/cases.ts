@@ -3,7 +3,7 @@
  * place modulo 16: a run of some ten thousand has each length and each alignment for each cipher.
  */
 import { createCipheriv } from "node:crypto";
-import { random, randomBytes } from "../fakes/random.ts";
+import { random, randomBytes } from "../helpers/random.ts";
 import { type Context, ctrl, Kernels } from "./module.ts";
 
 export const MOST = 4096;

@@ -12,7 +12,7 @@
  * first difference, and must be found.
  */
 import { randomBytes } from "node:crypto";
-import { random } from "../fakes/random.ts";
+import { random } from "../helpers/random.ts";
 import { type Context, ctrl, Kernels } from "./module.ts";
 
 const BEYOND_DOUBT = 10;

@@ -60,7 +60,7 @@ export const mutants: Mutant[] = [
     what: "maxCertificateList is set",
     search: "  context.setMaxCertList(options.maxCertificateList ?? MAX_CERTIFICATE_LIST);\n",
     replace: "",
-    tests: "/strangers: how long.*at most/",
+    tests: "/size bounds: the certificates.*at most/",
   },
   {
     file: "src/options/protocol.ts",
@@ -855,7 +855,7 @@ export const mutants: Mutant[] = [
     what: "names with constraints have a bound",
     search: "return compared > MAX_COMPARISONS ? X509_V_ERR_UNSPECIFIED : __real",
     replace: "return __real",
-    tests: "/strangers: what their certificates cost/",
+    tests: "/time bounds: certificates/",
     suite: "node",
   },
   {
@@ -863,7 +863,7 @@ export const mutants: Mutant[] = [
     what: "the rounds of a passphrase have a bound",
     search: "more > MAX_ROUNDS - rounds",
     replace: "0",
-    tests: "/strangers: what their files cost/",
+    tests: "/time bounds: files/",
     suite: "node",
   },
   {

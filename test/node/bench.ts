@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import QUnit from "qunit";
-import { env } from "../contract/env.ts";
+import { env } from "../helpers/env.ts";
 
 QUnit.module("benchmark", () => {
   QUnit.test("one round of two rows, and idle connections, with figures for each", async (assert) => {

@@ -6,10 +6,10 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { createServer } from "node:tls";
 import QUnit from "qunit";
-import { afterTest, env } from "../contract/env.ts";
-import { eventsOf, sleep, viaFault } from "../contract/helpers.ts";
-import { certFile, connectTo, Run, type RunOptions } from "../fakes/cli.ts";
-import { randomBytes } from "../fakes/random.ts";
+import { eventsOf, sleep, viaFault } from "../helpers/basics.ts";
+import { certFile, connectTo, Run, type RunOptions } from "../helpers/cli.ts";
+import { afterTest, env } from "../helpers/env.ts";
+import { randomBytes } from "../helpers/random.ts";
 
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 

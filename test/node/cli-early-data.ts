@@ -4,10 +4,10 @@ import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import QUnit from "qunit";
-import { afterTest, env } from "../contract/env.ts";
-import { eventsOf, sleep } from "../contract/helpers.ts";
-import { certFile, connectTo, Run, serveWith } from "../fakes/cli.ts";
-import { randomBytes } from "../fakes/random.ts";
+import { eventsOf, sleep } from "../helpers/basics.ts";
+import { certFile, connectTo, Run, serveWith } from "../helpers/cli.ts";
+import { afterTest, env } from "../helpers/env.ts";
+import { randomBytes } from "../helpers/random.ts";
 
 function fileWith(name: string, content: string | Uint8Array): string {
   const path = join(process.cwd(), `cli-early-${name}`);

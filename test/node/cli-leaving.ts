@@ -9,9 +9,9 @@ import { connect as netConnect, type Socket } from "node:net";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import QUnit from "qunit";
-import { afterTest, env } from "../contract/env.ts";
-import { sleep } from "../contract/helpers.ts";
-import { certFile, cliFolder } from "../fakes/cli.ts";
+import { sleep } from "../helpers/basics.ts";
+import { certFile, cliFolder } from "../helpers/cli.ts";
+import { afterTest, env } from "../helpers/env.ts";
 
 /** In milliseconds: `--timeout`, and until when everything must be over. */
 const TIMEOUT = 2_000;

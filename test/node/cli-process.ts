@@ -17,10 +17,10 @@ import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
 import { createServer } from "node:tls";
 import QUnit from "qunit";
-import { afterTest, env } from "../contract/env.ts";
-import { sleep } from "../contract/helpers.ts";
-import { certFile, cliFolder } from "../fakes/cli.ts";
-import { randomBytes } from "../fakes/random.ts";
+import { sleep } from "../helpers/basics.ts";
+import { certFile, cliFolder } from "../helpers/cli.ts";
+import { afterTest, env } from "../helpers/env.ts";
+import { randomBytes } from "../helpers/random.ts";
 
 const ours = createRequire(join(process.env.WASSL_REPOSITORY ?? "", "package.json"));
 const file = join(cliFolder, "bin.js");

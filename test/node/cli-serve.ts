@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { promisify } from "node:util";
 import QUnit from "qunit";
-import { afterTest, env } from "../contract/env.ts";
-import { sleep } from "../contract/helpers.ts";
-import { certFile, Run, serveWith } from "../fakes/cli.ts";
+import { sleep } from "../helpers/basics.ts";
+import { certFile, Run, serveWith } from "../helpers/cli.ts";
+import { afterTest, env } from "../helpers/env.ts";
 import { browser } from "../peers/browser.ts";
 
 const run = promisify(execFile);

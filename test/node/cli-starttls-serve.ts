@@ -3,8 +3,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
 import QUnit from "qunit";
-import { afterTest } from "../contract/env.ts";
-import { certFile, Run, serveWith } from "../fakes/cli.ts";
+import { certFile, Run, serveWith } from "../helpers/cli.ts";
+import { afterTest } from "../helpers/env.ts";
 
 const protocols = ["smtp", "imap", "pop3", "ftp", "postgres", "mysql", "xmpp", "ldap"];
 

@@ -4,8 +4,6 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import QUnit from "qunit";
-import { afterTest, env } from "../contract/env.ts";
-import { certFile, Run } from "../fakes/cli.ts";
 import {
   type Bytes,
   ldapAnswer,
@@ -16,6 +14,8 @@ import {
   scripts,
   xmppFeatures,
 } from "../fakes/starttls.ts";
+import { certFile, Run } from "../helpers/cli.ts";
+import { afterTest, env } from "../helpers/env.ts";
 
 /** It plays the script, and is an echo in TLS then. `consent` is what it does with the last answer. */
 async function serverWith(

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { rootCertificates } from "node:tls";
 import QUnit from "qunit";
 import { startTls, TlsCertificateError } from "wassl";
-import { env } from "../contract/env.ts";
-import { rejection } from "../contract/helpers.ts";
-import { certFile, Run } from "../fakes/cli.ts";
+import { rejection } from "../helpers/basics.ts";
+import { certFile, Run } from "../helpers/cli.ts";
+import { env } from "../helpers/env.ts";
 
 interface Verified {
   file: string;

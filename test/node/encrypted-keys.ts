@@ -2,8 +2,8 @@
 import { createPrivateKey } from "node:crypto";
 import QUnit from "qunit";
 import { OpenSsl, TlsError } from "wassl";
-import { env } from "../contract/env.ts";
-import { Watch } from "../fakes/residue.ts";
+import { env } from "../helpers/env.ts";
+import { Watch } from "../helpers/residue.ts";
 
 QUnit.module("encrypted keys", () => {
   const [right, wrong] = ["open sesame, and no other word", "close, sesame, or so they say"] as const;

@@ -9,7 +9,6 @@ import { readFileSync } from "node:fs";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { createSecureContext, TLSSocket } from "node:tls";
 import QUnit from "qunit";
-import { afterTest, env } from "../contract/env.ts";
 import {
   checkInDeno,
   ended,
@@ -23,6 +22,7 @@ import {
   serveSite,
   text,
 } from "../examples.ts";
+import { afterTest, env } from "../helpers/env.ts";
 import { freePort, start, waitForOutput } from "../peers/program.ts";
 
 const caFile = () => given("ca.pem", env.certs.caPem);

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import QUnit from "qunit";
 import { built } from "../built.ts";
-import { env } from "../contract/env.ts";
+import { env } from "../helpers/env.ts";
 
 /** It takes 10 s of processor time at most; the rest is for whatever else runs meanwhile. */
 const TIMEOUT = 230_000;

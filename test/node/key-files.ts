@@ -5,10 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import QUnit from "qunit";
 import { acceptTls, startTls, TlsContext, verifyChain } from "wassl";
-import { client, server } from "../contract/both-ends.ts";
-import { afterTest, env } from "../contract/env.ts";
-import { tlsError } from "../contract/helpers.ts";
 import { pair } from "../fakes/pair.ts";
+import { tlsError } from "../helpers/basics.ts";
+import { client, server } from "../helpers/both-ends.ts";
+import { afterTest, env } from "../helpers/env.ts";
 
 const folder = () => mkdtempSync(join(tmpdir(), "wassl-files-"));
 

@@ -7,7 +7,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import QUnit from "qunit";
-import { env } from "../contract/env.ts";
+import { env } from "../helpers/env.ts";
 
 const run = promisify(execFile);
 

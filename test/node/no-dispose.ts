@@ -2,7 +2,7 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import QUnit from "qunit";
-import { env } from "../contract/env.ts";
+import { env } from "../helpers/env.ts";
 import { killAtEnd } from "../processes.ts";
 
 const program = `

@@ -9,7 +9,7 @@ import { dirname, extname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import QUnit from "qunit";
-import { afterTest } from "../contract/env.ts";
+import { afterTest } from "../helpers/env.ts";
 import { browser } from "../peers/browser.ts";
 
 const repository = process.env.WASSL_REPOSITORY ?? "";

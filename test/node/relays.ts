@@ -8,10 +8,10 @@ import QUnit from "qunit";
 import { WebSocket } from "ws";
 import { splice } from "../../demo/server/relay.ts";
 import { RelayEntry } from "../../demo/server/relay-log.ts";
-import { afterTest } from "../contract/env.ts";
-import { sleep } from "../contract/helpers.ts";
 import { inNode, portOf } from "../examples.ts";
-import { randomBytes } from "../fakes/random.ts";
+import { sleep } from "../helpers/basics.ts";
+import { afterTest } from "../helpers/env.ts";
+import { randomBytes } from "../helpers/random.ts";
 import { relay } from "../relay.ts";
 
 /** The first goes to the page; the others wait in the relay's kernel when its write fails. */

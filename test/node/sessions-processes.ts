@@ -4,8 +4,8 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import QUnit from "qunit";
-import { env } from "../contract/env.ts";
-import { eventsOf } from "../contract/helpers.ts";
+import { eventsOf } from "../helpers/basics.ts";
+import { env } from "../helpers/env.ts";
 
 const run = promisify(execFile);
 /** The runner starts us in a folder whose node_modules hold the unpacked tarball. */

@@ -1,6 +1,6 @@
 /**
- * docs/shutdown.md has a row for each test of shutdown.ts, black-box.ts and the table of closing.ts in test/contract,
- * and no row without its test.
+ * docs/shutdown.md has a row for each test of openssl/shutdown.ts and connection/black-box.ts, and for the table of
+ * connection/closing.ts in test/contract, and no row without its test.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,10 +18,10 @@ const rows = tables
   .map((line) => line.split("|").slice(1, -1));
 
 /** What the tests begin with: where they are registered, and in the list of endings. */
-const ofShutdown = suite("shutdown.ts").matchAll(
+const ofShutdown = suite("openssl/shutdown.ts").matchAll(
   /\b(?:each|sized)\(\s*"([a-z]+-\d\d)"|\bid: "([a-z]+-\d\d)"/g,
 );
-const ofBlackBox = suite("black-box.ts").matchAll(/\bQUnit\.test\(\s*"(black-box-\d\d) /g);
+const ofBlackBox = suite("connection/black-box.ts").matchAll(/\bQUnit\.test\(\s*"(black-box-\d\d) /g);
 const tested = [...ofShutdown, ...ofBlackBox].map(([, registered, listed]) => registered ?? listed!);
 
 /** The ids in the last column; elsewhere they are references. */
@@ -36,7 +36,9 @@ const all = readdirSync(join(repository, "test"), { recursive: true, encoding: "
 
 /** What the table of closing.ts says of each pair of verbs: six cells of four words. */
 const pairs = new Map<string, string[]>();
-for (const line of (suite("closing.ts").match(/const table = `\n([^`]*)\n`/)?.[1] ?? "").split("\n")) {
+for (const line of (suite("connection/closing.ts").match(/const table = `\n([^`]*)\n`/)?.[1] ?? "").split(
+  "\n",
+)) {
   const [, first, second, ...words] = line.split(/\s+/);
   const name = `${first} and ${second}`;
   const cells = [words.slice(0, 4).join(" "), words.slice(4).join(" ")];

@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import QUnit from "qunit";
-import { env } from "../contract/env.ts";
+import { env } from "../helpers/env.ts";
 
 QUnit.module("simulation", () => {
   QUnit.test("400 connections through simulated networks are as the model has them", async (assert) => {

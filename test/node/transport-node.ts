@@ -4,7 +4,6 @@ import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { Duplex, PassThrough } from "node:stream";
 import QUnit from "qunit";
 import { nodeTransport } from "wassl/transports/node";
-import { afterTest } from "../contract/env.ts";
 import {
   PENDING,
   readAll,
@@ -16,7 +15,8 @@ import {
   within,
   write,
   writeAndClose,
-} from "../contract/helpers.ts";
+} from "../helpers/basics.ts";
+import { afterTest } from "../helpers/env.ts";
 
 /** Both ends of a TCP connection. */
 async function tcp(allowHalfOpen = true): Promise<[Socket, Socket]> {

@@ -4,8 +4,8 @@ import type { AddressInfo } from "node:net";
 import QUnit from "qunit";
 import { webSocketTransport } from "wassl/transports/websocket";
 import { WebSocket, WebSocketServer } from "ws";
-import { afterTest } from "../contract/env.ts";
-import { readAtLeast, write } from "../contract/helpers.ts";
+import { readAtLeast, write } from "../helpers/basics.ts";
+import { afterTest } from "../helpers/env.ts";
 
 QUnit.module("transports: websocket on a server", () => {
   for (const side of ["server", "client"] as const) {

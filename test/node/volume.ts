@@ -5,8 +5,8 @@ import { createServer, type TLSSocket } from "node:tls";
 import QUnit from "qunit";
 import { OpenSsl, startTls } from "wassl";
 import { nodeTransport } from "wassl/transports/node";
-import { afterTest, env } from "../contract/env.ts";
-import { randomBytes } from "../fakes/random.ts";
+import { afterTest, env } from "../helpers/env.ts";
+import { randomBytes } from "../helpers/random.ts";
 
 const MiB = 2 ** 20;
 const GiB = 1024 * MiB;

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import QUnit from "qunit";
 import { OpenSsl, TlsError } from "wassl";
 import type { BioPair } from "wassl/openssl";
-import { env } from "../contract/env.ts";
+import { env } from "../helpers/env.ts";
 
 const require = createRequire(import.meta.url);
 const bytes = readFileSync(require.resolve("wassl/openssl.wasm"));

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import QUnit from "qunit";
-import { env } from "../contract/env.ts";
+import { env } from "../helpers/env.ts";
 
 const ours = createRequire(join(process.env.WASSL_REPOSITORY ?? "", "package.json"));
 let launched: Promise<Browser> | undefined;

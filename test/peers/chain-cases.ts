@@ -7,7 +7,7 @@
  *          └─ constrained ── within · outside · excluded · …
  */
 
-import { random } from "../fakes/random.ts";
+import { random } from "../helpers/random.ts";
 
 /** What `verifyChain` is asked, with names for certificates, and seconds for a time. */
 export interface ChainCase {

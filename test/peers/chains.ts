@@ -1,6 +1,6 @@
 /**
  * Makes the certificates of chain-cases.ts per run, with the `openssl` CLI, and asks its `openssl verify` of each case.
- * `test/contract/verify-chain.ts` compares.
+ * `test/contract/certificates/verify-chain.ts` compares.
  */
 import { execFile } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";

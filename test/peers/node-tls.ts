@@ -16,7 +16,7 @@ import { join } from "node:path";
 import { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, createSecureContext, type SecureVersion, TLSSocket } from "node:tls";
-import { randomBytes } from "../fakes/random.ts";
+import { randomBytes } from "../helpers/random.ts";
 import { type LeafName, leafNames } from "./certs.ts";
 import { chunksOf, listen, type PeerContext, resetOnceRead } from "./peer.ts";
 

@@ -7,7 +7,7 @@ import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { randomBytes } from "../fakes/random.ts";
+import { randomBytes } from "../helpers/random.ts";
 import { type LeafName, leafNames, type OcspName } from "./certs.ts";
 import { nginxFile } from "./nginx-file.ts";
 import { listen, type Peer, type PeerContext } from "./peer.ts";

@@ -1,6 +1,6 @@
 /** TCP servers that speak no TLS, or a little of it. */
 import { createServer, type Socket } from "node:net";
-import { randomBytes } from "../fakes/random.ts";
+import { randomBytes } from "../helpers/random.ts";
 import { listen, type PeerContext, resetOnceRead } from "./peer.ts";
 
 const answers: Record<string, string | Uint8Array> = {

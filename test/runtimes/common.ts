@@ -1,7 +1,7 @@
 /** Runs the registered suites, and says what comes of it in messages to the runner. */
 import QUnit from "qunit";
 import type { Dialer, Transport } from "wassl";
-import { type Config, disposeLeftovers, type Env, setEnv } from "../contract/env.ts";
+import { type Config, disposeLeftovers, type Env, setEnv } from "../helpers/env.ts";
 
 /** Put in by the bundler: a test is registered or not at once, so this has to be there from the beginning. */
 declare const GREP: string;

@@ -1,7 +1,7 @@
 /** Runs the suites in Deno: `deno run suite.js ORIGIN`. */
 import { denoDialer } from "wassl/dialers/deno";
 import { type DenoConnLike, denoTransport } from "wassl/transports/deno";
-import { afterTest } from "../contract/env.ts";
+import { afterTest } from "../helpers/env.ts";
 import { type Message, run, textOf, uncaught, webWorker } from "./common.ts";
 
 /** What is used of Deno, whose types are not at hand. */

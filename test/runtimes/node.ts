@@ -5,7 +5,7 @@ import { Worker } from "node:worker_threads";
 import { nodeDialer } from "wassl/dialers/node";
 import { nodeTransport } from "wassl/transports/node";
 import WebSocket from "ws";
-import { afterTest } from "../contract/env.ts";
+import { afterTest } from "../helpers/env.ts";
 import { type Message, run, textOf, uncaught } from "./common.ts";
 
 const [, , origin = ""] = process.argv;

@@ -1,7 +1,7 @@
 /** Runs the suites in a page, which reaches TCP by the runner's relay. */
 import { webSocketDialer } from "wassl/dialers/websocket";
 import { connectWebSocket } from "wassl/transports/websocket";
-import { afterTest } from "../contract/env.ts";
+import { afterTest } from "../helpers/env.ts";
 import { type Message, run, textOf, webWorker } from "./common.ts";
 
 /** The runner's page gives this (see test/page.ts). Uncaught errors are QUnit's own affair in a browser. */

@@ -7,7 +7,7 @@
  * microtasks are done the world picks one of the possible events and lets it happen. Time passes only when no event is
  * possible. So a seed is a whole schedule, and replays it.
  */
-import { random } from "../fakes/random.ts";
+import { random } from "../helpers/random.ts";
 
 /** The engine's own, before they were replaced. */
 const realSetImmediate = globalThis.setImmediate;

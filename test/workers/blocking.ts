@@ -13,8 +13,8 @@ import {
   connect,
 } from "wassl/blocking";
 import { OpenSsl } from "wassl/openssl";
-import { random, randomBytes } from "../fakes/random.ts";
 import { concat } from "../fakes/wrappers.ts";
+import { random, randomBytes } from "../helpers/random.ts";
 
 let openssl: OpenSsl;
 let transport: BlockingTransport;

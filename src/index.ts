@@ -41,14 +41,16 @@ export {
   type ServerContextOptions,
   TlsContext,
 } from "./options/context.js";
-export type {
-  CaCerts,
-  CertificateData,
-  ClientIdentity,
-  Identity,
-  PreliminaryResult,
-  ServerIdentity,
-  Verification,
+export {
+  type CaCerts,
+  type CertificateData,
+  type ClientIdentity,
+  type Identity,
+  type PassphrasedKey,
+  type PreliminaryResult,
+  pairIdentities,
+  type ServerIdentity,
+  type Verification,
 } from "./options/identity.js";
 export type { TlsInfo } from "./options/info.js";
 export type {

@@ -171,6 +171,22 @@ export class TlsStream implements Transport, AsyncDisposable {
     return channelBinding(this.#parts.ssl, type);
   }
 
+  /**
+   * The Finished message that this side sent last, without its head; what Node.js's `getFinished()` gives, for the
+   * channel binding "tls-unique" of TLS 1.2 (RFC 5929 §3), which is not safe without an extended master secret. Only
+   * while the connection is open.
+   */
+  getFinished(): Uint8Array | undefined {
+    this.#verdict.refuse();
+    return this.#parts.ssl.getFinished();
+  }
+
+  /** The same of the message that the peer sent. */
+  getPeerFinished(): Uint8Array | undefined {
+    this.#verdict.refuse();
+    return this.#parts.ssl.getPeerFinished();
+  }
+
   get statistics(): Statistics {
     return this.#parts.pump.statistics;
   }

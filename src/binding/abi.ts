@@ -303,6 +303,8 @@ export interface Abi {
 
   wassl_SSL_get_version(ssl: Borrowed<"SSL">): Borrowed<"text"> | 0;
   wassl_SSL_get_cipher_name(ssl: Borrowed<"SSL">): Borrowed<"text"> | 0;
+  /** As IANA has it. */
+  wassl_SSL_get_cipher_standard_name(ssl: Borrowed<"SSL">): Borrowed<"text"> | 0;
   wassl_SSL_get0_group_name(ssl: Borrowed<"SSL">): Borrowed<"text"> | 0;
   wassl_SSL_get0_peer_signature_name(ssl: Borrowed<"SSL">): Borrowed<"text"> | 0;
   wassl_SSL_get_servername(ssl: Borrowed<"SSL">): Borrowed<"text"> | 0;
@@ -333,12 +335,16 @@ export interface Abi {
 
   // ---- record.c: what is recorded where OpenSSL would call back
 
-  /** X509_V_* of the first failure, also of one that was let pass. */
-  wassl_SSL_verify_error(ssl: Borrowed<"SSL">): number;
-  /** Of the first failure; -1 = no failure was recorded. */
-  wassl_SSL_verify_depth(ssl: Borrowed<"SSL">): number;
-  /** The certificate of the first failure, or 0. */
-  wassl_SSL_verify_certificate(ssl: Borrowed<"SSL">): Borrowed<"X509"> | 0;
+  /**
+   * How many failures of the verification were recorded, also of those that were let pass: one, unless OpenSSL went on.
+   * `index` is below that, in the order in which OpenSSL found them.
+   */
+  wassl_SSL_verify_failures(ssl: Borrowed<"SSL">): number;
+  /** X509_V_* */
+  wassl_SSL_verify_error(ssl: Borrowed<"SSL">, index: number): number;
+  wassl_SSL_verify_depth(ssl: Borrowed<"SSL">, index: number): number;
+  /** The certificate in question, or 0. */
+  wassl_SSL_verify_certificate(ssl: Borrowed<"SSL">, index: number): Borrowed<"X509"> | 0;
 
   /**
    * Events since the last call, oldest first, or 0. Each event is one little-endian word (kind | direction << 8 |
@@ -377,6 +383,8 @@ export interface Abi {
   ): Owned<"wassl_bytes"> | 0;
   /** 1; 0; -1 = not known yet. */
   wassl_SSL_get_extms_support(ssl: Borrowed<"SSL">): number;
+  /** The verify_data of the last Finished message that was sent, or that the peer sent; 0 = there was none. */
+  wassl_SSL_get_finished(ssl: Borrowed<"SSL">, ofPeer: Bool): Owned<"wassl_bytes"> | 0;
   /** RFC 5929 §4; 0 = it cannot be known, or does not exist. */
   wassl_SSL_server_end_point(ssl: Borrowed<"SSL">): Owned<"wassl_bytes"> | 0;
 
@@ -619,5 +627,5 @@ export const WASSL_EVENT_SESSION = 6;
 /** Stops when OpenSSL accepts the certificates. */
 export const WASSL_VERIFY_TOO = 1;
 
-/** Stops also when OpenSSL does not accept them: what was wrong stays in wassl_SSL_verify_error. */
+/** Stops also when OpenSSL does not accept them: what was wrong stays in wassl_SSL_verify_failures. */
 export const WASSL_VERIFY_ANYWAY = 2;

@@ -247,9 +247,14 @@ export function inWords(info: TlsInfo): string {
 }
 
 /** The same for programs. */
-export function infoFields({ peerCertificates, verifiedChain, ocspResponse, ...info }: TlsInfo): object {
+export function infoFields(given: TlsInfo): object {
+  const { peerCertificates, verifiedChain, verifyFailures, ocspResponse, ...info } = given;
   return {
     ...info,
+    verifyFailures: verifyFailures.map(({ certificate, ...failure }) => ({
+      ...failure,
+      subject: certificate?.subject,
+    })),
     ocspResponse: ocspResponse && Buffer.from(ocspResponse).toString("base64"),
     peerCertificates: peerCertificates.map(certificateFields),
     verifiedChain: verifiedChain.map(certificateFields),

@@ -115,10 +115,11 @@ export class Answers {
   /** Settles when the peer is accepted. */
   async #judge(): Promise<void> {
     const chain = this.#ssl.getPeerCertificates();
-    const found = this.#ssl.getVerifyFailure();
+    const failures = this.#ssl.getVerifyFailures();
+    const [found] = failures;
     const preliminary: PreliminaryResult = found
-      ? { ok: false, verifiedChain: [], failure: found }
-      : { ok: true, verifiedChain: this.#ssl.getVerifiedChain(chain) };
+      ? { ok: false, verifiedChain: [], failure: found, failures }
+      : { ok: true, verifiedChain: this.#ssl.getVerifiedChain(chain), failures };
     let options: { cause?: unknown } = {};
     try {
       if ((await this.#context.verification.verify?.(chain, preliminary)) === true) return;

@@ -1,6 +1,6 @@
 /** A client's sessions: the one that is offered, and those that come of it. The store decides what is kept where. */
 
-import { bytes, either, is, isBytes, like, type Table, text } from "../check.js";
+import { bytes, callback, either, is, isBytes, like, type Table, text } from "../check.js";
 import { TlsError } from "../errors.js";
 import { TLS1_2_VERSION, TLS1_3_VERSION, X509_V_OK } from "../openssl/constants.js";
 import type { OpenSsl } from "../openssl/openssl.js";
@@ -28,6 +28,11 @@ export interface ResumptionOptions {
    */
   sessionStore?: SessionStore | false;
   /**
+   * Called with each session that the server gives, as `getSession()` has them, once the handshake is done and the
+   * server accepted: in TLS 1.3 with each ticket, and maybe before `startTls` has resolved. Keep it as you keep a key.
+   */
+  onNewSession?: (session: Uint8Array) => void;
+  /**
    * Sent along with the first message, before the handshake is done, if the session that is offered allows as much
    * (0-RTT, RFC 8446 §2.3), and not if `verify` is to be asked. `info.earlyData` tells what became of it: unless that
    * is "accepted", the server did not see it, so send it as usual.
@@ -46,6 +51,7 @@ export interface ResumptionOptions {
 export const RESUMPTION_OPTIONS: Table<ResumptionOptions> = {
   session: bytes(1),
   sessionStore: either(is(false), like("a SessionStore", "get", "put", "take")),
+  onNewSession: callback,
   earlyData: bytes(1),
   sessionPartition: text,
 };
@@ -86,6 +92,9 @@ export class Resumption {
   /** The connection is accepted: sessions that came, and those still to come, may be kept. */
   #open = false;
   #waiting: Kept[] = [];
+  /** The peer was accepted, by whatever is asked. */
+  #accepted = false;
+  #untold: Uint8Array[] = [];
   /** How many of each version this connection has put into the store. */
   readonly #put = new Map<number, number>();
   #key: string | undefined;
@@ -166,7 +175,7 @@ export class Resumption {
     for (const session of this.#parts.ssl.takeSessions()) {
       this.#collect(session);
     }
-    if (this.#open) queueMicrotask(() => this.#keep());
+    if (this.#accepted) queueMicrotask(() => this.#keep());
   }
 
   #collect(session: SslSession): void {
@@ -175,6 +184,7 @@ export class Resumption {
       session.setMark(this.#parts.mark);
       const bytes = session.toBytes();
       this.#latest = bytes;
+      this.#untold.push(bytes);
       this.#waiting.push({ bytes, version: session.getProtocolVersion(), expires: expiry(session) });
     } finally {
       session.free();
@@ -186,6 +196,7 @@ export class Resumption {
     const { ssl, verifies } = this.#parts;
     // A peer that only the application accepted, or that has no certificate, would not be accepted again.
     this.#open = !verifies || verified;
+    this.#accepted = true;
     // In TLS 1.2, a ticket that is renewed on resumption is not a new session.
     if (ssl.sessionReused() && this.#offered?.version === TLS1_2_VERSION) {
       const session = ssl.getSession();
@@ -200,6 +211,7 @@ export class Resumption {
   discard(): void {
     this.#latest = undefined;
     this.#waiting = [];
+    this.#untold = [];
     // A session of TLS 1.2 is still in the store.
     if (this.#offered?.version === TLS1_2_VERSION) this.#count(TLS1_2_VERSION);
     for (const [version, count] of this.#put) {
@@ -209,6 +221,10 @@ export class Resumption {
   }
 
   #keep(): void {
+    const { onNewSession } = this.#parts.options;
+    // What it throws is its own, and ends nothing here.
+    if (onNewSession) for (const bytes of this.#untold) queueMicrotask(() => onNewSession(bytes.slice()));
+    this.#untold = [];
     if (!this.#open) return;
     for (const { bytes, version, expires } of this.#waiting.splice(0)) {
       this.#count(version);

@@ -291,6 +291,18 @@ export class SslContext extends Handle<"contexts"> {
     );
   }
 
+  /** The same, unless the key is another one's than the certificate's: false then. @internal */
+  tryPrivateKey(data: string | Uint8Array, passphrase?: string): boolean {
+    try {
+      this.usePrivateKey(data, passphrase);
+      return true;
+    } catch (error) {
+      const errors = error instanceof TlsError ? error.errors : [];
+      if (isOfAnotherKind(errors) || isAnotherKey(errors)) return false;
+      throw error;
+    }
+  }
+
   /** The certificate that was used last (`SSL_CTX_get0_certificate(3)`). */
   getCertificate(): X509 | undefined {
     const ptr = this.library.abi.wassl_SSL_CTX_get0_certificate(this.ptr);

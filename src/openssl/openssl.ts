@@ -125,6 +125,13 @@ export class OpenSsl {
     return new OpenSsl(new Library(loadAbiSync(source)));
   }
 
+  /** The instance of {@link OpenSsl.shared}, for code that cannot await; undefined before it is loaded. */
+  static get loaded(): OpenSsl | undefined {
+    const instance = OpenSsl.#loaded;
+    if (instance === undefined) return undefined;
+    return instance.#lives ? instance : undefined;
+  }
+
   static #shared: Promise<OpenSsl> | undefined;
   /** The shared instance, once it is loaded. */
   static #loaded: OpenSsl | undefined;
@@ -135,10 +142,9 @@ export class OpenSsl {
    */
   static shared(): Promise<OpenSsl> {
     // A new promise each time: in Cloudflare Workers a request must not wait for a promise that another request made.
-    if (OpenSsl.#loaded) {
-      if (OpenSsl.#loaded.#lives) return Promise.resolve(OpenSsl.#loaded);
-      OpenSsl.#shared = OpenSsl.#loaded = undefined;
-    }
+    const { loaded } = OpenSsl;
+    if (loaded) return Promise.resolve(loaded);
+    if (OpenSsl.#loaded) OpenSsl.#shared = OpenSsl.#loaded = undefined;
     OpenSsl.#shared ??= OpenSsl.load().then(
       (openssl) => {
         OpenSsl.#loaded = openssl;

@@ -477,6 +477,21 @@ export class Ssl extends Handle<"connections"> {
     return this.library.abi.wassl_SSL_get_extms_support(this.ptr) === 1;
   }
 
+  /** `SSL_get_finished(3)`: the last Finished message that was sent, without its head; undefined before. */
+  getFinished(): Uint8Array | undefined {
+    return this.#finished(false);
+  }
+
+  /** The same of the last one that the peer sent. */
+  getPeerFinished(): Uint8Array | undefined {
+    return this.#finished(true);
+  }
+
+  #finished(ofPeer: boolean): Uint8Array | undefined {
+    const { abi, memory } = this.library;
+    return memory.takeBytes(abi.wassl_SSL_get_finished(this.ptr, bool(ofPeer)));
+  }
+
   /**
    * The channel binding tls-server-end-point (RFC 5929 §4): the hash of the server's certificate. Undefined if there is
    * no certificate, for signatures without a hash of their own (Ed25519), and on a server of several certificates that
@@ -545,6 +560,12 @@ export class Ssl extends Handle<"connections"> {
     return name === "(NONE)" ? undefined : name;
   }
 
+  /** `SSL_CIPHER_standard_name(3)`: as IANA has it, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256". */
+  getCipherStandardName(): string | undefined {
+    const name = this.#text(this.library.abi.wassl_SSL_get_cipher_standard_name(this.ptr));
+    return name === "(NONE)" ? undefined : name;
+  }
+
   /** "X25519MLKEM768" */
   getGroupName(): string | undefined {
     return this.#text(this.library.abi.wassl_SSL_get0_group_name(this.ptr));
@@ -607,11 +628,26 @@ export class Ssl extends Handle<"connections"> {
 
   /** The first thing that was wrong, or undefined. */
   getVerifyFailure(): ChainFailure | undefined {
+    return this.getVerifyFailures()[0];
+  }
+
+  /**
+   * What was wrong with the peer's certificates, in the order in which OpenSSL found it, 8 at most. Where the
+   * verification goes on ({@link Ssl.suspendVerify} "anyway", or `SSL_VERIFY_NONE`) the last one is
+   * {@link Ssl.getVerifyResult}, which is what Node.js tells; otherwise there is one. Of a resumed session only that
+   * last one is known.
+   */
+  getVerifyFailures(): ChainFailure[] {
     const { abi } = this.library;
-    const code = abi.wassl_SSL_verify_error(this.ptr) || this.getVerifyResult();
-    if (code === 0) return undefined;
-    const depth = Math.max(abi.wassl_SSL_verify_depth(this.ptr), 0);
-    return chainFailure(this.library, code, depth, abi.wassl_SSL_verify_certificate(this.ptr));
+    const ptr = this.ptr;
+    const count = abi.wassl_SSL_verify_failures(ptr);
+    const result = this.getVerifyResult();
+    if (count === 0) return result === 0 ? [] : [chainFailure(this.library, result, 0, 0)];
+    return Array.from({ length: count }, (_, i) => {
+      const code = abi.wassl_SSL_verify_error(ptr, i);
+      const depth = abi.wassl_SSL_verify_depth(ptr, i);
+      return chainFailure(this.library, code, depth, abi.wassl_SSL_verify_certificate(ptr, i));
+    });
   }
 
   // Where the handshake waits for an answer from outside

@@ -68,6 +68,8 @@ export class TlsContext implements Disposable {
   readonly keys: Keys;
   /** @internal The peer's certificate is checked if the peer shows one. */
   readonly verifies: boolean;
+  /** @internal By a client, for the name that is meant. */
+  readonly namesPeer: boolean;
   /** @internal */
   readonly verification: Verification;
   /** @internal */
@@ -112,6 +114,7 @@ export class TlsContext implements Disposable {
     const { caCerts } = options;
     this.trustsNobody = caCerts === undefined || (Array.isArray(caCerts) && caCerts.length === 0);
     this.verifies = role === "client" ? !options.unsafelyDisableVerification : clientAuth !== "none";
+    this.namesPeer = !options.unsafelyDisableHostnameVerification;
     this.keys = new Map();
     this.sslContext = openssl.newContext(role);
     try {
@@ -174,10 +177,7 @@ export class TlsContext implements Disposable {
 
   /** @throws TlsError */
   static async client(options: ClientContextOptions): Promise<TlsContext> {
-    const { openssl, ...read } = readTable(options, CLIENT_CONTEXT, "TlsContext.client", {
-      "TlsContext.server": SERVER_CONTEXT,
-      startTls: CLIENT_IDENTITY,
-    });
+    const { openssl, ...read } = readClientContext(options, "TlsContext.client");
     return new TlsContext(openssl ?? (await OpenSsl.shared()), "client", ofAContext(read));
   }
 
@@ -185,6 +185,31 @@ export class TlsContext implements Disposable {
   static async server(options: ServerContextOptions): Promise<TlsContext> {
     const { openssl, ...read } = readServerContext(options, "TlsContext.server");
     return new TlsContext(openssl ?? (await OpenSsl.shared()), "server", ofAContext(read));
+  }
+
+  /**
+   * The same as {@link TlsContext.client}, at once, for code that cannot await. Unless `openssl` is given,
+   * `OpenSsl.preload()` must have resolved before.
+   *
+   * @example
+   * ```ts
+   * import { OpenSsl, TlsContext } from "wassl";
+   *
+   * await OpenSsl.preload();
+   * const context = TlsContext.clientSync({ caCerts: pem });
+   * ```
+   *
+   * @throws TlsError
+   */
+  static clientSync(options: ClientContextOptions): TlsContext {
+    const { openssl, ...read } = readClientContext(options, "TlsContext.clientSync");
+    return new TlsContext(openssl ?? loaded("clientSync"), "client", ofAContext(read));
+  }
+
+  /** The same for a server. See {@link TlsContext.clientSync}. */
+  static serverSync(options: ServerContextOptions): TlsContext {
+    const { openssl, ...read } = readServerContext(options, "TlsContext.serverSync");
+    return new TlsContext(openssl ?? loaded("serverSync"), "server", ofAContext(read));
   }
 
   /**
@@ -253,6 +278,7 @@ const OF_A_CONTEXT: Record<OfAContext, Counts> = {
   verifyOptions: "decides",
   caCerts: "decides",
   unsafelyAllowLegacyNames: "client",
+  unsafelyDisableHostnameVerification: "client",
   unsafelyDisableVerification: "client",
   ocsp: "client",
   identities: "who",
@@ -283,6 +309,23 @@ export const SERVER_CONTEXT: Table<ServerContextOptions> = {
   openssl: OPENSSL,
   selectContext: callback,
 };
+
+function loaded(name: string): OpenSsl {
+  const { loaded } = OpenSsl;
+  if (loaded) return loaded;
+  throw new TlsError(
+    "invalid-argument",
+    `TlsContext.${name} needs an OpenSSL that is there: await OpenSsl.preload() before, or give openssl`,
+  );
+}
+
+/** @param of what was called */
+function readClientContext(options: ClientContextOptions, of: string): ClientContextOptions {
+  return readTable(options, CLIENT_CONTEXT, of, {
+    "TlsContext.server": SERVER_CONTEXT,
+    startTls: CLIENT_IDENTITY,
+  });
+}
 
 /** @param of what was called */
 export function readServerContext(options: ServerContextOptions, of: string): ServerContextOptions {
@@ -367,7 +410,7 @@ export function newConnection(context: TlsContext, options: ConnectionOptions, p
     ssl.setQuietShutdown(options.quietShutdown ?? false);
     if (options.trace) ssl.setTrace(true);
     if (context.role === "client") {
-      setPeer(ssl, peer ?? { hostname: "" });
+      setPeer(ssl, peer ?? { hostname: "" }, context.namesPeer);
       ssl.setConnectState();
     } else {
       ssl.setAcceptState();

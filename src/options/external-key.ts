@@ -61,7 +61,7 @@ const CURVES: Readonly<Record<string, string>> = {
 /**
  * Of a key that cannot be exported only its kind is known. Whether it is the certificate's key turns out when it signs.
  */
-export function requireKeyOf(certificate: X509 | undefined, key: CryptoKey): void {
+export function isOfKind(certificate: X509 | undefined, key: CryptoKey): boolean {
   const { name, namedCurve, modulusLength } = key.algorithm as EcKeyAlgorithm & RsaHashedKeyAlgorithm;
   const kind =
     name === "ECDSA"
@@ -69,8 +69,13 @@ export function requireKeyOf(certificate: X509 | undefined, key: CryptoKey): voi
       : name === "Ed25519"
         ? "ED25519"
         : `RSA ${modulusLength}`;
+  return `${certificate?.publicKey ?? "none"} `.startsWith(`${kind} `);
+}
+
+export function requireKeyOf(certificate: X509 | undefined, key: CryptoKey): void {
+  if (isOfKind(certificate, key)) return;
+  const { name, namedCurve, modulusLength } = key.algorithm as EcKeyAlgorithm & RsaHashedKeyAlgorithm;
   const theirs = certificate?.publicKey ?? "none";
-  if (`${theirs} `.startsWith(`${kind} `)) return;
   const size = namedCurve ?? modulusLength ?? "";
   throw new TlsError(
     "invalid-argument",

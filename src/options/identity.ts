@@ -26,11 +26,12 @@ import {
   SSL_VERIFY_PEER,
 } from "../openssl/constants.js";
 import type { SslContext } from "../openssl/context.js";
+import type { OpenSsl } from "../openssl/openssl.js";
 import type { Ssl } from "../openssl/ssl.js";
 import type { TrustAnchors } from "../openssl/trust-anchors.js";
 import type { ChainFailure, X509Store } from "../openssl/verify.js";
 import type { X509 } from "../openssl/x509.js";
-import { isCryptoKey, requireKeyOf, signatureAlgorithmsOf } from "./external-key.js";
+import { isCryptoKey, isOfKind, requireKeyOf, signatureAlgorithmsOf } from "./external-key.js";
 import { hostName } from "./names.js";
 import { applyVerifyOptions, VERIFY_OPTIONS, type VerifyOptions } from "./verify.js";
 
@@ -98,6 +99,11 @@ export interface PreliminaryResult {
   readonly verifiedChain: readonly X509[];
   /** The first thing that was wrong; absent when `ok`. */
   readonly failure?: ChainFailure;
+  /**
+   * All that was wrong, in the order in which OpenSSL found it, 8 at most; the last one is what Node.js tells. Of a
+   * session that is resumed only that last one is known.
+   */
+  readonly failures: readonly ChainFailure[];
 }
 
 /** The options about the peer that both ends have. */
@@ -155,6 +161,11 @@ export interface ClientIdentity extends Identity, Verification {
    */
   unsafelyAllowLegacyNames?: boolean;
   /**
+   * Verifies the certificate, but not that it is for `hostname`: anybody who has a certificate for any name is accepted
+   * then, unless `verify` looks at the name itself. Default false.
+   */
+  unsafelyDisableHostnameVerification?: boolean;
+  /**
    * Accepts any certificate from anybody, which leaves the connection open to an attacker in between. `info.verified`
    * is false then. Default false.
    */
@@ -178,6 +189,7 @@ export const CLIENT_IDENTITY: Table<ClientIdentity> = {
   caCerts: CA_CERTS,
   ocsp: oneOf("off", "soft", "require"),
   unsafelyAllowLegacyNames: flag,
+  unsafelyDisableHostnameVerification: flag,
   unsafelyDisableVerification: flag,
 };
 
@@ -268,7 +280,7 @@ export function configureClient(
   addCaCerts(ctx, options.caCerts);
   ctx.setVerify(options.unsafelyDisableVerification ? SSL_VERIFY_NONE : SSL_VERIFY_PEER);
   applyVerifyOptions(ctx, options.verifyOptions ?? Object.create(null), {
-    rfc9525: !options.unsafelyAllowLegacyNames,
+    rfc9525: !options.unsafelyAllowLegacyNames && !options.unsafelyDisableHostnameVerification,
   });
   const { ocsp = "off" } = options;
   if (ocsp !== "off") {
@@ -283,16 +295,20 @@ export function configureClient(
   if (hasIdentity(options)) useIdentity(ctx, options, keys);
 }
 
-/** The server that a client's connection is to. */
-export function setPeer(ssl: Ssl, { hostname, serverName }: Peer): void {
+/**
+ * The server that a client's connection is to.
+ *
+ * @param named the certificate must be for that name
+ */
+export function setPeer(ssl: Ssl, { hostname, serverName }: Peer, named: boolean): void {
   const { kind, name } = hostName(hostname);
   const sent =
     serverName === undefined ? { kind, name } : serverName !== false && hostName(serverName, "serverName");
   if (serverName !== undefined && sent && sent.kind !== "dns") {
     throw new TlsError("invalid-argument", `serverName must be a DNS name or false, not "${serverName}"`);
   }
-  if (kind === "dns") ssl.setHost(name);
-  else if (!ssl.setIp(name)) throw new TlsError("out-of-memory", "no room for an IP address");
+  if (named && kind === "dns") ssl.setHost(name);
+  else if (named && !ssl.setIp(name)) throw new TlsError("out-of-memory", "no room for an IP address");
   if (sent && sent.kind === "dns") ssl.setServerName(sent.name);
 }
 
@@ -375,6 +391,55 @@ function useIdentity(ctx: SslContext, { cert, key, pkcs12, passphrase }: Identit
   requireKeyOf(ctx.getCertificate(), key);
   ctx.useExternalKey(++lastKey, algorithms);
   keys.set(lastKey, key);
+}
+
+/** A private key, and the passphrase that it is under. */
+export type PassphrasedKey = { key: NonNullable<Identity["key"]>; passphrase?: string };
+
+/**
+ * pairIdentities finds out which key belongs to which certificate, where both come as lists of their own, in any order:
+ * for `identities`. One certificate and one key are a pair unseen.
+ *
+ * @throws TlsError "invalid-argument" if a certificate has no key, or a key no certificate, and if one cannot be read
+ *
+ * @example
+ * ```ts
+ * import { type OpenSsl, pairIdentities, TlsContext } from "wassl";
+ *
+ * function serve(openssl: OpenSsl, certs: string[], keys: string[]): Promise<TlsContext> {
+ *   const identities = pairIdentities(openssl, certs, keys.map((key) => ({ key })));
+ *   return TlsContext.server({ openssl, identities });
+ * }
+ * ```
+ */
+export function pairIdentities(
+  openssl: OpenSsl,
+  certs: readonly CertificateData[],
+  keys: readonly PassphrasedKey[],
+): Identity[] {
+  if (certs.length === 1 && keys.length === 1) return [{ cert: certs[0]!, ...keys[0]! }];
+  const left = [...keys.keys()];
+  const paired = certs.map((cert, i) => {
+    const at = left.findIndex((each) => belongs(openssl, cert, keys[each]!));
+    if (at < 0) throw new TlsError("invalid-argument", `certificate ${i + 1} of ${certs.length} has no key`);
+    return { cert, ...keys[left.splice(at, 1)[0]!]! };
+  });
+  if (left.length > 0) {
+    throw new TlsError("invalid-argument", `key ${left[0]! + 1} of ${keys.length} belongs to no certificate`);
+  }
+  return paired;
+}
+
+function belongs(openssl: OpenSsl, cert: CertificateData, { key, passphrase }: PassphrasedKey): boolean {
+  const ctx = openssl.newContext("server");
+  try {
+    // How strong a key must be is looked at where the identity is used.
+    ctx.setSecurityLevel(0);
+    ctx.useCertificateChain(cert);
+    return isCryptoKey(key) ? isOfKind(ctx.getCertificate(), key) : ctx.tryPrivateKey(key, passphrase);
+  } finally {
+    ctx.free();
+  }
 }
 
 function isList<T>(value: T | readonly T[]): value is readonly T[] {

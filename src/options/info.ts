@@ -1,5 +1,6 @@
 /** What the handshake settled, read from the `Ssl`. */
 import type { Ssl } from "../openssl/ssl.js";
+import type { ChainFailure } from "../openssl/verify.js";
 import type { X509 } from "../openssl/x509.js";
 
 /** What the handshake settled. */
@@ -8,6 +9,8 @@ export interface TlsInfo {
   readonly protocol: string;
   /** "TLS_AES_128_GCM_SHA256" */
   readonly cipher: string;
+  /** The same as IANA has it: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256" for "ECDHE-RSA-AES128-GCM-SHA256". */
+  readonly cipherStandardName: string;
   /** The group of the key exchange, "X25519MLKEM768"; undefined if no group took part. */
   readonly group: string | undefined;
   /** The algorithm with which the peer proved that it has the key, "ecdsa_secp256r1_sha256". */
@@ -23,8 +26,17 @@ export interface TlsInfo {
    * was found when the session's certificate was verified again.
    */
   readonly verifiedChain: readonly X509[];
-  /** The peer showed a certificate, and it was checked: chain, dates, and, by a client, the name. */
+  /**
+   * The peer showed a certificate, and it was checked: chain, dates, and, by a client, the name, unless
+   * `unsafelyDisableHostnameVerification` is set.
+   */
   readonly verified: boolean;
+  /**
+   * What is wrong with the peer's certificate where the connection goes on all the same
+   * (`unsafelyDisableVerification`, `unsafelyLetVerifyOverride`), in the order in which OpenSSL found it, 8 at most; the
+   * last one is what Node.js tells. Of a session that is resumed only that last one is known.
+   */
+  readonly verifyFailures: readonly ChainFailure[];
   /**
    * The handshake was short, by a session of an earlier connection: `peerCertificates` are those of that connection.
    */
@@ -54,6 +66,7 @@ export function infoOf(ssl: Ssl, verifies: boolean): TlsInfo {
   return {
     protocol: ssl.getVersion(),
     cipher: ssl.getCipherName() ?? "",
+    cipherStandardName: ssl.getCipherStandardName() ?? "",
     group: ssl.getGroupName(),
     signatureAlgorithm: ssl.getPeerSignatureName(),
     alpnProtocol: ssl.getAlpnSelected(),
@@ -61,6 +74,7 @@ export function infoOf(ssl: Ssl, verifies: boolean): TlsInfo {
     peerCertificates,
     verifiedChain: verified ? ssl.getVerifiedChain(peerCertificates) : [],
     verified,
+    verifyFailures: ssl.getVerifyFailures(),
     // An external key is no session of an earlier connection.
     sessionReused: ssl.sessionReused() && !ssl.usedPsk(),
     pskIdentity: ssl.getPskIdentity(),

@@ -93,16 +93,23 @@ export const mutants: Mutant[] = [
   {
     file: "src/options/identity.ts",
     what: "the name is checked",
-    search: '  if (kind === "dns") ssl.setHost(name);',
-    replace: '  if (kind === "dns") ssl.getServerName();',
+    search: '  if (named && kind === "dns") ssl.setHost(name);',
+    replace: '  if (named && kind === "dns") ssl.getServerName();',
     tests: "/connect: who is believed.*refused by name/",
   },
   {
     file: "src/options/identity.ts",
     what: "the address is checked",
-    search: "else if (!ssl.setIp(name)) throw",
+    search: "else if (named && !ssl.setIp(name)) throw",
     replace: "else if (!name) throw",
     tests: "/connect: who is believed.*is not/",
+  },
+  {
+    file: "src/options/context.ts",
+    what: "sessions of connections that did not look at the name",
+    search: '  unsafelyDisableHostnameVerification: "client",',
+    replace: '  unsafelyDisableHostnameVerification: "no",',
+    tests: "/unsafelyDisableHostnameVerification.*not shared/",
   },
   {
     file: "src/options/identity.ts",

@@ -25,7 +25,7 @@ export function objects(number: number): void {
 }
 
 export function nothing(): void {
-  const certificate = abi.wassl_SSL_verify_certificate(ssl);
+  const certificate = abi.wassl_SSL_verify_certificate(ssl, 0);
   // @ts-expect-error it may be 0
   abi.wassl_i2d_X509(certificate);
   if (certificate !== 0) abi.wassl_i2d_X509(certificate);

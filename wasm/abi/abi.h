@@ -345,6 +345,8 @@ wassl_ok wassl_SSL_set1_ip_asc(SSL *ssl, const char *ip);
 
 BORROWED const char *wassl_SSL_get_version(SSL *ssl);
 BORROWED const char *wassl_SSL_get_cipher_name(SSL *ssl);
+/* As IANA has it. */
+BORROWED const char *wassl_SSL_get_cipher_standard_name(SSL *ssl);
 BORROWED const char *wassl_SSL_get0_group_name(SSL *ssl);
 BORROWED const char *wassl_SSL_get0_peer_signature_name(SSL *ssl);
 BORROWED const char *wassl_SSL_get_servername(SSL *ssl);
@@ -375,12 +377,16 @@ wassl_bool wassl_SSL_dispatch_alert(SSL *ssl);
 
 /* ---- record.c: what is recorded where OpenSSL would call back ------------------------------------------------- */
 
-/* X509_V_* of the first failure, also of one that was let pass. */
-int wassl_SSL_verify_error(SSL *ssl);
-/* Of the first failure; -1 = no failure was recorded. */
-int wassl_SSL_verify_depth(SSL *ssl);
-/* The certificate of the first failure, or 0. */
-BORROWED X509 *wassl_SSL_verify_certificate(SSL *ssl);
+/*
+ * How many failures of the verification were recorded, also of those that were let pass: one, unless OpenSSL went on.
+ * `index` is below that, in the order in which OpenSSL found them.
+ */
+int wassl_SSL_verify_failures(SSL *ssl);
+/* X509_V_* */
+int wassl_SSL_verify_error(SSL *ssl, int index);
+int wassl_SSL_verify_depth(SSL *ssl, int index);
+/* The certificate in question, or 0. */
+BORROWED X509 *wassl_SSL_verify_certificate(SSL *ssl, int index);
 
 #define WASSL_EVENT_LOST 0
 #define WASSL_EVENT_ALERT 1
@@ -421,6 +427,8 @@ void wassl_SSL_set_trace(SSL *ssl, wassl_bool on);
 OWNED wassl_bytes *wassl_SSL_export_keying_material(SSL *ssl, size_t length, const char *label, const uint8_t *context, int context_length);
 /* 1; 0; -1 = not known yet. */
 int wassl_SSL_get_extms_support(SSL *ssl);
+/* The verify_data of the last Finished message that was sent, or that the peer sent; 0 = there was none. */
+OWNED wassl_bytes *wassl_SSL_get_finished(SSL *ssl, wassl_bool of_peer);
 /* RFC 5929 §4; 0 = it cannot be known, or does not exist. */
 OWNED wassl_bytes *wassl_SSL_server_end_point(SSL *ssl);
 
@@ -440,7 +448,7 @@ wassl_ok wassl_SSL_answer_client_hello(SSL *ssl, OR_NULL SSL_CTX *ctx, int alert
 
 /* Stops when OpenSSL accepts the certificates. */
 #define WASSL_VERIFY_TOO 1
-/* Stops also when OpenSSL does not accept them: what was wrong stays in wassl_SSL_verify_error. */
+/* Stops also when OpenSSL does not accept them: what was wrong stays in wassl_SSL_verify_failures. */
 #define WASSL_VERIFY_ANYWAY 2
 
 /*

@@ -1,4 +1,4 @@
-/* What binds something to a connection: keying material, and the hash of the server's certificate. */
+/* What binds something to a connection: keying material, Finished messages, the hash of the server's certificate. */
 #include "internal.h"
 
 #include "internal/ssl_unwrap.h"
@@ -23,6 +23,15 @@ EXPORT wassl_bytes *wassl_SSL_export_keying_material(SSL *ssl, size_t length, co
 }
 
 EXPORT int wassl_SSL_get_extms_support(SSL *s) { return (int)SSL_get_extms_support(s); }
+
+EXPORT wassl_bytes *wassl_SSL_get_finished(SSL *ssl, int of_peer)
+{
+    size_t (*get)(const SSL *, void *, size_t) = of_peer ? SSL_get_peer_finished : SSL_get_finished;
+    uint8_t data[EVP_MAX_MD_SIZE];
+    size_t length = get(ssl, data, sizeof data);
+
+    return length == 0 ? NULL : wassl_bytes_new(data, length);
+}
 
 /*
  * The server's certificate of this connection. The one a resumed server would have shown is not known if it has

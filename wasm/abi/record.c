@@ -10,11 +10,18 @@
 
 static int state_index = -1;
 
+/* One thing that is wrong with the peer's certificates. */
+typedef struct {
+    int error, depth;
+    X509 *certificate;
+} failure;
+
+#define MOST_FAILURES 8
+
 /* Made on the first thing that is worth recording, so that a connection without incident costs nothing. */
 typedef struct {
-    int verify_error;
-    int verify_depth; /* -1: nothing was recorded */
-    X509 *verify_certificate;
+    int failure_count;
+    failure failures[MOST_FAILURES];
     uint8_t *events;
     size_t events_length, events_room;
     int events_lost;
@@ -30,13 +37,19 @@ static void forget_events(state *s)
     s->events_length = s->events_room = 0;
 }
 
+static void forget_failures(state *s)
+{
+    while (s->failure_count > 0)
+        X509_free(s->failures[--s->failure_count].certificate);
+}
+
 static void free_state(void *parent, void *p, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
 {
     state *s = p;
 
     if (s == NULL)
         return;
-    X509_free(s->verify_certificate);
+    forget_failures(s);
     forget_events(s);
     free(s);
 }
@@ -55,7 +68,6 @@ static state *state_of(SSL *ssl, int make)
         return s;
     if ((s = calloc(1, sizeof *s)) == NULL)
         return NULL;
-    s->verify_depth = -1;
     if (!SSL_set_ex_data(ssl, state_index, s)) {
         free(s);
         return NULL;
@@ -115,37 +127,36 @@ EXPORT wassl_bytes *wassl_SSL_take_events(SSL *ssl)
     return out;
 }
 
-/* ---- the first failure of the verification ------------------------------------------------------------------ */
+/* ---- why the peer's certificates are not good --------------------------------------------------------------- */
 
-/* The first failure is the one that is reported; what follows it is mostly its consequence. */
+/*
+ * Where the connection goes on all the same, OpenSSL does, and finds what else is wrong: the first failure is the reason,
+ * and what follows is mostly its consequence. Of more than there is room for, the last takes the last place.
+ */
 int wassl_verify_callback(int ok, X509_STORE_CTX *store)
 {
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
     X509 *x = X509_STORE_CTX_get_current_cert(store);
+    failure *f;
     state *s;
 
     if (ok || ssl == NULL || (s = state_of(ssl, 1)) == NULL)
         return ok;
-    ok = wassl_verify_mode(ssl) == WASSL_VERIFY_ANYWAY;
-    if (s->verify_depth >= 0)
-        return ok;
-    s->verify_error = X509_STORE_CTX_get_error(store);
-    s->verify_depth = X509_STORE_CTX_get_error_depth(store);
-    if (x != NULL && X509_up_ref(x))
-        s->verify_certificate = x;
-    return ok;
+    if (s->failure_count == MOST_FAILURES)
+        X509_free(s->failures[--s->failure_count].certificate);
+    f = &s->failures[s->failure_count++];
+    f->error = X509_STORE_CTX_get_error(store);
+    f->depth = X509_STORE_CTX_get_error_depth(store);
+    f->certificate = x != NULL && X509_up_ref(x) ? x : NULL;
+    return wassl_verify_mode(ssl) == WASSL_VERIFY_ANYWAY || SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE;
 }
 
 void wassl_forget_verify_failure(SSL *ssl)
 {
     state *s = state_of(ssl, 0);
 
-    if (s != NULL) {
-        X509_free(s->verify_certificate);
-        s->verify_certificate = NULL;
-        s->verify_error = 0;
-        s->verify_depth = -1;
-    }
+    if (s != NULL)
+        forget_failures(s);
 }
 
 /*
@@ -185,28 +196,19 @@ void wassl_refine_failure(X509_STORE_CTX *ctx, int *error, int *depth, X509 **ce
 void wassl_refine_verify_failure(SSL *ssl, X509_STORE_CTX *store)
 {
     state *s = state_of(ssl, 0);
+    failure *first = s != NULL && s->failure_count > 0 ? s->failures : NULL;
 
-    if (s != NULL && s->verify_depth >= 0)
-        wassl_refine_failure(store, &s->verify_error, &s->verify_depth, &s->verify_certificate);
+    if (first != NULL)
+        wassl_refine_failure(store, &first->error, &first->depth, &first->certificate);
 }
 
-EXPORT int wassl_SSL_verify_error(SSL *ssl)
+EXPORT int wassl_SSL_verify_failures(SSL *ssl)
 {
     state *s = state_of(ssl, 0);
 
-    return s == NULL ? X509_V_OK : s->verify_error;
+    return s == NULL ? 0 : s->failure_count;
 }
 
-EXPORT int wassl_SSL_verify_depth(SSL *ssl)
-{
-    state *s = state_of(ssl, 0);
-
-    return s == NULL ? -1 : s->verify_depth;
-}
-
-EXPORT X509 *wassl_SSL_verify_certificate(SSL *ssl)
-{
-    state *s = state_of(ssl, 0);
-
-    return s == NULL ? NULL : s->verify_certificate;
-}
+EXPORT int wassl_SSL_verify_error(SSL *ssl, int index) { return state_of(ssl, 0)->failures[index].error; }
+EXPORT int wassl_SSL_verify_depth(SSL *ssl, int index) { return state_of(ssl, 0)->failures[index].depth; }
+EXPORT X509 *wassl_SSL_verify_certificate(SSL *ssl, int index) { return state_of(ssl, 0)->failures[index].certificate; }

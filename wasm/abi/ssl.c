@@ -193,6 +193,7 @@ EXPORT int wassl_SSL_set1_ip_asc(SSL *s, const char *ip)
 
 EXPORT const char *wassl_SSL_get_version(SSL *s) { return SSL_get_version(s); }
 EXPORT const char *wassl_SSL_get_cipher_name(SSL *s) { return SSL_CIPHER_get_name(SSL_get_current_cipher(s)); }
+EXPORT const char *wassl_SSL_get_cipher_standard_name(SSL *s) { return SSL_CIPHER_standard_name(SSL_get_current_cipher(s)); }
 EXPORT const char *wassl_SSL_get0_group_name(SSL *s) { return SSL_get0_group_name(s); }
 
 EXPORT const char *wassl_SSL_get0_peer_signature_name(SSL *ssl)

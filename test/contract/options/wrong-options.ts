@@ -119,6 +119,7 @@ const context: Fits<Omit<ClientContextOptions & ServerContextOptions, "openssl">
   verifyOptions: ["object"],
   caCerts: list,
   unsafelyAllowLegacyNames: flag,
+  unsafelyDisableHostnameVerification: flag,
   unsafelyDisableVerification: flag,
   ocsp: none,
   identities: ["empty list", "list of objects"],
@@ -172,7 +173,12 @@ const serversAlone = [
   "maxEarlyData",
   "selectContext",
 ] as const;
-const clientsAlone = ["unsafelyAllowLegacyNames", "unsafelyDisableVerification", "ocsp"] as const;
+const clientsAlone = [
+  "unsafelyAllowLegacyNames",
+  "unsafelyDisableHostnameVerification",
+  "unsafelyDisableVerification",
+  "ocsp",
+] as const;
 
 type Of<T, Not extends PropertyKey> = Omit<T, Not>;
 const clientContext: Fits<Of<ClientContextOptions, "openssl">> = pick(context, serversAlone);
@@ -216,6 +222,7 @@ function apis(stream: TlsStream, openssl: OpenSsl): Record<string, Api> {
       session: ["bytes"],
       sessionStore: none,
       sessionPartition: anyText,
+      onNewSession: callback,
       earlyData: ["bytes"],
     } satisfies Fits<ClientOptions>,
     acceptTls: { ...serverContext, ...common, onEarlyData: callback } satisfies Fits<ServerOptions>,

@@ -5,7 +5,7 @@ import { Duplex } from "node:stream";
 import { connect, createServer } from "node:tls";
 import QUnit from "qunit";
 import { startTls } from "wassl";
-import { afterTest, env } from "../contract/env.ts";
+import { afterTest, env } from "../helpers/env.ts";
 import type { LeafName } from "../peers/certs.ts";
 
 /** Of the peer's leaf in node:tls, and here. */

@@ -13,11 +13,11 @@ import {
   type TlsStream,
   verifyChain,
 } from "wassl";
-import { pair } from "../fakes/pair.ts";
-import { client, connected, handshake, over, server } from "./both-ends.ts";
-import { cryptoKey, P256 } from "./crypto-keys.ts";
-import { afterTest, env } from "./env.ts";
-import { tlsError } from "./helpers.ts";
+import { pair } from "../../fakes/pair.ts";
+import { tlsError } from "../../helpers/basics.ts";
+import { client, connected, handshake, over, server } from "../../helpers/both-ends.ts";
+import { cryptoKey, P256 } from "../../helpers/crypto-keys.ts";
+import { afterTest, env } from "../../helpers/env.ts";
 
 const names = (failures: readonly ChainFailure[]) => failures.map(({ error, depth }) => `${error} ${depth}`);
 const only = (version: "TLSv1.2" | "TLSv1.3") => ({ minVersion: version, maxVersion: version }) as const;

@@ -12,6 +12,7 @@
  *     /ws/terminate                  sends "hello", drops the connection at the first message
  *     /ws/refuse                     answers 403
  *     /ws/hang                       does not answer
+ *     /ws/pair?id=TEXT               the second one with the same text is the first one's other end
  *     /ws/runner?browser=NAME        is where the page in a browser tells how its tests are doing
  */
 import { once } from "node:events";
@@ -44,6 +45,18 @@ export async function startServer(options: {
   onPage(browser: string, ws: WebSocket): void;
 }) {
   const { config, peers, files, onPage } = options;
+  const first = new Map<string, WebSocket>();
+  const pair = (id: string, ws: WebSocket) => {
+    const other = first.get(id);
+    if (!other) {
+      ws.pause();
+      first.set(id, ws);
+      return;
+    }
+    first.delete(id);
+    copy(ws, other);
+    copy(other, ws);
+  };
   const sockets = new WebSocketServer({ noServer: true, perMessageDeflate: false });
 
   const server = createServer(async (request, response) => {
@@ -86,6 +99,8 @@ export async function startServer(options: {
         return accept((ws) => onPage(url.searchParams.get("browser") ?? "", ws));
       case "/ws/echo":
         return accept((ws) => ws.on("message", (data) => ws.send(data)));
+      case "/ws/pair":
+        return accept((ws) => pair(url.searchParams.get("id") ?? "", ws));
       case "/ws/never-read":
         return accept((ws) => ws.pause());
       case "/ws/source":
@@ -124,6 +139,20 @@ export async function startServer(options: {
       server.closeAllConnections();
     },
   };
+}
+
+/** Copies one way, as fast as the other end takes it. What ends one end ends the other one like that. */
+function copy(from: WebSocket, to: WebSocket): void {
+  from.on("message", (data: Buffer) => {
+    from.pause();
+    to.send(data, () => from.resume());
+  });
+  from.on("close", (code) => {
+    if (code === 1006) to.terminate();
+    else to.close(code === 1005 ? 1000 : code);
+    to.resume();
+  });
+  from.resume();
 }
 
 function json(response: ServerResponse, value: unknown): void {

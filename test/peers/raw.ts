@@ -51,6 +51,20 @@ export async function startRaw(_context: PeerContext, parameters: URLSearchParam
 /** Plain TCP, for the transports alone: echoes, and ends when the client has ended (`echo`, or `sink`, …). */
 export async function startTcp(_context: PeerContext, parameters: URLSearchParams) {
   const events: string[] = [];
+  let first: Socket | undefined;
+  /** Each connection is the other end of the one before it. */
+  const join = (socket: Socket) => {
+    if (!first) {
+      first = socket;
+      return;
+    }
+    const ends = [first, socket] as const;
+    first = undefined;
+    for (const [from, to] of [ends, [...ends].reverse() as [Socket, Socket]]) {
+      from.pipe(to);
+      from.on("error", () => to.resetAndDestroy());
+    }
+  };
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket: Socket) => {
     socket.on("end", () => events.push("end"));
     socket.on("error", (error: NodeJS.ErrnoException) => events.push(`error ${error.code}`));
@@ -76,6 +90,9 @@ export async function startTcp(_context: PeerContext, parameters: URLSearchParam
         break;
       case "never-read":
         socket.pause();
+        break;
+      case "pair":
+        join(socket);
         break;
       default:
         socket.pipe(socket);

@@ -1,0 +1,202 @@
+/** `wassl/transports/test`: each of our transports passes it, and one with a fault does not. */
+import QUnit from "qunit";
+import type { Transport } from "wassl";
+import { messagePortTransport } from "wassl/transports/message-port";
+import { type TransportTestOptions, transportTests } from "wassl/transports/test";
+import { connectWebSocket } from "wassl/transports/websocket";
+import { intercept } from "../../fakes/wrappers.ts";
+import { rejection, write } from "../../helpers/basics.ts";
+import { over } from "../../helpers/both-ends.ts";
+import { afterTest, env } from "../../helpers/env.ts";
+
+const kit = (name: string, options: () => TransportTestOptions) => {
+  QUnit.module(`transports: the kit, ${name}`, () => {
+    // The seed is known when a test runs.
+    const count = transportTests(options()).length;
+    for (let i = 0; i < count; i++) {
+      const { name } = transportTests(options())[i]!;
+      QUnit.test(name, async (assert) => {
+        assert.timeout(60_000);
+        await transportTests({ ...options(), seed: env.seed })[i]!.run();
+        assert.true(true);
+      });
+    }
+  });
+};
+
+kit("message port", () => ({
+  open() {
+    const { port1, port2 } = new MessageChannel();
+    afterTest(() => {
+      port1.close();
+      port2.close();
+    });
+    return { transport: messagePortTransport(port1), peer: messagePortTransport(port2) };
+  },
+}));
+
+kit("TLS", () => ({
+  async open() {
+    const { port1, port2 } = new MessageChannel();
+    afterTest(() => {
+      port1.close();
+      port2.close();
+    });
+    const [transport, peer] = await over([messagePortTransport(port1), messagePortTransport(port2)]);
+    return { transport, peer };
+  },
+}));
+
+let pairs = 0;
+const webSocketPair = async () => {
+  const url = env.ws(`/ws/pair?id=${env.runtime}-kit-${pairs++}`);
+  const connect = () => connectWebSocket(url, { WebSocket: env.WebSocket });
+  const transport = await connect();
+  return { transport, peer: await connect() };
+};
+const inPage = typeof document !== "undefined";
+/** The WebSocket at the other end can be paused: npm ws. */
+const pausable = !inPage && !("Deno" in globalThis);
+kit("WebSocket", () => ({ open: webSocketPair, halfClose: false, backpressure: pausable }));
+
+kit("the runtime's own", () => ({
+  async open() {
+    const name = `tcp?do=pair&id=kit-${pairs++}`;
+    return { transport: await env.connect(name), peer: await env.connect(name) };
+  },
+  halfClose: !inPage,
+  // A socket that is destroyed sends a FIN. The relay tells an abort from an end, and resets.
+  aborts: inPage,
+  ordered: false,
+  backpressure: !inPage,
+}));
+
+/** The kit over a message port whose nearer end `spoil` makes of a good one. */
+const spoiled = (spoil: (inner: Transport) => Transport): TransportTestOptions => ({
+  open() {
+    const { port1, port2 } = new MessageChannel();
+    afterTest(() => {
+      port1.close();
+      port2.close();
+    });
+    return { transport: spoil(messagePortTransport(port1)), peer: messagePortTransport(port2) };
+  },
+  buffers: 8 * 1024 * 1024,
+  seed: env.seed,
+  patience: 1_500,
+});
+
+QUnit.module("transports: the kit notices", () => {
+  const notices = (what: string, name: RegExp, message: RegExp, spoil: (inner: Transport) => Transport) => {
+    QUnit.test(what, async (assert) => {
+      const cases = transportTests(spoiled(spoil)).filter((each) => name.test(each.name));
+      assert.strictEqual(cases.length, 1, cases.map((each) => each.name).join());
+      const error = await rejection(cases[0]!.run());
+      assert.true(message.test(String(error)), String(error));
+    });
+  };
+
+  notices("a byte that is lost", /^order: bytes/, /nothing came of it/, (inner) => {
+    let count = 0;
+    return intercept(inner, { receive: async (chunk) => [count++ === 3 ? chunk.subarray(1) : chunk] });
+  });
+  notices("pieces that change places", /^order: a byte/, /is another one/, (inner) => {
+    let kept: Uint8Array | undefined;
+    return intercept(inner, {
+      async send(chunk, forward) {
+        if (!kept) {
+          kept = chunk.slice();
+          return;
+        }
+        await forward(chunk);
+        await forward(kept);
+        kept = undefined;
+      },
+    });
+  });
+  notices("memory that is read after the write", /^memory/, /what was overwritten afterwards/, (inner) =>
+    intercept(inner, {
+      async send(chunk, forward) {
+        setTimeout(() => void forward(chunk).catch(() => {}), 20);
+      },
+    }),
+  );
+  notices("an empty chunk", /^chunks: what is read/, /an empty one/, (inner) =>
+    intercept(inner, { receive: async (chunk) => [new Uint8Array(0), chunk] }),
+  );
+  notices("chunks of another class", /^chunks: what is read/, /and no plain Uint8Array/, (inner) => {
+    class Special extends Uint8Array {}
+    return intercept(inner, { receive: async (chunk) => [new Special(chunk)] });
+  });
+  notices("texts that are taken", /^chunks: nothing else/, /should be rejected/, (inner) => ({
+    readable: inner.readable,
+    writable: new WritableStream(),
+  }));
+  notices("no backpressure", /^backpressure/, /bytes were taken, and nobody has read one/, (inner) => ({
+    readable: inner.readable,
+    writable: new WritableStream(),
+  }));
+  notices("an end that overtakes bytes", /^late reader/, /bytes came, not/, (inner) => ({
+    writable: inner.writable,
+    readable: new ReadableStream({
+      async start(controller) {
+        const reader = inner.readable.getReader();
+        await reader.read();
+        controller.close();
+      },
+    }),
+  }));
+  notices("a failure that overtakes bytes", /^failure/, /bytes came, not/, (inner) => ({
+    writable: inner.writable,
+    // The stream's own queue, which an error empties.
+    readable: new ReadableStream(
+      {
+        async start(controller) {
+          const reader = inner.readable.getReader();
+          (async () => {
+            for (;;) controller.enqueue((await reader.read()).value!);
+          })().catch((error: unknown) => controller.error(error));
+        },
+      },
+      { highWaterMark: 1000 },
+    ),
+  }));
+  notices("a failure that is told as an end", /^failure/, /should be rejected, but it is not/, (inner) => ({
+    writable: inner.writable,
+    readable: new ReadableStream({
+      async start(controller) {
+        const reader = inner.readable.getReader();
+        (async () => {
+          for (;;) controller.enqueue((await reader.read()).value!);
+        })().catch(() => controller.close());
+      },
+    }),
+  }));
+  notices(
+    "no half-close, where it should be",
+    /^half-close: the peer/,
+    /bytes came|nothing came|Error/,
+    (inner) => ({
+      readable: inner.readable,
+      writable: new WritableStream({
+        write: (chunk) => write(inner.writable, chunk),
+        async close() {
+          await inner.writable.close();
+          await inner.readable.cancel();
+        },
+      }),
+    }),
+  );
+  notices("an abort that does nothing", /^abort: what waits is rejected/, /nothing came of it/, (inner) => ({
+    readable: inner.readable,
+    writable: new WritableStream({ write: (chunk) => write(inner.writable, chunk) }),
+  }));
+  notices("a wait that is for ever", /^closed/, /nothing came of it/, (inner) => ({
+    readable: inner.readable,
+    writable: new WritableStream({ close: () => new Promise(() => {}) }),
+  }));
+  notices("a cancel that is for ever", /^cancel/, /cancel\(\): nothing came of it/, (inner) => ({
+    readable: new ReadableStream({ cancel: () => new Promise<void>(() => {}) }),
+    writable: inner.writable,
+  }));
+});

@@ -1,13 +1,12 @@
 /**
  * What is made once and kept under a name made of all that went into it. It is made aside and renamed into place, so that a
- * build may be ended at any moment, and one build at a time makes it. wasm/build/shell.sh has the same for what compilers make.
+ * build may be ended at any moment, and one build at a time makes it.
  */
-import { spawnSync } from "node:child_process";
 import {
   closeSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -16,7 +15,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { run } from "./run.mjs";
 
 /**
  * One build at a time does `work`. The lock is an open file's, so it ends with this process and with the commands that got
@@ -24,71 +23,78 @@ import { fileURLToPath } from "node:url";
  *
  * @template T
  * @param {string} file
- * @param {(fd: number) => T} work
- * @returns {T}
+ * @param {(fd: number) => T | Promise<T>} work
+ * @returns {Promise<T>}
  */
-export function locked(file, work) {
+export async function locked(file, work) {
   mkdirSync(dirname(file), { recursive: true });
   const fd = openSync(file, "w");
   // Node.js cannot lock a file; what the program does to the file that it is given holds for ours too, since it is the same.
-  /** @param {string[]} args */
-  const flock = (...args) =>
-    spawnSync("flock", [...args, "3"], { stdio: ["ignore", "inherit", "inherit", fd] });
+  const flock = (/** @type {string[]} */ ...args) => run(["flock", ...args, "3"], { fd });
   try {
-    if (flock("-n").status !== 0) {
+    await flock("-n").catch(() => {
       console.error("   another build is at this step; waiting for it");
-      const { status, error } = flock();
-      if (status !== 0) throw error ?? new Error(`${file} could not be locked`);
-    }
-    return work(fd);
+      return flock();
+    });
+    return await work(fd);
   } finally {
     closeSync(fd);
   }
 }
 
 /**
- * The folder `parent`/`key`, which `make` has filled, now or in an earlier build. `cache`/locks has its lock.
+ * The folder `kind`/`key` in the cache, as `make` has filled `out`, now or in an earlier build; `work` is a folder for what is not kept,
+ * on the same filesystem. `cache`/locks has its lock.
  *
- * @param {{ cache: string, kind: string, key: string, make(folder: string, fd: number): void }} what
- * @returns {string}
+ * @typedef {{ out: string, work: string, fd: number }} Place
+ * @param {{ cache: string, kind: string, key: string, make(place: Place): void | Promise<void> }} what
+ * @returns {Promise<string>}
  */
-export function keep({ cache, kind, key, make }) {
+export async function keep({ cache, kind, key, make }) {
   const kept = join(cache, kind, key);
   if (existsSync(kept)) return kept;
-  return locked(join(cache, "locks", `${kind}-${key}`), (fd) => {
+  return locked(join(cache, "locks", `${kind}-${key}`), async (fd) => {
     if (existsSync(kept)) return kept;
     const aside = join(cache, kind, `build-${key}`);
+    const [out, work] = [join(aside, "out"), join(aside, "work")];
     // What a build that was killed left behind.
-    rmSync(aside, { recursive: true, force: true });
-    mkdirSync(aside, { recursive: true });
-    const made = mkdtempSync(join(aside, ".new."));
+    removeTree(aside);
+    for (const folder of [out, work]) mkdirSync(folder, { recursive: true });
     try {
-      make(made, fd);
-      renameSync(made, kept);
+      await make({ out, work, fd });
+      renameSync(out, kept);
     } finally {
-      rmSync(aside, { recursive: true, force: true });
+      removeTree(aside);
     }
     return kept;
   });
 }
 
 /**
- * Runs a command, which has to succeed. What it prints goes to standard error. It holds the lock `fd` too, should this process
- * be killed before it.
+ * Removes a folder that something was built in. What is mounted for a command goes with the command, but to remove what somebody
+ * mounted there could cost their files.
  *
- * @param {string} cwd
- * @param {number | undefined} fd
- * @param {string} command
- * @param {string[]} args
+ * @param {string} tree
  */
-export function run(cwd, fd, command, ...args) {
-  /** @type {import("node:child_process").StdioOptions} */
-  const stdio = ["ignore", 2, 2];
-  const { status, signal, error } = spawnSync(command, args, {
-    cwd,
-    stdio: fd === undefined ? stdio : [...stdio, fd],
-  });
-  if (status !== 0) throw error ?? new Error(`${command} ${args[0] ?? ""} ended with ${status ?? signal}`);
+export function removeTree(tree) {
+  const file = "/proc/self/mountinfo";
+  const escaped = tree.replace(/[\s\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, "0")}`);
+  if (existsSync(file) && readFileSync(file, "utf8").includes(` ${escaped}/`))
+    throw new Error(`something is mounted below ${tree}; not removing it`);
+  rmSync(tree, { recursive: true, force: true });
+}
+
+/**
+ * A file that goes into the cache: copied, then renamed, since the two may be on different filesystems.
+ *
+ * @param {string} file
+ * @param {string} kept
+ */
+export function putIntoCache(file, kept) {
+  mkdirSync(dirname(kept), { recursive: true });
+  const aside = `${kept}.${process.pid}`;
+  copyFileSync(file, aside);
+  renameSync(aside, kept);
 }
 
 /**
@@ -97,13 +103,13 @@ export function run(cwd, fd, command, ...args) {
  *
  * @param {string} note
  * @param {string} sum
- * @param {() => void} put
- * @returns {boolean} whether anything was to be done
+ * @param {() => void | Promise<void>} put
+ * @returns {Promise<boolean>} whether anything was to be done
  */
-export function noted(note, sum, put) {
+export async function noted(note, sum, put) {
   if (existsSync(note) && readFileSync(note, "utf8").trim() === sum) return false;
   rmSync(note, { force: true });
-  put();
+  await put();
   writeFileSync(note, `${sum}\n`);
   return true;
 }
@@ -116,22 +122,4 @@ export function noted(note, sum, put) {
 export function empty(folder) {
   if (!existsSync(folder)) return;
   for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true, force: true });
-}
-
-/**
- * Does `work` when Node.js was started with the script at `url`, in the project that it belongs to, and prints what it comes to. What
- * it throws is told as build.sh tells it.
- *
- * @param {string} url
- * @param {(project: string, ...args: string[]) => string} work
- */
-export function program(url, work) {
-  const [, script = "", ...args] = process.argv;
-  if (script !== fileURLToPath(url)) return;
-  try {
-    console.log(work(join(dirname(script), "..", ".."), ...args));
-  } catch (error) {
-    console.error(`\nbuild.sh: ${error instanceof Error ? error.message : error}`);
-    process.exitCode = 1;
-  }
 }

@@ -1,8 +1,7 @@
-/** The bytes of openssl.wasm as JavaScript, for wassl/inline: `node inline.mjs` prints what it did. */
+/** The bytes of openssl.wasm as JavaScript, for wassl/inline. */
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { deflateRawSync } from "node:zlib";
-import { program } from "./cache.mjs";
 
 /**
  * Compressed as each engine can undo it, and in base64: a string that no encoding of files and no minifier changes.
@@ -30,5 +29,3 @@ export function inline(project) {
   renameSync(made, target);
   return true;
 }
-
-program(import.meta.url, (project) => (inline(project) ? "done" : "up to date"));

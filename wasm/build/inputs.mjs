@@ -1,16 +1,12 @@
 /**
  * What goes into each thing that is built, and so the name under which the cache keeps it.
  *
- *     node inputs.mjs keys TOOLCHAIN              prints "NAME KEY" for each thing
- *     node inputs.mjs copy NAME FOLDER TOOLCHAIN  copies the inputs of NAME to FOLDER; prints the key of what was copied
- *
  * A thing is built in such a copy and by the scripts in it. So nothing goes into it that is not listed here, and a file that
  * is edited during a build changes nothing of what is built.
  */
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { lockOf } from "./lock.mjs";
 
 /**
@@ -35,6 +31,7 @@ export const things = {
       "FAST",
     ],
     files: [
+      "wasm/build/recipe.sh",
       "wasm/build/libs.sh",
       "wasm/build/wasm32.conf",
       "wasm/build/objects.pl",
@@ -46,6 +43,7 @@ export const things = {
     of: ["libs"],
     words: ["LINK_FLAGS", "WRAP_FLAGS", "KERNEL_FLAGS", "IMPORTS", "BUDGET"],
     files: [
+      "wasm/build/recipe.sh",
       "wasm/build/link.sh",
       "wasm/build/module.mjs",
       "wasm/build/snapshot.mjs",
@@ -63,6 +61,7 @@ export const things = {
     of: ["libs"],
     words: ["LINK_FLAGS", "KERNEL_FLAGS", "KERNEL_WRAP_FLAGS", "IMPORTS", "WYCHEPROOF_SHA256"],
     files: [
+      "wasm/build/recipe.sh",
       "wasm/build/link.sh",
       "wasm/build/module.mjs",
       "wasm/instead/libc.c",
@@ -180,17 +179,4 @@ function thing(name) {
   const found = things[name];
   if (!found) throw new Error(`nothing is built with the name "${name}"`);
   return found;
-}
-
-const [, program = "", command, ...given] = process.argv;
-if (program === fileURLToPath(import.meta.url)) {
-  const root = join(dirname(program), "..", "..");
-  if (command === "keys") {
-    const [toolchain = ""] = given;
-    for (const [name, key] of Object.entries(keysOf(root, toolchain))) console.log(name, key);
-  } else {
-    const [name = "", folder = "", toolchain = ""] = given;
-    copyInputs(root, name, folder);
-    console.log(keysOf(folder, toolchain, [name])[name]);
-  }
 }

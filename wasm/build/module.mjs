@@ -3,7 +3,6 @@
  *
  *     node module.mjs imports FILE NAMES   fails when it wants anything that is not in NAMES ("module.name …")
  *     node module.mjs size FILE BUDGET     prints its sizes; fails when it takes more than BUDGET bytes of brotli
- *     node module.mjs objects MAP          prints what each object file has in it, by the linker's map
  */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -67,7 +66,7 @@ if (program === fileURLToPath(import.meta.url)) {
       console.error(`imports that nobody answers: ${extra.join(", ")}`);
       process.exitCode = 1;
     }
-  } else if (command === "size") {
+  } else {
     const { raw, gzip, brotli } = sizesOf(bytes);
     const of = (/** @type {number} */ count) => count.toLocaleString("en");
     console.log(`openssl.wasm: ${of(raw)} bytes, gzip ${of(gzip)}, brotli ${of(brotli)}`);
@@ -75,9 +74,5 @@ if (program === fileURLToPath(import.meta.url)) {
       console.error(`that is more than BUDGET in wasm/openssl.lock, ${bound} bytes of brotli`);
       process.exitCode = 1;
     }
-  } else {
-    console.log("    code     data");
-    for (const { object, code, data } of objectsOf(bytes.toString()))
-      console.log(String(code).padStart(8), String(data).padStart(8), "", object);
   }
 }

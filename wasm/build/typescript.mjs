@@ -1,4 +1,4 @@
-/** dist/, as tsc makes it of src/: `node typescript.mjs CACHE` prints what it did. */
+/** dist/, as tsc makes it of src/. */
 import {
   chmodSync,
   cpSync,
@@ -12,8 +12,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { keep, noted, program, run } from "./cache.mjs";
+import { keep, noted } from "./cache.mjs";
 import { filesIn, keyFrom, sumOf } from "./inputs.mjs";
+import { run } from "./run.mjs";
 
 /** Each change of a source makes one: the last few are enough. */
 const KEPT = 8;
@@ -23,8 +24,8 @@ const inputs = ["src", "tsconfig.json", "package.json", "package-lock.json"];
 /**
  * @param {string} project
  * @param {string} cache
- * @param {(project: string) => void} [compile] writes dist/
- * @returns {boolean} whether anything was to be done
+ * @param {(project: string) => void | Promise<void>} [compile] writes dist/
+ * @returns {Promise<boolean>} whether anything was to be done
  */
 export function typescript(project, cache, compile = tsc) {
   const dist = join(project, "dist");
@@ -33,7 +34,7 @@ export function typescript(project, cache, compile = tsc) {
   const key = keyNow();
   // Somebody may have removed what is noted.
   if (!existsSync(join(dist, "index.js"))) rmSync(note, { force: true });
-  return noted(note, key, () => {
+  return noted(note, key, async () => {
     // What was compiled from a file that is gone must not be published.
     for (const file of compiledIn(dist)) rmSync(join(dist, file));
     const kept = join(cache, "typescript", key);
@@ -44,19 +45,19 @@ export function typescript(project, cache, compile = tsc) {
       return;
     }
     mkdirSync(dist, { recursive: true });
-    compile(project);
+    await compile(project);
     if (keyNow() !== key) throw new Error("a file in src/ changed during the build; start it again");
-    keep({ cache, kind: "typescript", key, make: (folder) => copy(dist, folder, compiledIn(dist)) });
+    await keep({ cache, kind: "typescript", key, make: ({ out }) => copy(dist, out, compiledIn(dist)) });
     forget(join(cache, "typescript"));
   });
 }
 
 /** @param {string} project */
-function tsc(project) {
+async function tsc(project) {
   const compiler = join(project, "node_modules", "typescript", "bin", "tsc");
   // The program of the command line imports the package by its name, and finds what the first one wrote.
   for (const config of ["tsconfig.json", "src/cli/tsconfig.json"])
-    run(project, undefined, process.execPath, compiler, "-p", config);
+    await run([process.execPath, compiler, "-p", config], { cwd: project });
   for (const file of compiledIn(join(project, "dist")))
     if (file.endsWith(".d.ts")) forOthers(join(project, "dist", file));
   // tsc copies no declarations. This one is public.
@@ -112,5 +113,3 @@ function forget(folder) {
     .slice(KEPT);
   for (const name of old) rmSync(join(folder, name), { recursive: true, force: true });
 }
-
-program(import.meta.url, (project, cache = "") => (typescript(project, cache) ? "done" : "up to date"));

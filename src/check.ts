@@ -128,13 +128,6 @@ export function like(what: string, ...methods: readonly string[]): Kind {
   );
 }
 
-/** Any object of that class, which is this copy of the package's alone. */
-// biome-ignore lint/complexity/noBannedTypes: a class, whatever its constructor
-export function instance(of: Function): Kind {
-  const article = /^[AEIO]/.test(of.name) ? "an" : "a";
-  return kind(`${article} ${of.name}`, (value: unknown) => value instanceof of);
-}
-
 /** Whatever `fits`, as it is or as `copy` makes it. */
 export function custom(
   what: string,

@@ -4,8 +4,9 @@
  *
  * @module
  */
+export { acceptTls, type EarlyDataOptions, type ServerOptions } from "./accept-tls.js";
 export type { WasmSource } from "./binding/loader.js";
-export type { OnEarlyData } from "./connection/early-data.js";
+export type { OnEarlyData } from "./connection/early-read.js";
 export type { EofPolicy, Statistics, TlsEvent, Traffic } from "./connection/events.js";
 export type { ChannelBinding } from "./connection/exporters.js";
 export {
@@ -21,6 +22,7 @@ export {
   TlsTruncationError,
   type TruncationPoint,
 } from "./errors.js";
+export type { CommonOptions } from "./establish.js";
 export type { ResumptionOptions } from "./handshake/resumption.js";
 export type {
   ContentEvent,
@@ -35,24 +37,17 @@ export type { TrustAnchors } from "./openssl/trust-anchors.js";
 export type { ChainFailure, Purpose, VerifyFlag, VerifyResult } from "./openssl/verify.js";
 export { X509 } from "./openssl/x509.js";
 export type { ClientHello } from "./options/client-hello.js";
-export {
-  type ClientContextOptions,
-  type Selected,
-  type ServerContextOptions,
-  TlsContext,
-} from "./options/context.js";
-export {
-  type CaCerts,
-  type CertificateData,
-  type ClientIdentity,
-  type Identity,
-  type PassphrasedKey,
-  type PreliminaryResult,
-  pairIdentities,
-  type ServerIdentity,
-  type Verification,
+export type { ClientContextOptions } from "./options/context.js";
+export type {
+  CaCerts,
+  CertificateData,
+  ClientIdentity,
+  Identity,
+  PreliminaryResult,
+  Verification,
 } from "./options/identity.js";
 export type { TlsInfo } from "./options/info.js";
+export { type PassphrasedKey, pairIdentities } from "./options/pair-identities.js";
 export type {
   ConnectionOptions,
   ContextOptions,
@@ -60,17 +55,12 @@ export type {
   TlsOptions,
   TlsVersion,
 } from "./options/protocol.js";
+export type { ServerIdentity } from "./options/server-identity.js";
+export { type Selected, type ServerContextOptions, TlsContext } from "./options/tls-context.js";
 export type { VerifyOptions } from "./options/verify.js";
 export { MemorySessionStore, type MemorySessionStoreOptions } from "./sessions/memory.js";
 export type { Awaitable, SessionStore } from "./sessions/store.js";
-export {
-  acceptTls,
-  type ClientOptions,
-  type CommonOptions,
-  type EarlyDataOptions,
-  type ServerOptions,
-  startTls,
-} from "./start-tls.js";
+export { type ClientOptions, startTls } from "./start-tls.js";
 export type { CloseOptions, ShutdownOptions, ShutdownResult, TlsStream } from "./stream.js";
 export type { DialedTransport, Dialer, DialOptions, SocketAddress, Transport } from "./transport.js";
 export { type Certificates, type VerifyChainOptions, verifyChain } from "./verify-chain.js";

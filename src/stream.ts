@@ -8,7 +8,7 @@ import type { TransportWire } from "./connection/wire.js";
 import { asyncDispose } from "./engine.js";
 import { type CloseInfo, TlsError } from "./errors.js";
 import type { Resumption } from "./handshake/resumption.js";
-import type { Ssl } from "./openssl/ssl.js";
+import type { SslCore } from "./openssl/ssl-core.js";
 import type { TlsInfo } from "./options/info.js";
 import { after, within } from "./timers.js";
 import type { Transport } from "./transport.js";
@@ -50,7 +50,7 @@ const CLOSE: Table<CloseOptions> = { timeout: duration };
 
 /** @internal */
 export interface StreamParts {
-  ssl: Ssl;
+  ssl: SslCore;
   verdict: Verdict;
   pump: Pump;
   wire: TransportWire;

@@ -1,8 +1,10 @@
-import { either, flag, holds, instance, listOf, readOptions, type Table, text, whole } from "./check.js";
+import { either, flag, holds, listOf, readOptions, type Table, text, whole } from "./check.js";
 import { TlsError } from "./errors.js";
-import { OpenSsl } from "./openssl/openssl.js";
-import type { VerifyResult } from "./openssl/verify.js";
+import type { OpenSsl } from "./openssl/openssl.js";
+import { sharedLibrary } from "./openssl/shared.js";
+import { type VerifyResult, X509Store } from "./openssl/verify.js";
 import type { X509 } from "./openssl/x509.js";
+import { OPENSSL } from "./options/context.js";
 import {
   addCaCerts,
   CA_CERTS,
@@ -54,7 +56,7 @@ const OPTIONS: Table<VerifyChainOptions> = {
   email: text,
   unsafelyAllowLegacyNames: flag,
   securityLevel: whole(0, 5),
-  openssl: instance(OpenSsl),
+  openssl: OPENSSL,
 };
 
 /**
@@ -85,8 +87,8 @@ export async function verifyChain(given: VerifyChainOptions): Promise<VerifyResu
     throw new TlsError("invalid-argument", "roots is missing: give the trust anchors");
   // An X509 is DER since it was copied.
   const certificates = [options.leaf, options.intermediates ?? []].flat() as CertificateData[];
-  const openssl = options.openssl ?? (await OpenSsl.shared());
-  const store = openssl.newX509Store();
+  const library = options.openssl?.library ?? (await sharedLibrary());
+  const store = X509Store.create(library);
   try {
     addCaCerts(store, options.roots);
     applyVerifyOptions(store, options, {

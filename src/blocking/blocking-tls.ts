@@ -14,7 +14,7 @@
  *    them.
  */
 
-import { instance, longerThan0, readOptions, type Table } from "../check.js";
+import { longerThan0, readOptions, type Table } from "../check.js";
 import type { TlsEvent, Untimed } from "../connection/events.js";
 import { type ChannelBinding, channelBinding } from "../connection/exporters.js";
 import { RecordEdges } from "../connection/record-edges.js";
@@ -22,20 +22,16 @@ import { crashProof, Verdict } from "../connection/verdict.js";
 import { dispose, whenDropped } from "../engine.js";
 import { type CloseInfo, TlsError } from "../errors.js";
 import { RESUMPTION_OPTIONS, Resumption, type ResumptionOptions } from "../handshake/resumption.js";
-import type { BioPair } from "../openssl/bio-pair.js";
+import type { BioPairCore } from "../openssl/bio-pair-core.js";
 import { requireBytes } from "../openssl/library.js";
-import { OpenSsl } from "../openssl/openssl.js";
-import { type Ssl, WANT_READ, WANT_WRITE } from "../openssl/ssl.js";
-import { newConnection, ofAContext, TlsContext } from "../options/context.js";
-import {
-  CLIENT_IDENTITY,
-  type ClientIdentity,
-  type Peer,
-  SERVER_IDENTITY,
-  type ServerIdentity,
-} from "../options/identity.js";
+import type { OpenSsl } from "../openssl/openssl.js";
+import { type SslCore, WANT_READ, WANT_WRITE } from "../openssl/ssl-core.js";
+import { type Context, newClientContext, newConnection, OPENSSL, ofAContext } from "../options/context.js";
+import { CLIENT_IDENTITY, type ClientIdentity, type Peer } from "../options/identity.js";
 import { infoOf, type TlsInfo } from "../options/info.js";
 import { CONNECTION_OPTIONS, CONTEXT_OPTIONS, type TlsOptions } from "../options/protocol.js";
+import { SERVER_IDENTITY, type ServerIdentity } from "../options/server-identity.js";
+import { TlsContext } from "../options/tls-context.js";
 import { type BlockingTransport, requireRoom } from "./blocking-transport.js";
 import { Course } from "./channel.js";
 import { BlockingTimeoutError, Deadline, TIMEOUT, type Timeout } from "./deadline.js";
@@ -55,7 +51,7 @@ export interface AcceptOptions extends BlockingOptions, ServerIdentity {}
 const COMMON: Table<BlockingOptions> = {
   ...CONTEXT_OPTIONS,
   ...CONNECTION_OPTIONS,
-  openssl: instance(OpenSsl),
+  openssl: OPENSSL,
   handshakeTimeout: longerThan0,
 };
 
@@ -145,8 +141,8 @@ export function accept(transport: BlockingTransport, options: AcceptOptions): Bl
 export class BlockingTls implements Disposable {
   readonly info: TlsInfo;
 
-  readonly #ssl: Ssl;
-  readonly #pair: BioPair;
+  readonly #ssl: SslCore;
+  readonly #pair: BioPairCore;
   readonly #transport: BlockingTransport;
   readonly #options: TlsOptions;
   readonly #verdict: Verdict;
@@ -174,8 +170,8 @@ export class BlockingTls implements Disposable {
   private constructor(
     transport: BlockingTransport,
     options: BlockingOptions,
-    peer: { name: string; verified: boolean; context: Pick<TlsContext, "defaultCiphers" | "trustsNobody"> },
-    parts: { ssl: Ssl; pair: BioPair; resumption: Resumption | undefined },
+    peer: { name: string; verified: boolean; context: Pick<Context, "defaultCiphers" | "trustsNobody"> },
+    parts: { ssl: SslCore; pair: BioPairCore; resumption: Resumption | undefined },
   ) {
     this.#transport = transport;
     this.#options = options;
@@ -229,7 +225,9 @@ export class BlockingTls implements Disposable {
     if (openssl === undefined) {
       throw new TlsError("invalid-argument", "openssl must be given: OpenSsl.load(), or OpenSsl.loadSync()");
     }
-    const context = TlsContext.create(openssl, role, ofAContext(options));
+    const { library } = openssl;
+    const newContext = role === "client" ? newClientContext : TlsContext.ofServer;
+    const context = newContext(library, ofAContext(options));
     try {
       if (context.verification.verify || context.keys.size > 0) {
         throw new TlsError(
@@ -243,7 +241,7 @@ export class BlockingTls implements Disposable {
         if (role === "client") {
           const { session } = options;
           resumption = new Resumption({
-            openssl,
+            library,
             ssl: parts.ssl,
             key: () => "",
             mark: context.sessionMark,
@@ -721,8 +719,8 @@ function freeDropped({
   pair,
   transport,
 }: {
-  ssl: Ssl;
-  pair: BioPair;
+  ssl: SslCore;
+  pair: BioPairCore;
   transport: BlockingTransport;
 }): void {
   ssl.free();

@@ -1,6 +1,6 @@
 import { TlsError } from "../errors.js";
-import type { BioPair } from "../openssl/bio-pair.js";
-import type { Ssl } from "../openssl/ssl.js";
+import type { BioPairCore } from "../openssl/bio-pair-core.js";
+import type { SslCore } from "../openssl/ssl-core.js";
 import type { TlsEvent } from "./events.js";
 import type { Pump } from "./pump.js";
 import type { TransportWire } from "./wire.js";
@@ -10,8 +10,8 @@ import type { TransportWire } from "./wire.js";
  * collected.
  */
 export interface Remains {
-  ssl: Ssl;
-  pair: BioPair;
+  ssl: SslCore;
+  pair: BioPairCore;
   wire: TransportWire;
   pump: Pump;
   stopListening: () => void;

@@ -1,6 +1,6 @@
 /** What only the two ends of a connection know, and can bind something else to it with. */
 import { TlsError } from "../errors.js";
-import type { Ssl } from "../openssl/ssl.js";
+import type { SslCore } from "../openssl/ssl-core.js";
 
 export type ChannelBinding = "tls-exporter" | "tls-server-end-point";
 
@@ -8,7 +8,7 @@ export type ChannelBinding = "tls-exporter" | "tls-server-end-point";
 const EXPORTER_LABEL = "EXPORTER-Channel-Binding";
 const EXPORTER_LENGTH = 32;
 
-export function channelBinding(ssl: Ssl, type: ChannelBinding): Uint8Array | undefined {
+export function channelBinding(ssl: SslCore, type: ChannelBinding): Uint8Array | undefined {
   switch (type) {
     case "tls-exporter":
       // Without an extended master secret two connections may have the same value (RFC 9266 §4.2).

@@ -2,7 +2,7 @@
 import { messageOf } from "../check.js";
 import { type Alert, TlsAlertError, TlsCertificateError, TlsError, TlsTruncationError } from "../errors.js";
 import { SSL_R_CERTIFICATE_VERIFY_FAILED } from "../openssl/constants.js";
-import { FAILED_SYSCALL, type SslFailure, ZERO_RETURN } from "../openssl/ssl.js";
+import { FAILED_SYSCALL, type SslFailure, ZERO_RETURN } from "../openssl/ssl-core.js";
 import {
   adviceOnAlert,
   adviceOnCertificate,

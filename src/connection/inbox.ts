@@ -1,11 +1,11 @@
 /** What came from the wire, on its way to OpenSSL: one chunk, or its end. It asks for nothing itself; the pump does. */
-import type { BioPair } from "../openssl/bio-pair.js";
+import type { BioPairCore } from "../openssl/bio-pair-core.js";
 import { RecordEdges } from "./record-edges.js";
 
 export class Inbox {
   /** Where the records begin and end in all that came. */
   readonly edges: RecordEdges = new RecordEdges();
-  readonly #pair: BioPair;
+  readonly #pair: BioPairCore;
   #chunk: Uint8Array | undefined;
   /** How much of the chunk is in the pair. */
   #offset = 0;
@@ -15,7 +15,7 @@ export class Inbox {
   #end: "no" | "seen" | "told" = "no";
   #received = 0;
 
-  constructor(pair: BioPair) {
+  constructor(pair: BioPairCore) {
     this.#pair = pair;
   }
 

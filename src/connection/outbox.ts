@@ -3,7 +3,7 @@
  * sent; and the promises that wait until so much of it was accepted. Sends nothing itself; the pump does.
  */
 import type { TlsError } from "../errors.js";
-import type { BioPair } from "../openssl/bio-pair.js";
+import type { BioPairCore } from "../openssl/bio-pair-core.js";
 import { RecordEdges } from "./record-edges.js";
 import { encryptedLength } from "./rings.js";
 import type { Wish } from "./wish.js";
@@ -16,7 +16,7 @@ const SMALL_BATCH = 2_048;
 const SMALL_STEP = 8_192;
 
 export class Outbox {
-  readonly #pair: BioPair;
+  readonly #pair: BioPairCore;
   /** The pair may be small: what comes of it is gathered. Otherwise all that it holds makes a batch. */
   readonly #gathers: boolean;
   readonly #edges = new RecordEdges(false);
@@ -34,7 +34,7 @@ export class Outbox {
   /** Where our close_notify ends in what was written, once it was. */
   #closeNotifyEnd = Infinity;
 
-  constructor(pair: BioPair, gathers: boolean) {
+  constructor(pair: BioPairCore, gathers: boolean) {
     this.#pair = pair;
     this.#gathers = gathers;
   }

@@ -46,10 +46,10 @@
  */
 
 import { TlsError } from "../errors.js";
-import type { BioPair } from "../openssl/bio-pair.js";
-import { type Ssl, WANT_READ, WANT_WRITE } from "../openssl/ssl.js";
+import type { BioPairCore } from "../openssl/bio-pair-core.js";
+import { type SslCore, WANT_READ, WANT_WRITE } from "../openssl/ssl-core.js";
 import { after } from "../timers.js";
-import { type Early, EarlyRead, EarlyWrite, type OnEarlyData } from "./early-data.js";
+import { type Early, EarlyWrite } from "./early-data.js";
 import type { Statistics } from "./events.js";
 import { callbackError, transportError } from "./failure.js";
 import { Inbox } from "./inbox.js";
@@ -62,18 +62,15 @@ import type { Wire } from "./wire.js";
 import { PendingWrite, Wish } from "./wish.js";
 
 export interface PumpOptions {
-  ssl: Ssl;
-  pair: BioPair;
+  ssl: SslCore;
+  pair: BioPairCore;
   wire: Wire;
   verdict: Verdict;
   /** The pair stays as it is. Otherwise it has the room that is needed at the moment. */
   fixedPair: boolean;
   listeners: Listeners;
-  /**
-   * Of a server: called with each piece that a client sends ahead of the handshake's end. `reply` writes to the client
-   * as early, and returns false when it is too late for that.
-   */
-  onEarlyData?: OnEarlyData | undefined;
+  /** Of a server: what takes a client's early data. `turn` goes on with the connection, and `failed` ends it. */
+  newEarlyRead?: ((turn: () => void, failed: (error: unknown) => void) => Early) | undefined;
   /** Called when OpenSSL has new sessions, from within a turn. */
   onNewSession?: (() => void) | undefined;
   answer?: Answer | undefined;
@@ -93,8 +90,8 @@ const LAST_WORDS = 1_000;
 const FIRST_WORDS = 250;
 
 export class Pump {
-  readonly #ssl: Ssl;
-  readonly #pair: BioPair;
+  readonly #ssl: SslCore;
+  readonly #pair: BioPairCore;
   readonly #wire: Wire;
   readonly #options: PumpOptions;
   /** What is known of the end. */
@@ -151,14 +148,14 @@ export class Pump {
   handshake(earlyData?: Uint8Array): Promise<void> {
     const done = new Wish();
     this.#handshake = done;
-    const { onEarlyData } = this.#options;
+    const { newEarlyRead } = this.#options;
     if (earlyData) this.#early = new EarlyWrite(this.#ssl, earlyData);
-    else if (onEarlyData) {
+    else if (newEarlyRead) {
       const failed = (error: unknown) => {
         this.#failWith(callbackError("onEarlyData", error));
         this.#turn();
       };
-      this.#early = new EarlyRead(this.#ssl, onEarlyData, () => this.#turn(), failed);
+      this.#early = newEarlyRead(() => this.#turn(), failed);
     }
     this.#options.listeners.tell({ type: "handshake-start" });
     this.#turn();

@@ -1,5 +1,5 @@
 import type { TlsError } from "../errors.js";
-import { WANT_CLIENT_HELLO, WANT_SIGNATURE, WANT_VERIFY } from "../openssl/ssl.js";
+import { WANT_CLIENT_HELLO, WANT_SIGNATURE, WANT_VERIFY } from "../openssl/ssl-core.js";
 import type { Question } from "./events.js";
 
 const QUESTIONS: ReadonlyMap<number, Question> = new Map([

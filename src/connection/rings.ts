@@ -1,7 +1,7 @@
 /**
  * How large a connection's BIO pair is. Only speed and memory depend on that, because pieces go through smaller rings.
  */
-import type { BioPair } from "../openssl/bio-pair.js";
+import type { BioPairCore } from "../openssl/bio-pair-core.js";
 
 /** The plaintext of a full record, in bytes. */
 export const RECORD = 16_384;
@@ -27,13 +27,13 @@ const LARGEST = SIZES.length - 1;
  * memory.
  */
 export class Rings {
-  readonly #pair: BioPair;
+  readonly #pair: BioPairCore;
   /** By number in `SIZES`, once the pair has one of these. */
   #out = 1;
   #in = 1;
   #sized = false;
 
-  constructor(pair: BioPair) {
+  constructor(pair: BioPairCore) {
     this.#pair = pair;
   }
 

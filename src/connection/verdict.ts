@@ -16,7 +16,7 @@
 import { type Alert, type CloseInfo, TlsError, TlsTruncationError, type TruncationPoint } from "../errors.js";
 import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "../openssl/constants.js";
 import type { SslEvent } from "../openssl/events.js";
-import { FAILED_SYSCALL, type Ssl, type SslFailure, ZERO_RETURN } from "../openssl/ssl.js";
+import { FAILED_SYSCALL, type SslCore, type SslFailure, ZERO_RETURN } from "../openssl/ssl-core.js";
 import type { EofPolicy } from "./events.js";
 import { type Circumstances, explain } from "./failure.js";
 
@@ -30,7 +30,7 @@ type End =
 
 /** What a Verdict is told once, when the connection begins. */
 export interface VerdictOptions {
-  ssl: Ssl;
+  ssl: SslCore;
   /** Whose certificate is checked; for messages. */
   peerName: string;
   /** Whether the cipher suites of TLS 1.2 are those by default; for messages. */
@@ -49,7 +49,7 @@ export class Verdict {
   /** Our side ends without close_notify. */
   readonly quiet: boolean;
   readonly #options: VerdictOptions;
-  readonly #ssl: Ssl;
+  readonly #ssl: SslCore;
   #open = false;
   #end: End | undefined;
   #closeNotifyReceived = false;
@@ -313,7 +313,7 @@ export interface Conclusion {
  * judges by SSL_SENT_SHUTDOWN, which stands from the first attempt to send close_notify, whether it left or not. So a
  * session that must not be resumed is taken out of use here, and what is said is what OpenSSL does.
  */
-function settleSession(ssl: Ssl, endedProperly: boolean): boolean {
+function settleSession(ssl: SslCore, endedProperly: boolean): boolean {
   return crashProof(() => {
     if (!endedProperly) ssl.removeSession();
     const session = ssl.getSession();

@@ -3,15 +3,10 @@
 import type { Question } from "../connection/events.js";
 import { callbackError } from "../connection/failure.js";
 import { TlsCertificateError, TlsError } from "../errors.js";
-import type { Ssl } from "../openssl/ssl.js";
-import { parseClientHello } from "../options/client-hello.js";
-import { ofAContext, readServerContext, TlsContext } from "../options/context.js";
+import type { SslCore } from "../openssl/ssl-core.js";
+import type { Context } from "../options/context.js";
 import { signWith } from "../options/external-key.js";
 import type { PreliminaryResult } from "../options/identity.js";
-
-/** RFC 8446 §6 */
-const INTERNAL_ERROR = 80;
-const UNRECOGNIZED_NAME = 112;
 
 /** As OpenSSL has it for what an application refuses. */
 const REFUSED_BY_VERIFY = {
@@ -23,25 +18,29 @@ const REFUSED_BY_VERIFY = {
 
 /** The answers for one connection. */
 export class Answers {
-  readonly #ssl: Ssl;
+  readonly #ssl: SslCore;
   readonly #peerName: string;
-  #context: TlsContext;
+  #context: Context;
+  /** Of a server: finds the context for the ClientHello that has come, and lets the handshake go on with it. */
+  readonly #select: (() => Promise<Context>) | undefined;
 
-  constructor(ssl: Ssl, context: TlsContext, peerName: string) {
+  constructor(ssl: SslCore, context: Context, peerName: string, select?: () => Promise<Context>) {
     this.#ssl = ssl;
+    this.#select = select;
     this.#context = context;
     this.#peerName = peerName;
   }
 
   /** The context that was selected, or the one that the connection began with. */
-  get context(): TlsContext {
+  get context(): Context {
     return this.#context;
   }
 
-  readonly answer = (question: Question): Promise<void> => {
+  readonly answer = async (question: Question): Promise<void> => {
     switch (question) {
       case "client-hello":
-        return this.#select();
+        if (this.#select) this.#context = await this.#select();
+        return;
       case "verify":
         return this.#verify();
       case "signature":
@@ -55,51 +54,6 @@ export class Answers {
     // A peer that showed no certificate, for example because it has a pre-shared key, is not asked about in a full
     // handshake either.
     if (this.#ssl.getPeerCertificates().length > 0) await this.#judge();
-  }
-
-  async #select(): Promise<void> {
-    let alert = INTERNAL_ERROR;
-    try {
-      const bytes = this.#ssl.getClientHello();
-      if (!bytes) throw new TlsError("out-of-memory", "no room for a ClientHello");
-      const hello = parseClientHello(bytes);
-      const selected = await this.#context.selectContext?.(hello);
-      if (selected === undefined) {
-        this.#ssl.answerClientHello();
-      } else if (selected === null) {
-        alert = UNRECOGNIZED_NAME;
-        const whom = hello.serverName === undefined ? "no name" : `"${hello.serverName}"`;
-        throw new TlsError("protocol", `selectContext has nothing for the client, which asked for ${whom}`);
-      } else {
-        this.#goOnWith(selected);
-      }
-    } catch (error) {
-      this.#ssl.answerClientHello(undefined, alert);
-      throw callbackError("selectContext", error);
-    }
-  }
-
-  #goOnWith(selected: TlsContext | object): void {
-    const given = selected instanceof TlsContext;
-    const { openssl } = this.#context;
-    const read = given ? undefined : readServerContext(selected, "what selectContext gives");
-    const other = read?.openssl;
-    const context = given ? selected : TlsContext.create(openssl, "server", ofAContext(read!));
-    try {
-      if (context.role !== "server" || context.openssl !== openssl || (other && other !== openssl)) {
-        throw new TlsError(
-          "invalid-argument",
-          "selectContext must give a server's context of the same OpenSsl",
-        );
-      }
-      const { verify, unsafelyLetVerifyOverride } = context.verification;
-      this.#ssl.suspendVerify(!verify ? "never" : unsafelyLetVerifyOverride ? "anyway" : "accepted");
-      this.#ssl.answerClientHello(context.sslContext);
-      this.#context = context;
-    } finally {
-      // The connection has its own hold on the context.
-      if (!given) context.free();
-    }
   }
 
   async #verify(): Promise<void> {

@@ -3,9 +3,9 @@
 import { bytes, callback, either, is, isBytes, like, type Table, text } from "../check.js";
 import { TlsError } from "../errors.js";
 import { TLS1_2_VERSION, TLS1_3_VERSION, X509_V_OK } from "../openssl/constants.js";
-import type { OpenSsl } from "../openssl/openssl.js";
-import type { SslSession } from "../openssl/session.js";
-import type { Ssl } from "../openssl/ssl.js";
+import type { Library } from "../openssl/library.js";
+import { SslSession } from "../openssl/session.js";
+import type { SslCore } from "../openssl/ssl-core.js";
 import { MemorySessionStore } from "../sessions/memory.js";
 import type { Awaitable, SessionStore } from "../sessions/store.js";
 import { within } from "../timers.js";
@@ -66,8 +66,8 @@ const VERSIONS = [TLS1_3_VERSION, TLS1_2_VERSION] as const;
 const defaultStore = new MemorySessionStore();
 
 export interface ResumptionParts {
-  openssl: OpenSsl;
-  ssl: Ssl;
+  library: Library;
+  ssl: SslCore;
   /** The hash of everything that must match, without the version; asked for once, and only if there is a store. */
   key(): string;
   /** The mark that sessions of the same settings carry. */
@@ -135,10 +135,10 @@ export class Resumption {
 
   /** Sets the session if it is good for this connection. */
   #offer(bytes: Uint8Array, given: boolean): boolean {
-    const { openssl, ssl, verifies, asks, mark } = this.#parts;
+    const { library, ssl, verifies, asks, mark } = this.#parts;
     let session: SslSession;
     try {
-      session = openssl.parseSession(bytes);
+      session = SslSession.parse(library, bytes);
     } catch (error) {
       // A store may give back anything.
       if (given) throw error;

@@ -20,7 +20,8 @@ export type {
 export type { Handle, Live } from "./library.js";
 export { type LoadOptions, OpenSsl } from "./openssl.js";
 export { SslSession } from "./session.js";
-export { Ssl, type SslFailure } from "./ssl.js";
+export { Ssl } from "./ssl.js";
+export type { SslFailure } from "./ssl-core.js";
 export type { TrustAnchors } from "./trust-anchors.js";
 export {
   type ChainFailure,

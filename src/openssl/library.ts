@@ -100,6 +100,16 @@ export class Library {
     return ptr;
   }
 
+  /** See `OpenSsl.sha256`. */
+  sha256(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+    requireBytes(bytes, "what is hashed");
+    const { abi, memory } = this;
+    return memory.withBytes(bytes, (ptr, length) => {
+      abi.wassl_SHA256(ptr, length, memory.scratch);
+      return memory.copyOut(memory.scratch, 32);
+    });
+  }
+
   /** Throws when a call failed, as its type has it. */
   check<T extends Checked>(
     result: T,

@@ -1,11 +1,11 @@
-import { defaultSource } from "#wasm";
 import { compile, loadAbi, loadAbiSync, type WasmSource } from "../binding/loader.js";
 import { custom, readOptions, type Table, tagOf } from "../check.js";
 import { type OpenSslError, TlsError } from "../errors.js";
 import { BioPair } from "./bio-pair.js";
 import { type Role, SslContext } from "./context.js";
-import { Library, type Live, requireBytes } from "./library.js";
+import { Library, type Live } from "./library.js";
 import { SslSession } from "./session.js";
+import { compileOnce, loadedLibrary, setSource, sharedLibrary } from "./shared.js";
 import type { TrustAnchors } from "./trust-anchors.js";
 import { X509Store } from "./verify.js";
 import { X509 } from "./x509.js";
@@ -44,14 +44,12 @@ const OPTIONS: Table<LoadOptions> = {
  * ```
  */
 export class OpenSsl {
-  readonly #library: Library;
+  /** @internal */
+  readonly library: Library;
 
   private constructor(library: Library) {
-    this.#library = library;
+    this.library = library;
   }
-
-  static #source: NonNullable<LoadOptions["source"]> = defaultSource;
-  static #module: Promise<WebAssembly.Module> | undefined;
 
   /**
    * Says where openssl.wasm is, for everything that is loaded from now on without a `source` of its own, such as the
@@ -64,8 +62,7 @@ export class OpenSsl {
    * ```
    */
   static configure(options: LoadOptions): void {
-    OpenSsl.#source = readOptions(options, OPTIONS, "OpenSsl.configure").source ?? defaultSource;
-    OpenSsl.#module = undefined;
+    setSource(readOptions(options, OPTIONS, "OpenSsl.configure").source);
   }
 
   /**
@@ -84,14 +81,7 @@ export class OpenSsl {
    */
   static async compile(options: LoadOptions = {}): Promise<WebAssembly.Module> {
     const { source } = readOptions(options, OPTIONS, "OpenSsl.compile");
-    if (source !== undefined) return compile(source);
-    if (OpenSsl.#module) return OpenSsl.#module;
-    const module = compile(OpenSsl.#source);
-    OpenSsl.#module = module;
-    module.catch(() => {
-      if (OpenSsl.#module === module) OpenSsl.#module = undefined;
-    });
-    return module;
+    return source === undefined ? compileOnce() : compile(source);
   }
 
   /** Starts a new instance. */
@@ -115,7 +105,7 @@ export class OpenSsl {
    * ```
    */
   static preload(): Promise<void> {
-    const ready = OpenSsl.shared().then(() => {});
+    const ready = sharedLibrary().then(() => {});
     ready.catch(() => {});
     return ready;
   }
@@ -127,53 +117,33 @@ export class OpenSsl {
 
   /** The instance of {@link OpenSsl.shared}, for code that cannot await; undefined before it is loaded. */
   static get loaded(): OpenSsl | undefined {
-    const instance = OpenSsl.#loaded;
-    if (instance === undefined) return undefined;
-    return instance.#lives ? instance : undefined;
+    const library = loadedLibrary();
+    return library && OpenSsl.#of(library);
   }
 
-  static #shared: Promise<OpenSsl> | undefined;
-  /** The shared instance, once it is loaded. */
-  static #loaded: OpenSsl | undefined;
+  /** Of the shared instance. */
+  static #shared: OpenSsl | undefined;
 
   /**
    * The instance that `startTls` uses when it is given none. It is loaded once, and again if loading failed, or if the
    * instance has ended since ("wasm-crashed").
    */
-  static shared(): Promise<OpenSsl> {
-    // A new promise each time: in Cloudflare Workers a request must not wait for a promise that another request made.
-    const { loaded } = OpenSsl;
-    if (loaded) return Promise.resolve(loaded);
-    if (OpenSsl.#loaded) OpenSsl.#shared = OpenSsl.#loaded = undefined;
-    OpenSsl.#shared ??= OpenSsl.load().then(
-      (openssl) => {
-        OpenSsl.#loaded = openssl;
-        return openssl;
-      },
-      (reason) => {
-        OpenSsl.#shared = undefined;
-        throw reason;
-      },
-    );
-    return OpenSsl.#shared;
+  static async shared(): Promise<OpenSsl> {
+    return OpenSsl.#of(await sharedLibrary());
   }
 
-  get #lives(): boolean {
-    try {
-      this.#library.abi.wassl_abi_version();
-      return true;
-    } catch {
-      return false;
-    }
+  static #of(library: Library): OpenSsl {
+    if (OpenSsl.#shared?.library !== library) OpenSsl.#shared = new OpenSsl(library);
+    return OpenSsl.#shared;
   }
 
   /** "OpenSSL 3.5.7 …" */
   get version(): string {
-    return this.#library.memory.text(this.#library.abi.wassl_OpenSSL_version(0)) ?? "";
+    return this.library.memory.text(this.library.abi.wassl_OpenSSL_version(0)) ?? "";
   }
 
   newContext(role: Role): SslContext {
-    return SslContext.create(this.#library, role);
+    return SslContext.create(this.library, role);
   }
 
   /**
@@ -185,64 +155,59 @@ export class OpenSsl {
   newBioPair(internalSize = 0, networkSize = internalSize): BioPair {
     requireSize(internalSize, "internalSize");
     requireSize(networkSize, "networkSize");
-    return BioPair.create(this.#library, internalSize, networkSize, false);
+    return BioPair.create(this.library, internalSize, networkSize, false);
   }
 
   /** Makes a pair that keeps the bounds of each write, for DTLS. */
   newDatagramPair(internalSize = 0, networkSize = internalSize): BioPair {
     requireSize(internalSize, "internalSize");
     requireSize(networkSize, "networkSize");
-    return BioPair.create(this.#library, internalSize, networkSize, true);
+    return BioPair.create(this.library, internalSize, networkSize, true);
   }
 
   /** Reads a certificate, PEM or DER. */
   parseX509(data: string | Uint8Array): X509 {
-    return X509.parse(this.#library, data);
+    return X509.parse(this.library, data);
   }
 
   /** Reads all certificates of a PEM text, which must have at least one, or the one of a DER block. */
   parseCertificates(data: string | Uint8Array): X509[] {
-    return X509.parseAll(this.#library, data);
+    return X509.parseAll(this.library, data);
   }
 
   /** All of them, to look at. To trust them, there is {@link X509Store.addTrustAnchors}. */
   parseTrustAnchors(anchors: TrustAnchors): X509[] {
-    return X509.ofAnchors(this.#library, anchors);
+    return X509.ofAnchors(this.library, anchors);
   }
 
   /** Makes a store: which anchors to trust, and how to verify, for certificates outside of a handshake. */
   newX509Store(): X509Store {
-    return X509Store.create(this.#library);
+    return X509Store.create(this.library);
   }
 
   /** Reads what {@link SslSession.toDer} or {@link SslSession.toBytes} wrote. */
   parseSession(der: Uint8Array): SslSession {
-    return SslSession.parse(this.#library, der);
+    return SslSession.parse(this.library, der);
   }
 
   /** SHA-256, also where WebCrypto is missing (a page that came by http). */
   sha256(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-    const { abi, memory } = this.#library;
-    requireBytes(bytes, "what is hashed");
-    return memory.withBytes(bytes, (ptr, length) => {
-      abi.wassl_SHA256(ptr, length, memory.scratch);
-      return memory.copyOut(memory.scratch, 32);
-    });
+    return this.library.sha256(bytes);
   }
 
   /** Takes all errors out of OpenSSL's queue, earliest first. */
   errors(): OpenSslError[] {
-    return this.#library.takeErrors();
+    return this.library.takeErrors();
   }
 
   /** `ERR_clear_error(3)` */
   clearErrors(): void {
-    this.#library.abi.wassl_ERR_clear_error();
+    this.library.abi.wassl_ERR_clear_error();
   }
 
   /** `ERR_raise(3)`: puts an error into the queue. For tests of what a stale queue does. */
   raiseError(library: number, reason: number): void {
-    this.#library.abi.wassl_ERR_raise(library, reason);
+    this.library.abi.wassl_ERR_raise(library, reason);
   }
 
   /**
@@ -250,12 +215,12 @@ export class OpenSsl {
    * number that grows while the program does the same again and again means that something is not freed.
    */
   get live(): Readonly<Live> {
-    return { ...this.#library.live };
+    return { ...this.library.live };
   }
 
   /** Bytes that OpenSSL has allocated, and bytes of linear memory (which grows and never shrinks). */
   get memory(): { readonly used: number; readonly size: number } {
-    return { used: this.#library.memory.used, size: this.#library.memory.size };
+    return { used: this.library.memory.used, size: this.library.memory.size };
   }
 }
 

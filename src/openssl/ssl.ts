@@ -1,58 +1,8 @@
-import { WASSL_MANY_SHIFT, WASSL_VERIFY_ANYWAY, WASSL_VERIFY_TOO } from "../binding/abi.js";
-import { Memory } from "../binding/memory.js";
-import {
-  type Borrowed,
-  type Bytes,
-  bool,
-  further,
-  type Ok,
-  type Owned,
-  type Text,
-} from "../binding/pointers.js";
-import { type OpenSslError, TlsError } from "../errors.js";
-import type { BioPair } from "./bio-pair.js";
-import {
-  ERR_R_MALLOC_FAILURE,
-  SSL_ERROR_SSL,
-  SSL_ERROR_SYSCALL,
-  SSL_ERROR_WANT_CLIENT_HELLO_CB,
-  SSL_ERROR_WANT_READ,
-  SSL_ERROR_WANT_RETRY_VERIFY,
-  SSL_ERROR_WANT_WRITE,
-  SSL_ERROR_WANT_X509_LOOKUP,
-  SSL_ERROR_ZERO_RETURN,
-  SSL_R_CERTIFICATE_VERIFY_FAILED,
-  SSL_R_UNEXPECTED_EOF_WHILE_READING,
-  SSL_READ_EARLY_DATA_ERROR,
-  SSL_READ_EARLY_DATA_SUCCESS,
-} from "./constants.js";
-import { parseEvents, type SslEvent } from "./events.js";
-import { Handle, type Library, requireBytes } from "./library.js";
-import { SslSession } from "./session.js";
-import { type ChainFailure, chainFailure } from "./verify.js";
-import { X509 } from "./x509.js";
-
-/** What the `try…` methods return if OpenSSL did not succeed: minus the `SSL_ERROR_*` code. */
-export const FAILED = -SSL_ERROR_SSL;
-export const FAILED_SYSCALL = -SSL_ERROR_SYSCALL;
-export const WANT_READ = -SSL_ERROR_WANT_READ;
-export const WANT_WRITE = -SSL_ERROR_WANT_WRITE;
-export const ZERO_RETURN = -SSL_ERROR_ZERO_RETURN;
-/** The handshake waits for {@link Ssl.answerClientHello}, {@link Ssl.answerVerify}, {@link Ssl.answerSignature}. */
-export const WANT_CLIENT_HELLO = -SSL_ERROR_WANT_CLIENT_HELLO_CB;
-export const WANT_VERIFY = -SSL_ERROR_WANT_RETRY_VERIFY;
-export const WANT_SIGNATURE = -SSL_ERROR_WANT_X509_LOOKUP;
-
-/** What is known about a `try…` that returned minus `SSL_ERROR_SSL` or minus `SSL_ERROR_SYSCALL`. */
-export interface SslFailure {
-  /** OpenSSL's error queue. */
-  errors: OpenSslError[];
-  /** The transport ended where more was expected. */
-  unexpectedEof: boolean;
-  outOfMemory: boolean;
-  /** Set if the peer's certificate was the reason. */
-  verify: ChainFailure | undefined;
-}
+import { bool } from "../binding/pointers.js";
+import { SSL_READ_EARLY_DATA_ERROR, SSL_READ_EARLY_DATA_SUCCESS } from "./constants.js";
+import type { Handle } from "./library.js";
+import { answerClientHello, getClientHello, tryReadEarlyData } from "./server-side.js";
+import { receive, SslCore, send } from "./ssl-core.js";
 
 /**
  * `SSL`: one connection over one half of a {@link BioPair}. Each method does what OpenSSL's function of that name does,
@@ -74,41 +24,13 @@ export interface SslFailure {
  * }
  * ```
  */
-export class Ssl extends Handle<"connections"> {
-  /** @internal */
-  static readonly kind = "connections";
-  /** @internal */
-  static create(library: Library, ctx: Borrowed<"SSL_CTX">, pair: BioPair): Ssl {
-    Handle.ptrOf(library, pair, "bioPairs");
-    library.abi.wassl_ERR_clear_error();
-    const made = pair.giveInternal((internal) => library.abi.wassl_SSL_new(ctx, internal));
-    const ssl = new Ssl(library, library.check(made, "no SSL"));
-    ssl.#pair = pair;
-    return ssl;
-  }
-
-  #pair: BioPair | undefined;
-
-  // State
-
-  setConnectState(): void {
-    this.library.abi.wassl_SSL_set_connect_state(this.ptr);
-  }
-
-  setAcceptState(): void {
-    this.library.abi.wassl_SSL_set_accept_state(this.ptr);
-  }
-
+export class Ssl extends SslCore {
   clear(): number {
     return this.library.abi.wassl_SSL_clear(this.ptr);
   }
 
   isServer(): boolean {
     return this.library.abi.wassl_SSL_is_server(this.ptr) === 1;
-  }
-
-  isInitFinished(): boolean {
-    return this.library.abi.wassl_SSL_is_init_finished(this.ptr) === 1;
   }
 
   setOptions(options: bigint): bigint {
@@ -138,16 +60,16 @@ export class Ssl extends Handle<"connections"> {
   }
 
   read(dst: Uint8Array): number {
-    return this.#receive(dst, (p, n) => this.library.abi.wassl_SSL_read(this.ptr, p, n));
+    return receive(this.library, dst, (p, n) => this.library.abi.wassl_SSL_read(this.ptr, p, n));
   }
 
   peek(dst: Uint8Array): number {
-    return this.#receive(dst, (p, n) => this.library.abi.wassl_SSL_peek(this.ptr, p, n));
+    return receive(this.library, dst, (p, n) => this.library.abi.wassl_SSL_peek(this.ptr, p, n));
   }
 
   /** Writes all of `src`. As in OpenSSL it is less only with `SSL_MODE_ENABLE_PARTIAL_WRITE`. */
   write(src: Uint8Array): number {
-    return this.#send(src, (p, n) => this.library.abi.wassl_SSL_write(this.ptr, p, n));
+    return send(this.library, src, (p, n) => this.library.abi.wassl_SSL_write(this.ptr, p, n));
   }
 
   /**
@@ -158,7 +80,7 @@ export class Ssl extends Handle<"connections"> {
     const { abi, memory } = this.library;
     const ptr = this.ptr;
     const written = memory.slot<number>();
-    const ok = this.#send(src, (p, n) => abi.wassl_SSL_write_ex(ptr, p, n, written));
+    const ok = send(this.library, src, (p, n) => abi.wassl_SSL_write_ex(ptr, p, n, written));
     return ok === 1 ? memory.result(written) : undefined;
   }
 
@@ -172,141 +94,12 @@ export class Ssl extends Handle<"connections"> {
     return this.library.abi.wassl_SSL_get_error(this.ptr, ret);
   }
 
-  // Operations, with the error queue cleared before and SSL_get_error asked after
-
-  /** 1, or minus an `SSL_ERROR_*`. */
-  tryHandshake(): number {
-    return this.library.abi.wassl_try_handshake(this.ptr);
-  }
-
-  /** Bytes read, at most one record's; or minus an `SSL_ERROR_*`. */
-  tryRead(dst: Uint8Array): number {
-    return this.#receive(dst, (p, n) => this.library.abi.wassl_try_read(this.ptr, p, n));
-  }
-
-  /**
-   * 1 when there is application data to read, or minus an `SSL_ERROR_*`. Handles everything that comes before the data.
-   */
-  tryPeek(): number {
-    return this.library.abi.wassl_try_peek(this.ptr, this.library.memory.scratch, 1);
-  }
-
-  /** Bytes written, or minus an `SSL_ERROR_*`. */
-  tryWrite(src: Uint8Array): number {
-    return this.#send(src, (p, n) => this.library.abi.wassl_try_write(this.ptr, p, n));
-  }
-
-  /**
-   * Reads what {@link Ssl.tryRead} would return in several calls, into `memory.bulk` from `at` on, up to `max` bytes.
-   * Returns how many. If it is fewer than `max`, {@link Ssl.stopped} says why.
-   *
-   * @internal
-   */
-  tryReadMany(at: number, max: number): number {
-    const { abi, memory } = this.library;
-    return this.#many(abi.wassl_try_read_many(this.ptr, further(memory.bulk, at), max));
-  }
-
-  /** The first `n` bytes of what {@link Ssl.tryReadMany} has read. @internal */
-  bulk(n: number): Uint8Array<ArrayBuffer> {
-    const { memory } = this.library;
-    return memory.copyOut(memory.bulk, n);
-  }
-
-  /** The same, into `dst`. @internal */
-  copyBulk(n: number, dst: Uint8Array, at: number): void {
-    const { memory } = this.library;
-    dst.set(memory.view(memory.bulk, n), at);
-  }
-
-  /**
-   * Writes what {@link Ssl.tryWrite} would take in several calls, at most 64 KiB. Returns how many bytes. See
-   * {@link Ssl.stopped}. @internal
-   */
-  tryWriteMany(src: Uint8Array): number {
-    const { abi, memory } = this.library;
-    memory.copyIn(src, memory.bulk);
-    return this.#many(abi.wassl_try_write_many(this.ptr, memory.bulk, src.length));
-  }
-
-  /**
-   * Why {@link Ssl.tryReadMany} or {@link Ssl.tryWriteMany} stopped early: minus an `SSL_ERROR_*`; 0 = it did not.
-   *
-   * @internal
-   */
-  stopped = 0;
-
-  #many(result: number): number {
-    this.stopped = -(result >> WASSL_MANY_SHIFT);
-    return result & ((1 << WASSL_MANY_SHIFT) - 1);
-  }
-
-  /** 0, 1, or minus an `SSL_ERROR_*`. */
-  tryShutdown(): number {
-    return this.library.abi.wassl_try_shutdown(this.ptr);
-  }
-
-  /**
-   * After a failure: writes the rest of an alert for which the BIO pair had no room. False while there is still no
-   * room: fetch what is there, and call again. OpenSSL has no function for this; without it the peer would see a cut
-   * record.
-   */
-  dispatchAlert(): boolean {
-    return this.library.abi.wassl_SSL_dispatch_alert(this.ptr) === 1;
-  }
-
-  #receive(dst: Uint8Array, call: (ptr: Bytes, length: number) => number): number {
-    requireBytes(dst, "the destination");
-    const { memory } = this.library;
-    const n = call(memory.scratch, Math.min(dst.length, Memory.SCRATCH));
-    if (n > 0) dst.set(memory.view(memory.scratch, n));
-    return n;
-  }
-
-  #send(src: Uint8Array, call: (ptr: Bytes, length: number) => number): number {
-    requireBytes(src, "the source");
-    const { memory } = this.library;
-    if (src.length > Memory.SCRATCH) return memory.withBytes(src, call);
-    memory.copyIn(src, memory.scratch);
-    return call(memory.scratch, src.length);
-  }
-
-  /** Why the `try…` just before failed. Empties the error queue. */
-  takeFailure(): SslFailure {
-    const errors = this.library.takeErrors();
-    const has = (reason: number) => errors.some((e) => e.reasonCode === reason);
-    return {
-      errors,
-      unexpectedEof: has(SSL_R_UNEXPECTED_EOF_WHILE_READING),
-      outOfMemory: has(ERR_R_MALLOC_FAILURE),
-      verify: has(SSL_R_CERTIFICATE_VERIFY_FAILED) ? this.getVerifyFailure() : undefined,
-    };
-  }
-
-  // Closing
-
-  /** `SSL_SENT_SHUTDOWN` | `SSL_RECEIVED_SHUTDOWN` */
-  getShutdown(): number {
-    return this.library.abi.wassl_SSL_get_shutdown(this.ptr);
-  }
-
   setShutdown(flags: number): void {
     this.library.abi.wassl_SSL_set_shutdown(this.ptr, flags);
   }
 
-  setQuietShutdown(on: boolean): void {
-    this.library.abi.wassl_SSL_set_quiet_shutdown(this.ptr, bool(on));
-  }
-
   getQuietShutdown(): boolean {
     return this.library.abi.wassl_SSL_get_quiet_shutdown(this.ptr) !== 0;
-  }
-
-  // What is where
-
-  /** Bytes of application data that are decrypted and wait. */
-  pending(): number {
-    return this.library.abi.wassl_SSL_pending(this.ptr);
   }
 
   /** Whether OpenSSL holds any bytes, decrypted or not. */
@@ -344,64 +137,6 @@ export class Ssl extends Handle<"connections"> {
     return this.library.abi.wassl_SSL_new_session_ticket(this.ptr);
   }
 
-  getSession(): SslSession | undefined {
-    const ptr = this.library.abi.wassl_SSL_get1_session(this.ptr);
-    return ptr === 0 ? undefined : new SslSession(this.library, ptr);
-  }
-
-  setSession(session: SslSession): void {
-    const ptr = Handle.ptrOf(this.library, session, "sessions");
-    this.library.abi.wassl_ERR_clear_error();
-    this.library.check(this.library.abi.wassl_SSL_set_session(this.ptr, ptr), "the session cannot be used");
-  }
-
-  /**
-   * Whether this client would accept now, by all that is set, what the session knows of its peer: chain, dates, name.
-   * OpenSSL verifies nothing when it resumes. Call it before the handshake. Returns `X509_V_OK`, or what is wrong.
-   */
-  verifySession(session: SslSession): number {
-    const { abi } = this.library;
-    const result = abi.wassl_SSL_verify_session(this.ptr, Handle.ptrOf(this.library, session, "sessions"));
-    abi.wassl_ERR_clear_error();
-    return result;
-  }
-
-  /**
-   * `SSL_CTX_remove_session(3)` for the session of this connection: it cannot be resumed any more. True if the cache
-   * had it.
-   */
-  removeSession(): boolean {
-    return this.library.abi.wassl_SSL_CTX_remove_session(this.ptr) === 1;
-  }
-
-  /** Whether TLS 1.3 was begun with an external pre-shared key: to `SSL_session_reused(3)` that is a session, too. */
-  usedPsk(): boolean {
-    return this.library.abi.wassl_SSL_used_psk(this.ptr) === 1;
-  }
-
-  /** `SSL_get_psk_identity(3)`, in TLS 1.3 too; also of the connection whose session was resumed. */
-  getPskIdentity(): string | undefined {
-    const { abi, memory } = this.library;
-    return memory.text(abi.wassl_SSL_get_psk_identity(this.ptr));
-  }
-
-  sessionReused(): boolean {
-    return this.library.abi.wassl_SSL_session_reused(this.ptr) === 1;
-  }
-
-  /**
-   * The sessions that are new since the last call, oldest first, 8 at most: those of tickets that came, or were sent.
-   * Only after `SslContext.keepNewSessions`, and of the kinds that its cache mode names. The caller must free each.
-   */
-  takeSessions(): SslSession[] {
-    const sessions: SslSession[] = [];
-    for (;;) {
-      const ptr = this.library.abi.wassl_SSL_take_new_session(this.ptr);
-      if (ptr === 0) return sessions;
-      sessions.push(new SslSession(this.library, ptr));
-    }
-  }
-
   // Early data (RFC 8446 §2.3). An attacker may have recorded it and send it again: see SSL_read_early_data(3).
 
   /**
@@ -412,7 +147,7 @@ export class Ssl extends Handle<"connections"> {
     const { abi, memory } = this.library;
     const ptr = this.ptr;
     const written = memory.slot<number>();
-    const ok = this.#send(src, (p, n) => abi.wassl_SSL_write_early_data(ptr, p, n, written));
+    const ok = send(this.library, src, (p, n) => abi.wassl_SSL_write_early_data(ptr, p, n, written));
     return ok === 1 ? memory.result(written) : undefined;
   }
 
@@ -422,83 +157,16 @@ export class Ssl extends Handle<"connections"> {
     const ptr = this.ptr;
     const read = memory.slot<number>();
     let status = SSL_READ_EARLY_DATA_ERROR;
-    const length = this.#receive(dst, (p, n) => {
+    const length = receive(this.library, dst, (p, n) => {
       status = abi.wassl_SSL_read_early_data(ptr, p, n, read);
       return status === SSL_READ_EARLY_DATA_SUCCESS ? memory.result(read) : 0;
     });
     return { status, length };
   }
 
-  /** Bytes written, or minus an `SSL_ERROR_*`. */
-  tryWriteEarlyData(src: Uint8Array): number {
-    return this.#send(src, (p, n) => this.library.abi.wassl_try_write_early_data(this.ptr, p, n));
-  }
-
   /** Bytes read; 0 = there is no more early data, go on with the handshake; or minus an `SSL_ERROR_*`. */
   tryReadEarlyData(dst: Uint8Array): number {
-    return this.#receive(dst, (p, n) => this.library.abi.wassl_try_read_early_data(this.ptr, p, n));
-  }
-
-  /** `SSL_EARLY_DATA_*` */
-  getEarlyDataStatus(): number {
-    return this.library.abi.wassl_SSL_get_early_data_status(this.ptr);
-  }
-
-  // Seeing inside
-
-  /** Whether {@link Ssl.takeEvents} tells of records and handshake messages too. */
-  setTrace(on: boolean): void {
-    this.library.abi.wassl_SSL_set_trace(this.ptr, bool(on));
-  }
-
-  /**
-   * `SSL_export_keying_material(3)` (RFC 5705, RFC 8446 §7.5): `length` bytes, 1 to 16,384, that only the two ends
-   * know. In TLS 1.2 an absent context differs from an empty one.
-   */
-  exportKeyingMaterial(label: string, length: number, context?: Uint8Array): Uint8Array {
-    const { abi, memory } = this.library;
-    if (!Number.isInteger(length) || length < 1 || length > 16_384) {
-      throw new TlsError("invalid-argument", "the length of keying material must be 1 to 16,384 bytes");
-    }
-    if (context) requireBytes(context, "the context");
-    const ptr = this.ptr;
-    abi.wassl_ERR_clear_error();
-    const secret = memory.withText(label, (name) =>
-      memory.withBytes(context ?? new Uint8Array(0), (at, n) =>
-        memory.takeBytes(abi.wassl_SSL_export_keying_material(ptr, length, name, at, context ? n : -1)),
-      ),
-    );
-    if (!secret) throw this.library.failure("no keying material");
-    return secret;
-  }
-
-  /** `SSL_get_extms_support(3)`: TLS 1.2 agreed on the extended master secret (RFC 7627). */
-  getExtmsSupport(): boolean {
-    return this.library.abi.wassl_SSL_get_extms_support(this.ptr) === 1;
-  }
-
-  /** `SSL_get_finished(3)`: the last Finished message that was sent, without its head; undefined before. */
-  getFinished(): Uint8Array | undefined {
-    return this.#finished(false);
-  }
-
-  /** The same of the last one that the peer sent. */
-  getPeerFinished(): Uint8Array | undefined {
-    return this.#finished(true);
-  }
-
-  #finished(ofPeer: boolean): Uint8Array | undefined {
-    const { abi, memory } = this.library;
-    return memory.takeBytes(abi.wassl_SSL_get_finished(this.ptr, bool(ofPeer)));
-  }
-
-  /**
-   * The channel binding tls-server-end-point (RFC 5929 §4): the hash of the server's certificate. Undefined if there is
-   * no certificate, for signatures without a hash of their own (Ed25519), and on a server of several certificates that
-   * resumed a session.
-   */
-  getServerEndPoint(): Uint8Array | undefined {
-    return this.library.memory.takeBytes(this.library.abi.wassl_SSL_server_end_point(this.ptr));
+    return tryReadEarlyData(this.library, this, dst);
   }
 
   // DTLS
@@ -522,134 +190,6 @@ export class Ssl extends Handle<"connections"> {
     );
   }
 
-  // Identity
-
-  /** SNI (RFC 6066 §3): a DNS name, and no IP literal. */
-  setServerName(name: string): void {
-    this.#setText(name, (p) => this.library.abi.wassl_SSL_set_tlsext_host_name(this.ptr, p));
-  }
-
-  /** The DNS name that the peer's certificate must be for. */
-  setHost(name: string): void {
-    this.#setText(name, (p) => this.library.abi.wassl_SSL_set1_host(this.ptr, p));
-  }
-
-  /** The IP address that the peer's certificate must be for; returns false when `ip` is no IP literal. */
-  setIp(ip: string): boolean {
-    const ok =
-      this.library.memory.withText(ip, (p) => this.library.abi.wassl_SSL_set1_ip_asc(this.ptr, p)) === 1;
-    this.library.abi.wassl_ERR_clear_error();
-    return ok;
-  }
-
-  #setText(text: string, call: (ptr: Text) => Ok): void {
-    this.library.abi.wassl_ERR_clear_error();
-    this.library.check(this.library.memory.withText(text, call), `the name "${text}"`, "invalid-argument");
-  }
-
-  // What the handshake settled
-
-  /** "TLSv1.3" */
-  getVersion(): string {
-    return this.#text(this.library.abi.wassl_SSL_get_version(this.ptr)) ?? "unknown";
-  }
-
-  /** "TLS_AES_128_GCM_SHA256"; undefined before the handshake. */
-  getCipherName(): string | undefined {
-    const name = this.#text(this.library.abi.wassl_SSL_get_cipher_name(this.ptr));
-    return name === "(NONE)" ? undefined : name;
-  }
-
-  /** `SSL_CIPHER_standard_name(3)`: as IANA has it, "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256". */
-  getCipherStandardName(): string | undefined {
-    const name = this.#text(this.library.abi.wassl_SSL_get_cipher_standard_name(this.ptr));
-    return name === "(NONE)" ? undefined : name;
-  }
-
-  /** "X25519MLKEM768" */
-  getGroupName(): string | undefined {
-    return this.#text(this.library.abi.wassl_SSL_get0_group_name(this.ptr));
-  }
-
-  /** The algorithm of the peer's signature, "ecdsa_secp256r1_sha256". */
-  getPeerSignatureName(): string | undefined {
-    return this.#text(this.library.abi.wassl_SSL_get0_peer_signature_name(this.ptr));
-  }
-
-  /** The name that the client asked for. */
-  getServerName(): string | undefined {
-    return this.#text(this.library.abi.wassl_SSL_get_servername(this.ptr));
-  }
-
-  getAlpnSelected(): string | undefined {
-    const { abi, memory } = this.library;
-    const length = memory.slot<number>();
-    const ptr = abi.wassl_SSL_get0_alpn_selected(this.ptr, length);
-    return ptr === 0 ? undefined : new TextDecoder().decode(memory.view(ptr, memory.result(length)));
-  }
-
-  /** The OCSP response (DER) that the server stapled. It was not checked. */
-  getOcspResponse(): Uint8Array | undefined {
-    const { abi, memory } = this.library;
-    const length = memory.slot<number>();
-    const ptr = abi.wassl_SSL_get0_ocsp_response(this.ptr, length);
-    return ptr === 0 ? undefined : memory.copyOut(ptr, memory.result(length));
-  }
-
-  /** The peer's certificates, its own first, as it sent them. */
-  getPeerCertificates(): X509[] {
-    const { abi } = this.library;
-    const count = abi.wassl_SSL_peer_certificate_count(this.ptr);
-    return Array.from({ length: count }, (_, i) =>
-      X509.copy(this.library, abi.wassl_SSL_get0_peer_certificate(this.ptr, i)),
-    );
-  }
-
-  /**
-   * `SSL_get0_verified_chain(3)`: the path that was judged, from the peer's certificate on, as far as it was built; up
-   * to the trust anchor if {@link Ssl.getVerifyResult} is `X509_V_OK`. For a session that is resumed, it is the path by
-   * which the session's certificate was verified again. `known` are certificates that exist already, and are not made
-   * again.
-   */
-  getVerifiedChain(known: readonly X509[] = []): X509[] {
-    const { abi } = this.library;
-    const stack = abi.wassl_SSL_get0_verified_chain(this.ptr);
-    if (stack === 0) return [];
-    return Array.from({ length: abi.wassl_sk_X509_num(stack) }, (_, i) => {
-      const certificate = X509.copy(this.library, abi.wassl_sk_X509_value(stack, i));
-      return known.find(({ der }) => sameBytes(der, certificate.der)) ?? certificate;
-    });
-  }
-
-  /** `X509_V_OK` or `X509_V_ERR_*`. As in OpenSSL it is also `X509_V_OK` if there was no certificate. */
-  getVerifyResult(): number {
-    return this.library.abi.wassl_SSL_get_verify_result(this.ptr);
-  }
-
-  /** The first thing that was wrong, or undefined. */
-  getVerifyFailure(): ChainFailure | undefined {
-    return this.getVerifyFailures()[0];
-  }
-
-  /**
-   * What was wrong with the peer's certificates, in the order in which OpenSSL found it, 8 at most. Where the
-   * verification goes on ({@link Ssl.suspendVerify} "anyway", or `SSL_VERIFY_NONE`) the last one is
-   * {@link Ssl.getVerifyResult}, which is what Node.js tells; otherwise there is one. Of a resumed session only that
-   * last one is known.
-   */
-  getVerifyFailures(): ChainFailure[] {
-    const { abi } = this.library;
-    const ptr = this.ptr;
-    const count = abi.wassl_SSL_verify_failures(ptr);
-    const result = this.getVerifyResult();
-    if (count === 0) return result === 0 ? [] : [chainFailure(this.library, result, 0, 0)];
-    return Array.from({ length: count }, (_, i) => {
-      const code = abi.wassl_SSL_verify_error(ptr, i);
-      const depth = abi.wassl_SSL_verify_depth(ptr, i);
-      return chainFailure(this.library, code, depth, abi.wassl_SSL_verify_certificate(ptr, i));
-    });
-  }
-
   // Where the handshake waits for an answer from outside
 
   /**
@@ -657,86 +197,11 @@ export class Ssl extends Handle<"connections"> {
    * its legacy version, the length of its cipher suites, the suites, and its extensions as on the wire.
    */
   getClientHello(): Uint8Array<ArrayBuffer> | undefined {
-    return this.library.memory.takeBytes(this.library.abi.wassl_SSL_get_client_hello(this.ptr));
+    return getClientHello(this.library, this);
   }
 
   /** Goes on, with `context` (an `SslContext`) if one is given; or, with an alert, refuses the client. */
   answerClientHello(context?: Handle<"contexts">, alert = -1): void {
-    const { abi } = this.library;
-    const ctx = context === undefined ? 0 : Handle.ptrOf(this.library, context, "contexts");
-    this.#answer(abi.wassl_SSL_answer_client_hello(this.ptr, ctx, alert), "ClientHello");
+    answerClientHello(this.library, this, context, alert);
   }
-
-  /**
-   * Makes the handshake stop behind the peer's certificates (`SSL_ERROR_WANT_RETRY_VERIFY`) if OpenSSL accepts them.
-   * With "anyway" it also stops if OpenSSL does not, and what was wrong stays in {@link Ssl.getVerifyFailure}.
-   */
-  suspendVerify(when: "never" | "accepted" | "anyway"): void {
-    const mode = { never: 0, accepted: WASSL_VERIFY_TOO, anyway: WASSL_VERIFY_ANYWAY }[when];
-    if (mode === undefined) throw new TlsError("invalid-argument", `there is no "${when}"`);
-    this.library.check(this.library.abi.wassl_SSL_suspend_verify(this.ptr, mode), "no room");
-  }
-
-  /** Goes on, or refuses the peer with bad_certificate. */
-  answerVerify(accept: boolean): void {
-    this.#answer(this.library.abi.wassl_SSL_answer_verify(this.ptr, bool(accept)), "verification");
-  }
-
-  /**
-   * What a key of `SslContext.useExternalKey` has to sign (`SSL_ERROR_WANT_X509_LOOKUP`): the bytes, the algorithm (RFC
-   * 8446 §4.2.3) and the id of the key.
-   */
-  getToBeSigned(): { bytes: Uint8Array<ArrayBuffer>; algorithm: number; id: number } | undefined {
-    const { abi, memory } = this.library;
-    const [algorithm, id] = [memory.slot<number>(0), memory.slot<number>(1)];
-    const bytes = memory.takeBytes(abi.wassl_SSL_get_to_be_signed(this.ptr, algorithm, id));
-    return bytes && { bytes, algorithm: memory.result(algorithm), id: memory.result(id) };
-  }
-
-  /**
-   * Goes on with the signature. Without a signature it fails with internal_error. It also fails so, and returns false,
-   * if the signature does not fit the key's certificate.
-   */
-  answerSignature(signature: Uint8Array = new Uint8Array(0)): boolean {
-    requireBytes(signature, "the signature");
-    const { abi, memory } = this.library;
-    abi.wassl_ERR_clear_error();
-    const answered = memory.withBytes(signature, (ptr, length) =>
-      abi.wassl_SSL_answer_signature(this.ptr, ptr, length),
-    );
-    abi.wassl_ERR_clear_error();
-    this.#answer(Math.abs(answered), "signature");
-    return answered === 1;
-  }
-
-  #answer(ok: number, what: string): void {
-    if (ok !== 1)
-      throw new TlsError(
-        "invalid-argument",
-        `no handshake waits for a ${what}, or the answer cannot be used`,
-      );
-  }
-
-  /**
-   * What happened since the last call, oldest first: alerts, and what `SslContext.setKeylog` and `setTrace` asked for.
-   */
-  takeEvents(): SslEvent[] {
-    const block = this.library.memory.takeBytes(this.library.abi.wassl_SSL_take_events(this.ptr));
-    return block ? parseEvents(block) : [];
-  }
-
-  #text(ptr: Text | 0): string | undefined {
-    return this.library.memory.text(ptr);
-  }
-
-  /** @internal */
-  protected override release(ptr: Owned<"SSL">): void {
-    this.#pair?.internalFreed();
-    this.library.abi.wassl_SSL_free(ptr);
-    this.library.memory.forget();
-  }
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }

@@ -1,4 +1,7 @@
-/** This side's identity, the peer that is meant, and the trust anchors: from options to a context and a connection. */
+/**
+ * This side's identity, the peer that is meant, and the trust anchors: from options to a context and a connection. What
+ * only servers have is in server-identity.ts.
+ */
 import {
   bytes,
   callback,
@@ -14,24 +17,15 @@ import {
   oneOf,
   type Table,
   text,
-  textOf,
-  whole,
 } from "../check.js";
 import { TlsError } from "../errors.js";
-import {
-  SSL_OP_CIPHER_SERVER_PREFERENCE,
-  SSL_OP_NO_TICKET,
-  SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
-  SSL_VERIFY_NONE,
-  SSL_VERIFY_PEER,
-} from "../openssl/constants.js";
-import type { SslContext } from "../openssl/context.js";
-import type { OpenSsl } from "../openssl/openssl.js";
-import type { Ssl } from "../openssl/ssl.js";
+import { SSL_VERIFY_NONE, SSL_VERIFY_PEER } from "../openssl/constants.js";
+import type { SslContextCore } from "../openssl/context-core.js";
+import type { SslCore } from "../openssl/ssl-core.js";
 import type { TrustAnchors } from "../openssl/trust-anchors.js";
 import type { ChainFailure, X509Store } from "../openssl/verify.js";
 import type { X509 } from "../openssl/x509.js";
-import { isCryptoKey, isOfKind, requireKeyOf, signatureAlgorithmsOf } from "./external-key.js";
+import { isCryptoKey, requireKeyOf, signatureAlgorithmsOf } from "./external-key.js";
 import { hostName } from "./names.js";
 import { applyVerifyOptions, VERIFY_OPTIONS, type VerifyOptions } from "./verify.js";
 
@@ -124,7 +118,7 @@ export interface Verification {
   verifyOptions?: VerifyOptions;
 }
 
-const VERIFICATION: Table<Verification> = {
+export const VERIFICATION: Table<Verification> = {
   verify: callback,
   unsafelyLetVerifyOverride: flag,
   verifyOptions: group(VERIFY_OPTIONS),
@@ -193,87 +187,13 @@ export const CLIENT_IDENTITY: Table<ClientIdentity> = {
   unsafelyDisableVerification: flag,
 };
 
-/** A server's options: its identity, and the clients that it accepts. */
-export interface ServerIdentity extends Identity, Verification {
-  /** More identities, one for each kind of key. A client gets the first that it can check. */
-  identities?: readonly Identity[];
-  /**
-   * Whether clients are asked for a certificate ("request"), and must show one ("require"). A certificate that is shown
-   * must be good in either case. With "require" a `psk` counts for nothing, because a client that uses it shows no
-   * certificate. Default "none"; it must be given beside `caCerts`, `verify` or `verifyOptions`.
-   */
-  clientAuth?: "none" | "request" | "require";
-  /**
-   * The trust anchors for certificates of clients. These are all of them. Their names are sent to the client, see
-   * `sendCaNames`.
-   */
-  caCerts?: CaCerts;
-  /**
-   * Whether a client is told the names of `caCerts`, by which it may choose its certificate. There is room for 65,535
-   * bytes, some 500 names; more are refused here, unless this is `false`. Default true.
-   */
-  sendCaNames?: boolean;
-  /** An OCSP response for this server's certificate, in DER. Clients that ask for it get it (RFC 6066 §8). */
-  ocspResponse?: Uint8Array;
-  /** How many tickets a TLS 1.3 client gets for later connections; 0 = no tickets, in TLS 1.2 either. Default 2. */
-  tickets?: number;
-  /**
-   * The keys of tickets, 80 bytes each, as random as keys: 16 name, 32 HMAC-SHA-256, 32 AES-256. The first one
-   * encrypts, and all of them decrypt: put a new one in front every few hours, and drop old ones. Processes and
-   * contexts that share them resume each other's sessions. By default the keys are random, and of this context alone.
-   */
-  ticketKeys?: readonly Uint8Array[];
-  /**
-   * Only servers with the same value accept each other's sessions. Up to 32 bytes; a text is taken as UTF-8
-   * (`SSL_CTX_set_session_id_context(3)`). By default it is a hash over the server's certificates. In either case it is
-   * combined with all that decides about clients (`clientAuth`, `caCerts`, `verifyOptions`, `verify`, `psk`, `ciphers`
-   * and their like), as it is when the options are read. So a session never lets a client in that would have been asked
-   * for more. By default a `verify` equals only itself in that hash, and so never one of another process; with
-   * `sessionIdContext` every `verify` counts as the same, because it is asked again.
-   */
-  sessionIdContext?: Uint8Array | string;
-  /**
-   * How much early data (0-RTT) a session allows, in bytes; 0, the default, allows no early data. See `onEarlyData` of
-   * `acceptTls` for what it costs. With it, sessions are kept in this context's memory, each for one use, so that no
-   * recorded flight is accepted twice; `ticketKeys` count for TLS 1.2 only then.
-   */
-  maxEarlyData?: number;
-  /** How long sessions and tickets are good, in whole seconds, 1 at least, a week at most. Default 7,200. */
-  sessionTimeout?: number;
-  /**
-   * How long a client can go on by resuming, in whole seconds since its last full handshake, 1 to 2^31 - 1. Tickets of
-   * TLS 1.3 are renewed with each use: without a bound a client would show its certificate once and for ever
-   * (RFC 8446 §4.6.1). Default 604,800, which is 7 days.
-   */
-  maxSessionAge?: number;
-}
-
-/** RFC 8446 §4.6.1: a week. */
-const LONGEST_SESSION = 604_800;
-
-export const SERVER_IDENTITY: Table<ServerIdentity> = {
-  ...IDENTITY,
-  ...VERIFICATION,
-  identities: listOf(group(IDENTITY)),
-  clientAuth: oneOf("none", "request", "require"),
-  caCerts: CA_CERTS,
-  sendCaNames: flag,
-  ocspResponse: bytes(1),
-  tickets: whole(0, 255),
-  ticketKeys: listOf(bytes(80, 80), 1),
-  sessionIdContext: either(bytes(1, 32), textOf(1, 32)),
-  maxEarlyData: whole(0, 2 ** 32 - 1, " bytes"),
-  sessionTimeout: whole(1, LONGEST_SESSION, " seconds"),
-  maxSessionAge: whole(1, 2 ** 31 - 1, " seconds"),
-};
-
 /** CryptoKeys, by the numbers under which OpenSSL knows them. */
 export type Keys = Map<number, CryptoKey>;
 let lastKey = 0;
 
 /** Makes `ctx` a client's: its trust anchors and its identity. */
 export function configureClient(
-  ctx: SslContext,
+  ctx: SslContextCore,
   options: Omit<ClientIdentity, keyof Peer>,
   keys: Keys,
 ): void {
@@ -300,7 +220,7 @@ export function configureClient(
  *
  * @param named the certificate must be for that name
  */
-export function setPeer(ssl: Ssl, { hostname, serverName }: Peer, named: boolean): void {
+export function setPeer(ssl: SslCore, { hostname, serverName }: Peer, named: boolean): void {
   const { kind, name } = hostName(hostname);
   const sent =
     serverName === undefined ? { kind, name } : serverName !== false && hostName(serverName, "serverName");
@@ -314,52 +234,7 @@ export function setPeer(ssl: Ssl, { hostname, serverName }: Peer, named: boolean
 
 export type Peer = Pick<ClientIdentity, "hostname" | "serverName">;
 
-/** Makes `ctx` a server's: its identity, and the clients that it accepts. */
-export function configureServer(ctx: SslContext, options: ServerIdentity, keys: Keys): void {
-  const { clientAuth = "none", identities = [], tickets, sendCaNames = true } = options;
-  const unasked = (["caCerts", "verify", "verifyOptions"] as const).find(
-    (name) => options[name] !== undefined,
-  );
-  if (options.clientAuth === undefined && unasked !== undefined) {
-    throw new TlsError(
-      "invalid-argument",
-      `${unasked} is for certificates of clients, and counts only where clientAuth says whether they are asked for one`,
-    );
-  }
-  if (clientAuth !== "none" && options.caCerts === undefined) {
-    throw new TlsError(
-      "invalid-argument",
-      `clientAuth "${clientAuth}" needs caCerts, the trust anchors for clients`,
-    );
-  }
-  // Of the two ends this one is slow.
-  ctx.setOptions(SSL_OP_CIPHER_SERVER_PREFERENCE);
-  const all = hasIdentity(options) ? [options, ...identities] : identities;
-  for (const identity of all) useIdentity(ctx, identity, keys);
-  addCaCerts(ctx, options.caCerts);
-  ctx.setVerify(CLIENT_AUTH[clientAuth]);
-  if (clientAuth !== "none" && sendCaNames) ctx.sendCaNames();
-  if (options.verifyOptions) applyVerifyOptions(ctx, options.verifyOptions, { rfc9525: false });
-  if (options.ocspResponse) ctx.setOcspResponse(options.ocspResponse);
-  if (tickets !== undefined) ctx.setNumTickets(tickets);
-  if (options.ticketKeys) ctx.setTicketKeys(options.ticketKeys);
-  ctx.setSessionTimeout(options.sessionTimeout ?? DEFAULT_SESSION_TIMEOUT);
-  if (options.maxEarlyData !== undefined) {
-    ctx.setMaxEarlyData(options.maxEarlyData);
-    ctx.setRecvMaxEarlyData(options.maxEarlyData);
-  }
-  if (tickets === 0) ctx.setOptions(SSL_OP_NO_TICKET);
-}
-
-const DEFAULT_SESSION_TIMEOUT = 7_200;
-
-const CLIENT_AUTH = {
-  none: SSL_VERIFY_NONE,
-  request: SSL_VERIFY_PEER,
-  require: SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
-} as const;
-
-export function addCaCerts(to: SslContext | X509Store, caCerts: CaCerts = []): void {
+export function addCaCerts(to: SslContextCore | X509Store, caCerts: CaCerts = []): void {
   for (const ca of isList(caCerts) ? caCerts : [caCerts]) {
     // An X509 is DER since it was copied.
     if (typeof ca === "object" && ca !== null && "table" in ca) to.addTrustAnchors(ca);
@@ -367,11 +242,15 @@ export function addCaCerts(to: SslContext | X509Store, caCerts: CaCerts = []): v
   }
 }
 
-function hasIdentity({ cert, key, pkcs12 }: Identity): boolean {
+export function hasIdentity({ cert, key, pkcs12 }: Identity): boolean {
   return cert !== undefined || key !== undefined || pkcs12 !== undefined;
 }
 
-function useIdentity(ctx: SslContext, { cert, key, pkcs12, passphrase }: Identity, keys: Keys): void {
+export function useIdentity(
+  ctx: SslContextCore,
+  { cert, key, pkcs12, passphrase }: Identity,
+  keys: Keys,
+): void {
   if (pkcs12 !== undefined) {
     if (cert !== undefined || key !== undefined) {
       throw new TlsError("invalid-argument", "an identity is either cert and key, or pkcs12");
@@ -391,55 +270,6 @@ function useIdentity(ctx: SslContext, { cert, key, pkcs12, passphrase }: Identit
   requireKeyOf(ctx.getCertificate(), key);
   ctx.useExternalKey(++lastKey, algorithms);
   keys.set(lastKey, key);
-}
-
-/** A private key, and the passphrase that it is under. */
-export type PassphrasedKey = { key: NonNullable<Identity["key"]>; passphrase?: string };
-
-/**
- * pairIdentities finds out which key belongs to which certificate, where both come as lists of their own, in any order:
- * for `identities`. One certificate and one key are a pair unseen.
- *
- * @throws TlsError "invalid-argument" if a certificate has no key, or a key no certificate, and if one cannot be read
- *
- * @example
- * ```ts
- * import { type OpenSsl, pairIdentities, TlsContext } from "wassl";
- *
- * function serve(openssl: OpenSsl, certs: string[], keys: string[]): Promise<TlsContext> {
- *   const identities = pairIdentities(openssl, certs, keys.map((key) => ({ key })));
- *   return TlsContext.server({ openssl, identities });
- * }
- * ```
- */
-export function pairIdentities(
-  openssl: OpenSsl,
-  certs: readonly CertificateData[],
-  keys: readonly PassphrasedKey[],
-): Identity[] {
-  if (certs.length === 1 && keys.length === 1) return [{ cert: certs[0]!, ...keys[0]! }];
-  const left = [...keys.keys()];
-  const paired = certs.map((cert, i) => {
-    const at = left.findIndex((each) => belongs(openssl, cert, keys[each]!));
-    if (at < 0) throw new TlsError("invalid-argument", `certificate ${i + 1} of ${certs.length} has no key`);
-    return { cert, ...keys[left.splice(at, 1)[0]!]! };
-  });
-  if (left.length > 0) {
-    throw new TlsError("invalid-argument", `key ${left[0]! + 1} of ${keys.length} belongs to no certificate`);
-  }
-  return paired;
-}
-
-function belongs(openssl: OpenSsl, cert: CertificateData, { key, passphrase }: PassphrasedKey): boolean {
-  const ctx = openssl.newContext("server");
-  try {
-    // How strong a key must be is looked at where the identity is used.
-    ctx.setSecurityLevel(0);
-    ctx.useCertificateChain(cert);
-    return isCryptoKey(key) ? isOfKind(ctx.getCertificate(), key) : ctx.tryPrivateKey(key, passphrase);
-  } finally {
-    ctx.free();
-  }
 }
 
 function isList<T>(value: T | readonly T[]): value is readonly T[] {

@@ -1,5 +1,5 @@
 /** What the handshake settled, read from the `Ssl`. */
-import type { Ssl } from "../openssl/ssl.js";
+import type { SslCore } from "../openssl/ssl-core.js";
 import type { ChainFailure } from "../openssl/verify.js";
 import type { X509 } from "../openssl/x509.js";
 
@@ -59,7 +59,7 @@ export interface TlsInfo {
 const EARLY_DATA = ["none", "rejected", "accepted"] as const;
 
 /** `verifies`: the peer's certificate was checked if it showed one. */
-export function infoOf(ssl: Ssl, verifies: boolean): TlsInfo {
+export function infoOf(ssl: SslCore, verifies: boolean): TlsInfo {
   const peerCertificates = ssl.getPeerCertificates();
   // X509_V_OK is also the result for a certificate that is unchecked or absent.
   const verified = verifies && peerCertificates.length > 0 && ssl.getVerifyResult() === 0;

@@ -11,7 +11,7 @@ import {
   TLS1_2_VERSION,
   TLS1_3_VERSION,
 } from "../openssl/constants.js";
-import type { SslContext } from "../openssl/context.js";
+import type { SslContextCore } from "../openssl/context-core.js";
 
 export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
@@ -164,7 +164,7 @@ export const CONTEXT_OPTIONS: Table<ContextOptions> = {
 const MAX_CERTIFICATE_LIST = 102_400;
 
 /** The settings that clients and servers have in common. */
-export function configure(context: SslContext, options: ContextOptions): void {
+export function configure(context: SslContextCore, options: ContextOptions): void {
   context.setMinProtoVersion(versionNumber(options.minVersion ?? "TLSv1.2"));
   context.setMaxProtoVersion(versionNumber(options.maxVersion ?? "TLSv1.3"));
   if (options.minVersion === "TLSv1.3" && options.maxVersion === "TLSv1.2") {

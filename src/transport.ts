@@ -17,6 +17,11 @@ export interface Transport {
    * waiting.
    */
   readonly bufferedAmount?: number;
+  /**
+   * Says that no more bytes follow behind those that it has taken, also while other code holds `writable`, of which
+   * only `close()` is then still to be called. Only transports with half-close have it: reading goes on.
+   */
+  closeWrite?(): void;
 }
 
 /** One end of a connection over TCP. */

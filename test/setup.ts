@@ -131,6 +131,9 @@ const daemons = {
   mariadb: { package: "mariadb-server-core", program: "mariadbd", bin: /^usr\/sbin$/ },
   prosody: { package: "prosody", program: "prosody", bin: /^usr\/bin$/ },
   slapd: { package: "slapd", program: "slapd", bin: /^usr\/sbin$/ },
+  mosquitto: { package: "mosquitto", program: "mosquitto", bin: /^usr\/sbin$/ },
+  nats: { package: "nats-server", program: "nats-server", bin: /^usr\/sbin$/ },
+  ngircd: { package: "ngircd", program: "ngircd", bin: /^usr\/sbin$/ },
 };
 
 /**

@@ -163,7 +163,7 @@ export function denoTransport(conn: DenoConnLike): Transport {
       }
     },
     async close() {
-      ending = conn.closeWrite();
+      ending ??= conn.closeWrite();
       try {
         await ending;
       } catch (error) {
@@ -174,5 +174,13 @@ export function denoTransport(conn: DenoConnLike): Transport {
     },
   });
 
-  return { readable, writable };
+  return {
+    readable,
+    writable,
+    closeWrite() {
+      if (!writeOpen) return;
+      ending ??= conn.closeWrite();
+      ending.catch(() => {});
+    },
+  };
 }

@@ -219,7 +219,13 @@ export function nodeTransport(duplex: DuplexLike): Transport {
   else if (duplex.destroyed) fail("transport", "The duplex was already destroyed");
   else if (duplex.readableEnded) end();
 
-  return { readable: inbox.readable, writable };
+  return {
+    readable: inbox.readable,
+    writable,
+    closeWrite() {
+      if (!duplex.writableEnded) duplex.end();
+    },
+  };
 }
 
 /**

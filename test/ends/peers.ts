@@ -288,7 +288,7 @@ const nginx: Kind = {
   flood: (stream) => say(stream, get("many", "close")),
 };
 
-const redis: Kind = {
+export const redis: Kind = {
   name: "redis",
   we: "connect",
   async start(world, way) {

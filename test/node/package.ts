@@ -46,10 +46,13 @@ QUnit.module("package", () => {
     assert.deepEqual(Object.keys(manifest.dependencies), ["@assemblyscript/loader"]);
     const foreign = new Set<string>();
     const ofProgram = new Set<string>();
+    const ofFacade = new Set<string>();
     for (const file of files.filter((name) => name.startsWith("dist/") && name.endsWith(".js"))) {
       const source = readFileSync(join(folder, file), "utf8");
       for (const [, name = ""] of source.matchAll(/^(?:import|export)[^"';]*from\s*"([^"]+)"/gm)) {
-        if (!name.startsWith(".")) (file.startsWith("dist/cli/") ? ofProgram : foreign).add(name);
+        if (name.startsWith(".")) continue;
+        const room = file.split("/")[1];
+        (room === "cli" ? ofProgram : room === "node" ? ofFacade : foreign).add(name);
       }
     }
     assert.deepEqual([...foreign].filter((name) => !name.startsWith("node:")).sort(), [
@@ -65,6 +68,11 @@ QUnit.module("package", () => {
       [...ofProgram].filter((name) => !/^(node:|wassl$|wassl\/)/.test(name)),
       [],
       "the program needs the package and Node.js",
+    );
+    assert.deepEqual(
+      [...ofFacade].filter((name) => !/^wassl($|\/)/.test(name)).sort(),
+      ["node:buffer", "node:events", "node:stream"],
+      "the facade needs the package, and what a bundler has polyfills for",
     );
   });
 

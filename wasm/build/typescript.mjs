@@ -55,8 +55,9 @@ export function typescript(project, cache, compile = tsc) {
 /** @param {string} project */
 async function tsc(project) {
   const compiler = join(project, "node_modules", "typescript", "bin", "tsc");
-  // The program of the command line imports the package by its name, and finds what the first one wrote.
-  for (const config of ["tsconfig.json", "src/cli/tsconfig.json"])
+  // The program of the command line, and what stands in for modules of Node.js, import the package by its name, and find
+  // what the first one wrote.
+  for (const config of ["tsconfig.json", "src/cli/tsconfig.json", "src/node/tsconfig.json"])
     await run([process.execPath, compiler, "-p", config], { cwd: project });
   for (const file of compiledIn(join(project, "dist")))
     if (file.endsWith(".d.ts")) forOthers(join(project, "dist", file));
@@ -83,7 +84,9 @@ const WEBASSEMBLY = `declare global {
 function forOthers(file) {
   const text = readFileSync(file, "utf8");
   // TypeScript before 5.7 knows no such type. It is what `Uint8Array.of` returns, and before that a `Uint8Array`.
-  let changed = text.replaceAll("Uint8Array<ArrayBuffer>", "ReturnType<typeof Uint8Array.of>");
+  let changed = text
+    .replaceAll("Uint8Array<ArrayBuffer>", "ReturnType<typeof Uint8Array.of>")
+    .replaceAll("Buffer<ArrayBuffer>", "ReturnType<typeof Buffer.alloc>");
   if (file.endsWith(join("binding", "loader.d.ts"))) changed += WEBASSEMBLY;
   if (changed !== text) writeFileSync(file, changed);
 }

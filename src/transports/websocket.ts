@@ -2,6 +2,9 @@
  * A WebSocket as a transport: every binary frame is a piece of the byte stream, and frame boundaries mean nothing.
  * Typically a relay on the other side copies the bytes to and from a TCP connection.
  *
+ * (Where they do mean something, they are kept: each chunk that is read is one frame, and each chunk of 64 KiB or less
+ * that is written becomes one.)
+ *
  * What a WebSocket cannot do, and what is done about it:
  *
  * - **It has no event for "sent".** There is only `bufferedAmount`. So a write that finds too much of it waits with a

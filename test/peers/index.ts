@@ -5,6 +5,7 @@ import type { Peer, PeerContext, StartPeer } from "./peer.ts";
 import { startPostgres } from "./postgres.ts";
 import { startGnutls, startNginx, startOpenssl, startOpensslClient, startRedis } from "./processes.ts";
 import { startRaw, startTcp } from "./raw.ts";
+import { startWisp } from "./wisp.ts";
 
 const kinds: Record<string, StartPeer> = {
   openssl: startOpenssl,
@@ -17,6 +18,7 @@ const kinds: Record<string, StartPeer> = {
   raw: startRaw,
   tcp: startTcp,
   fault: startFault,
+  wisp: startWisp,
 };
 
 export class Peers {

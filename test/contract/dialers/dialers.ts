@@ -2,6 +2,7 @@
 import QUnit from "qunit";
 import { type Dialer, startTls } from "wassl";
 import { webSocketDialer } from "wassl/dialers/websocket";
+import { wispDialer } from "wassl/dialers/wisp";
 import { readAtLeast, rejection, sha256, text, tlsError, utf8, write } from "../../helpers/basics.ts";
 import { afterTest, env } from "../../helpers/env.ts";
 import { randomBytes } from "../../helpers/random.ts";
@@ -11,10 +12,18 @@ const byRelay = () =>
     WebSocket: env.WebSocket,
   });
 
+/** By npm's wisp-js. */
+const byWisp = (version: 1 | 2) => async () => {
+  const { host, port } = await env.peer(`wisp?version=${version}`);
+  return wispDialer(`ws://${host}:${port}/`, { WebSocket: env.WebSocket, idleTimeout: 50 });
+};
+
 /** The dialers of this runtime. */
-const dialers: Record<string, () => Dialer> = {
+const dialers: Record<string, () => Dialer | Promise<Dialer>> = {
   "the runtime's own": () => env.dial,
   "a relay": byRelay,
+  "Wisp 1": byWisp(1),
+  "Wisp 2": byWisp(2),
 };
 
 async function dial(dialer: Dialer, peer: string, signal?: AbortSignal) {
@@ -27,21 +36,21 @@ async function dial(dialer: Dialer, peer: string, signal?: AbortSignal) {
 for (const [name, make] of Object.entries(dialers)) {
   QUnit.module(`dialers: ${name}`, () => {
     QUnit.test("bytes go round, and TLS over them", async (assert) => {
-      const plain = await dial(make(), "tcp?do=echo");
+      const plain = await dial(await make(), "tcp?do=echo");
       const bytes = randomBytes(300_000, env.seed);
       const writing = write(plain.writable, bytes);
       const back = await readAtLeast(plain.readable, bytes.length);
       await writing;
       assert.strictEqual(await sha256(new Uint8Array(back)), await sha256(bytes), `seed ${env.seed}`);
 
-      const transport = await dial(make(), "openssl?do=echo");
+      const transport = await dial(await make(), "openssl?do=echo");
       const tls = await startTls(transport, { hostname: "localhost", caCerts: env.certs.caPem });
       assert.true(tls.info.verified);
       assert.strictEqual((await tls.shutdown()).info.how, "complete");
     });
 
     QUnit.test("many at once, each its own", async (assert) => {
-      const dialer = make();
+      const dialer = await make();
       const answers = await Promise.all(
         Array.from({ length: 8 }, async (_, i) => {
           const transport = await dial(dialer, "tcp?do=echo");
@@ -56,7 +65,7 @@ for (const [name, make] of Object.entries(dialers)) {
     });
 
     QUnit.test("a destination that cannot be one is refused, and nothing is dialed", async (assert) => {
-      const dialer = make();
+      const dialer = await make();
       const wrong: [object, RegExp][] = [
         [{ hostname: "localhost" }, /needs port/],
         [{ port: 443 }, /needs hostname/],
@@ -81,14 +90,14 @@ for (const [name, make] of Object.entries(dialers)) {
     QUnit.test("a signal ends the dialing with its own reason, and not the transport", async (assert) => {
       const reason = new Error("changed my mind");
       const aborted = AbortSignal.abort(reason);
-      assert.strictEqual(await rejection(dial(make(), "tcp?do=echo", aborted)), reason);
+      assert.strictEqual(await rejection(dial(await make(), "tcp?do=echo", aborted)), reason);
       const soon = new AbortController();
       const { host, port } = await env.peer("tcp?do=echo");
-      const dialing = make()({ hostname: host, port, signal: soon.signal });
+      const dialing = (await make())({ hostname: host, port, signal: soon.signal });
       soon.abort(reason);
       assert.strictEqual(await rejection(dialing), reason);
       const late = new AbortController();
-      const transport = await dial(make(), "tcp?do=echo", late.signal);
+      const transport = await dial(await make(), "tcp?do=echo", late.signal);
       late.abort(reason);
       await write(transport.writable, utf8("still here"));
       assert.strictEqual(text(await readAtLeast(transport.readable, 10)), "still here");

@@ -1,6 +1,7 @@
 /** `wassl/transports/test`: each of our transports passes it, and one with a fault does not. */
 import QUnit from "qunit";
 import type { Transport } from "wassl";
+import { wispDialer } from "wassl/dialers/wisp";
 import { messagePortTransport } from "wassl/transports/message-port";
 import { type TransportTestOptions, transportTests } from "wassl/transports/test";
 import { connectWebSocket } from "wassl/transports/websocket";
@@ -70,6 +71,29 @@ kit("the runtime's own", () => ({
   ordered: false,
   backpressure: !inPage,
 }));
+
+for (const version of [1, 2]) {
+  kit(`Wisp ${version}`, () => ({
+    async open() {
+      const pair = `tcp?do=pair&id=kit-${pairs++}`;
+      const [server, to] = await Promise.all([env.peer(`wisp?version=${version}`), env.peer(pair)]);
+      const dial = wispDialer(`ws://${server.host}:${server.port}/`, {
+        WebSocket: env.WebSocket,
+        idleTimeout: 50,
+      });
+      const transport = await dial({ hostname: to.host, port: to.port });
+      return { transport, peer: await env.connect(pair) };
+    },
+    halfClose: false,
+    // wisp-js ends the connection whatever a stream was closed for, and tells a reset as an end.
+    aborts: false,
+    ordered: false,
+    // 128 packets in the server, as many under way, and the sockets of three programs.
+    buffers: 256 * 1024 * 1024,
+    // The other end is a WebSocket there.
+    backpressure: !inPage,
+  }));
+}
 
 /** The kit over a message port whose nearer end `spoil` makes of a good one. */
 const spoiled = (spoil: (inner: Transport) => Transport): TransportTestOptions => ({

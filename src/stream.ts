@@ -102,7 +102,7 @@ export const DEFAULT_CLOSE_TIMEOUT = 2_000;
  * ```
  */
 export class TlsStream implements Transport, AsyncDisposable {
-  readonly readable: ReadableStream<Uint8Array>;
+  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   readonly writable: WritableStream<Uint8Array>;
   readonly info: TlsInfo;
   /**

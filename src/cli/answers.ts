@@ -5,7 +5,7 @@ import { infoFields } from "./report.js";
 export const answers = { www, echo, rev };
 export type Answer = keyof typeof answers;
 
-type Served = Pick<TlsStream, "readable" | "writable" | "info">;
+type Served = Pick<TlsStream, "writable" | "info"> & { readonly readable: ReadableStream<Uint8Array> };
 
 /** Sends back what arrives. */
 async function echo({ readable, writable }: Served): Promise<void> {

@@ -5,7 +5,7 @@
  */
 export interface ByteController {
   readonly desiredSize: number | null;
-  enqueue(chunk: Uint8Array): void;
+  enqueue(chunk: Uint8Array<ArrayBuffer>): void;
   close(): void;
   error(reason?: unknown): void;
   /** The buffer of a BYOB reader that waits. */
@@ -24,10 +24,10 @@ export interface ByteSource {
  * WebKit has no byte streams. There it is a stream of the same chunks, without `getReader({ mode: "byob" })`, and each
  * chunk is a copy. `for await` cannot read a stream in WebKit by itself, so this one gets what that needs.
  */
-export function byteStream(source: ByteSource): ReadableStream<Uint8Array> {
+export function byteStream(source: ByteSource): ReadableStream<Uint8Array<ArrayBuffer>> {
   const stream = hasByteStreams()
     ? new ReadableStream({ ...source, type: "bytes" } as UnderlyingByteSource)
-    : new ReadableStream<Uint8Array>(source as UnderlyingDefaultSource<Uint8Array>, {
+    : new ReadableStream(source as UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, {
         highWaterMark: 0,
         size: (chunk) => chunk.byteLength,
       });
@@ -54,9 +54,9 @@ function hasByteStreams(): boolean {
 
 /** As the Streams standard has it (§4.2.5): leaving the loop cancels the stream, unless that is prevented. */
 function iterator(
-  stream: ReadableStream<Uint8Array>,
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
   preventCancel = false,
-): AsyncIterableIterator<Uint8Array> {
+): AsyncIterableIterator<Uint8Array<ArrayBuffer>> {
   const reader = stream.getReader();
   return {
     async next() {

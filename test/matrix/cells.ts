@@ -782,6 +782,9 @@ export async function main(signal: AbortSignal): Promise<void> {
   const tls: TlsStream = await startTls(transport, { hostname: "db.example", caCerts: mozillaRoots, signal });
   const writer = tls.writable.getWriter();
   await writer.write(new TextEncoder().encode("hello"));
+  const lines: ReadableStreamDefaultReader<string> = tls.readable.pipeThrough(new TextDecoderStream()).getReader();
+  await new Blob(["hello"]).stream().pipeTo(tls.writable, { preventClose: true });
+  await lines.cancel();
   const { info, transport: again } = await tls.shutdown();
   await again.writable.close();
   const how: "complete" | string = info.how;

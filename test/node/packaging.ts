@@ -56,6 +56,7 @@ export const stores = (kv: DenoKvLike, transport: Transport): SessionStore[] => 
 export async function main(signal: AbortSignal): Promise<TlsStream> {
   const transport: Transport = await connectWebSocket("wss://relay.example", { signal });
   const tls = await startTls(transport, { hostname: "db.example", caCerts: [new Uint8Array(1), "PEM"], signal });
+  for await (const line of tls.readable.pipeThrough(new TextDecoderStream())) console.log(line.length);
   const { how }: { how: string } = await tls.closed;
   return how === "complete" ? tls : await startTls(tls, { hostname: "inner" });
 }

@@ -407,6 +407,7 @@ class Stream {
   #onNotConfirmed!: (reason: unknown) => void;
   #writing!: WritableStreamDefaultController;
   #credit: number;
+  readonly #most: number;
   #failure: { reason: unknown } | undefined;
   #isOver = false;
   #closing = false;
@@ -419,7 +420,7 @@ class Stream {
     this.#connection = connection;
     this.#id = id;
     this.#to = to;
-    this.#credit = credit;
+    this.#credit = this.#most = credit;
     this.#left = left;
     this.#over = new Promise((resolve) => {
       this.#onOver = resolve;
@@ -474,7 +475,9 @@ class Stream {
   }
 
   grant(credit: number): void {
-    this.#credit = credit;
+    // What the server has room for is never more than it began with. One whose queue overflows counts below zero, which
+    // reads as four thousand million.
+    this.#credit = Math.min(credit, this.#most);
     this.#moved++;
     this.#onConfirmed();
     this.#wake();

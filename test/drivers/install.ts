@@ -1,4 +1,4 @@
-/** The programs of `package.json` beside this file, as its lock has them. */
+/** The programs of `packages/package.json`, as the lock beside it has them. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync } from "node:fs";
@@ -6,7 +6,7 @@ import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const here = dirname(fileURLToPath(import.meta.url));
+const here = join(dirname(fileURLToPath(import.meta.url)), "packages");
 const files = ["package.json", "package-lock.json"];
 
 /**

@@ -136,8 +136,12 @@ QUnit.module("dialers: Wisp, packet by packet", () => {
     await fifth;
     await writer.write(utf8("6"));
     assert.strictEqual(await within(writer.write(utf8("7")), 50), PENDING);
+    // An overflow at the server: minus one.
+    servers[0]!.give(CONTINUE!, 1, [255, 255, 255, 255]);
+    for (let i = 8; i < 11; i++) await writer.write(utf8("x"));
+    assert.strictEqual(await within(writer.write(utf8("11")), 50), PENDING);
     const sent = servers[0]!.packets.filter(({ type, id }) => type === DATA && id === 1);
-    assert.strictEqual(sent.length, 6);
+    assert.strictEqual(sent.length, 10);
   });
 
   QUnit.test(

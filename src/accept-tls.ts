@@ -64,8 +64,7 @@ export async function acceptTls(transport: Transport, options: ServerOptions): P
       context,
       free,
       select: (ssl) => select(ssl, context),
-      earlyRead: (ssl) =>
-        onEarlyData && ((turn, failed) => new EarlyRead(library, ssl, onEarlyData, turn, failed)),
+      earlyRead: (ssl) => onEarlyData && ((goOn) => new EarlyRead(library, ssl, onEarlyData, goOn)),
     };
   });
 }

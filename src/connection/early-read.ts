@@ -1,8 +1,10 @@
 /** What a server makes of a client's early data (RFC 8446 §2.3). Moves no bytes. */
+import type { TlsError } from "../errors.js";
 import type { Library } from "../openssl/library.js";
 import { tryReadEarlyData } from "../openssl/server-side.js";
 import type { SslCore } from "../openssl/ssl-core.js";
 import type { Early } from "./early-data.js";
+import { callbackError } from "./failure.js";
 
 /** A record's worth. */
 const READ_STEP = 16_384;
@@ -15,8 +17,7 @@ export class EarlyRead implements Early {
   readonly #library: Library;
   readonly #ssl: SslCore;
   readonly #onEarlyData: OnEarlyData;
-  readonly #turn: () => void;
-  readonly #failed: (error: unknown) => void;
+  readonly #goOn: (failure?: TlsError) => void;
   /**
    * "told": there is no more early data, and the application, which was given the last piece, has its turn before it is
    * too late.
@@ -24,19 +25,12 @@ export class EarlyRead implements Early {
   #phase: "reading" | "told" | "ending" | "over" = "reading";
   #replies: Uint8Array[] = [];
 
-  /** `turn` goes on with the connection. `failed` ends it, because `onEarlyData` threw. */
-  constructor(
-    library: Library,
-    ssl: SslCore,
-    onEarlyData: OnEarlyData,
-    turn: () => void,
-    failed: (error: unknown) => void,
-  ) {
+  /** `goOn` goes on with the connection, or ends it with a failure, because `onEarlyData` threw. */
+  constructor(library: Library, ssl: SslCore, onEarlyData: OnEarlyData, goOn: (failure?: TlsError) => void) {
     this.#library = library;
     this.#ssl = ssl;
     this.#onEarlyData = onEarlyData;
-    this.#turn = turn;
-    this.#failed = failed;
+    this.#goOn = goOn;
   }
 
   get over(): boolean {
@@ -80,7 +74,7 @@ export class EarlyRead implements Early {
     this.#phase = "told";
     queueMicrotask(() => {
       if (this.#phase === "told") this.#phase = "ending";
-      this.#turn();
+      this.#goOn();
     });
     return 1;
   }
@@ -90,13 +84,13 @@ export class EarlyRead implements Early {
     // It may be an async function, whatever its type says.
     new Promise((resolve) => {
       resolve(this.#onEarlyData(data, (bytes) => this.#reply(bytes)));
-    }).catch(this.#failed);
+    }).catch((error) => this.#goOn(callbackError("onEarlyData", error)));
   }
 
   #reply(bytes: Uint8Array): boolean {
     if (this.#phase === "over") return false;
     if (bytes.length > 0) this.#replies.push(bytes.slice());
-    this.#turn();
+    this.#goOn();
     return true;
   }
 }

@@ -6,7 +6,7 @@ import type { TlsError } from "../errors.js";
 import type { BioPairCore } from "../openssl/bio-pair-core.js";
 import { RecordEdges } from "./record-edges.js";
 import { encryptedLength } from "./rings.js";
-import type { Wish } from "./wish.js";
+import type { Wish } from "./wishes.js";
 
 /** How much is gathered for one `send()`, in bytes. */
 const BATCH = 65_536;

@@ -16,9 +16,10 @@
  * the wire, and goes on until nothing moves any more. Only then may anything wait. Whatever happens outside (a wish is
  * made, bytes came, bytes were accepted) ends in another #turn. #turn never awaits.
  *
- * The parts call no other code, neither the pump nor the wire: Inbox (what came), Outbox (what leaves), Rings (how
- * large the pair is), Questions (what else OpenSSL waits for) and Verdict (what is known of the end). The pump asks
- * them, and it alone does what follows. That settles most of what goes wrong in such code:
+ * The parts call no other code, neither the pump nor the wire: Wishes (what is asked for), Inbox (what came), Outbox
+ * (what leaves), Rings (how large the pair is), Questions (what else OpenSSL waits for), LastWords (how long a failed
+ * send waits for its reason) and Verdict (what is known of the end). The pump asks them, and it alone does what
+ * follows. That settles most of what goes wrong in such code:
  *
  *  1. Never wait while the network BIO holds bytes: #turn ends with an empty pair, or with the sender at work and a
  *     full outbox; it asks the wire for more only after it gave the wire what there was.
@@ -48,18 +49,19 @@
 import { TlsError } from "../errors.js";
 import type { BioPairCore } from "../openssl/bio-pair-core.js";
 import { type SslCore, WANT_READ, WANT_WRITE } from "../openssl/ssl-core.js";
-import { after } from "../timers.js";
 import { type Early, EarlyWrite } from "./early-data.js";
 import type { Statistics } from "./events.js";
-import { callbackError, transportError } from "./failure.js";
+import { transportError } from "./failure.js";
 import { Inbox } from "./inbox.js";
+import { LastWords } from "./last-words.js";
 import type { Listeners } from "./listeners.js";
 import { Outbox } from "./outbox.js";
 import { type Answer, isQuestion, Questions } from "./questions.js";
-import { encryptedLength, RECORD, Rings, WRITE_MOST } from "./rings.js";
+import { RECORD, Rings, WRITE_MOST } from "./rings.js";
+import { statisticsOf } from "./statistics.js";
 import type { Verdict } from "./verdict.js";
 import type { Wire } from "./wire.js";
-import { PendingWrite, Wish } from "./wish.js";
+import { PendingWrite, Wish, Wishes } from "./wishes.js";
 
 export interface PumpOptions {
   ssl: SslCore;
@@ -69,8 +71,8 @@ export interface PumpOptions {
   /** The pair stays as it is. Otherwise it has the room that is needed at the moment. */
   fixedPair: boolean;
   listeners: Listeners;
-  /** Of a server: what takes a client's early data. `turn` goes on with the connection, and `failed` ends it. */
-  newEarlyRead?: ((turn: () => void, failed: (error: unknown) => void) => Early) | undefined;
+  /** Of a server: what takes a client's early data. `goOn` goes on with the connection, or ends it with a failure. */
+  newEarlyRead?: ((goOn: (failure?: TlsError) => void) => Early) | undefined;
   /** Called when OpenSSL has new sessions, from within a turn. */
   onNewSession?: (() => void) | undefined;
   answer?: Answer | undefined;
@@ -78,16 +80,6 @@ export interface PumpOptions {
 
 /** How much is decrypted in one call, in bytes. */
 const READ_MOST = 65_536;
-/**
- * When a send fails the peer may have said why before it went away. So the pump reads on for so long, in milliseconds,
- * before it reports the failed send.
- */
-const LAST_WORDS = 1_000;
-/**
- * So long the writes that failed wait for that. In most cases the reason is here already, and tells more than the
- * failed send does.
- */
-const FIRST_WORDS = 250;
 
 export class Pump {
   readonly #ssl: SslCore;
@@ -108,24 +100,15 @@ export class Pump {
   #dataRead = 0;
   #dataWritten = 0;
 
-  // Wishes
-  #handshake: Wish | undefined;
+  readonly #wishes = new Wishes();
+  readonly #lastWords = new LastWords();
   /** What goes before the handshake is done, if anything may. */
   #early: Early | undefined;
-  #write: PendingWrite | undefined;
-  #closeNotify: Wish | undefined;
-  #readers: Wish[] = [];
-
-  // What is settled
   #writingClosed = false;
-  /** A ticket should come, even if no reader waits. */
-  #awaitsTicket = false;
   /** After a failure: nothing of an alert is left in OpenSSL. */
   #alertDone = false;
-
   /** Something that was tried lacked bytes from the peer. */
   #wantsInput = false;
-  #stopLastWords = () => {};
 
   constructor(options: PumpOptions) {
     this.#options = options;
@@ -147,31 +130,26 @@ export class Pump {
   /** With `earlyData` only for a client with a session that allows it. */
   handshake(earlyData?: Uint8Array): Promise<void> {
     const done = new Wish();
-    this.#handshake = done;
-    const { newEarlyRead } = this.#options;
-    if (earlyData) this.#early = new EarlyWrite(this.#ssl, earlyData);
-    else if (newEarlyRead) {
-      const failed = (error: unknown) => {
-        this.#failWith(callbackError("onEarlyData", error));
-        this.#turn();
-      };
-      this.#early = newEarlyRead(() => this.#turn(), failed);
-    }
-    this.#options.listeners.tell({ type: "handshake-start" });
+    this.#wishes.handshake = done;
+    const { newEarlyRead, listeners } = this.#options;
+    const goOn = (failure?: TlsError) => {
+      if (failure) this.#failWith(failure);
+      this.#turn();
+    };
+    this.#early = earlyData ? new EarlyWrite(this.#ssl, earlyData) : newEarlyRead?.(goOn);
+    listeners.tell({ type: "handshake-start" });
     this.#turn();
     return done.promise;
   }
 
   /** Settles when the transport has accepted the records that carry `bytes`. One at a time. */
   write(bytes: Uint8Array): Promise<void> {
-    const refused = this.#refusal();
+    const refused = this.#refusal() ?? this.verdict.writeRefusal(this.#writingClosed);
     if (refused) return Promise.reject(refused);
-    const over = this.verdict.writeRefusal(this.#writingClosed);
-    if (over) return Promise.reject(over);
-    if (this.#write) throw new Error("a write is under way");
+    if (this.#wishes.write) throw new Error("a write is under way");
     if (bytes.length === 0) return Promise.resolve();
     const write = new PendingWrite(bytes);
-    this.#write = write;
+    this.#wishes.write = write;
     this.#turn();
     return write.promise;
   }
@@ -180,10 +158,10 @@ export class Pump {
   closeWrite(): Promise<void> {
     const refused = this.#refusal();
     if (refused) return Promise.reject(refused);
-    if (this.#writingClosed && !this.#closeNotify) return this.flush();
+    if (this.#writingClosed && !this.#wishes.closeNotify) return this.flush();
     this.#writingClosed = true;
-    this.#closeNotify ??= new Wish();
-    const { promise } = this.#closeNotify;
+    this.#wishes.closeNotify ??= new Wish();
+    const { promise } = this.#wishes.closeNotify;
     this.#turn();
     return promise;
   }
@@ -195,10 +173,9 @@ export class Pump {
     } catch (error) {
       return Promise.reject(error);
     }
-    const ready = new Wish();
-    this.#readers.push(ready);
+    const ready = this.#wishes.addReader();
     this.#turn();
-    return ready.promise;
+    return ready;
   }
 
   /**
@@ -232,25 +209,23 @@ export class Pump {
   #decrypt(max: number): number {
     let done = 0;
     try {
-      while (done < max) {
+      for (let on = true; on && done < max; on = this.#mayDecryptOn(done))
         done += this.#ssl.tryReadMany(done, max - done);
-        const r = this.#ssl.stopped;
-        if (r === WANT_READ) {
-          if (!this.#feed()) break;
-        } else if (r === WANT_WRITE) {
-          // A transport may run other code at once, and what was decrypted lies where all connections' data goes.
-          if (done > 0 || !this.#drain()) break;
-        } else if (isQuestion(r)) {
-          break; // It is asked when there is somebody who waits for data.
-        } else if (r !== 0) {
-          this.#readStopped(r);
-          break;
-        }
-      }
     } catch (error) {
       this.#failWith(error as TlsError);
     }
     return done;
+  }
+
+  #mayDecryptOn(done: number): boolean {
+    const r = this.#ssl.stopped;
+    if (r === 0) return true;
+    if (r === WANT_READ) return this.#feed();
+    // A transport may run other code at once, and what was decrypted lies where all connections' data goes.
+    if (r === WANT_WRITE) return done === 0 && this.#drain();
+    // A question is asked when a reader waits.
+    if (!isQuestion(r)) this.#readStopped(r);
+    return false;
   }
 
   #wasRead(n: number): void {
@@ -265,7 +240,7 @@ export class Pump {
    * ticket has come, or data, which waits for a reader: no more is fetched ahead than that.
    */
   awaitTicket(): void {
-    this.#awaitsTicket = true;
+    this.#wishes.ticket = true;
     this.#turn();
   }
 
@@ -281,32 +256,19 @@ export class Pump {
   // ---- what is settled
 
   get statistics(): Statistics {
-    const ask = (what: () => number) => (this.verdict.end === "released" ? 0 : what());
-    return {
-      sent: {
-        bytes: this.outbox.accepted,
-        records: this.outbox.records,
-        data: this.#dataWritten + (this.#early?.written ?? 0),
-      },
-      received: {
-        bytes: this.inbox.received,
-        records: this.inbox.edges.records,
-        data: this.#dataRead + (this.#early?.read ?? 0),
-      },
-      waiting: {
-        toTransport: ask(() => this.outbox.written - this.outbox.accepted),
-        fromTransport: ask(() => this.#pair.wpending() + this.inbox.waiting),
-        decrypted: ask(() => this.#ssl.pending()),
-      },
-    };
+    return statisticsOf({
+      ...{ ssl: this.#ssl, pair: this.#pair, inbox: this.inbox, outbox: this.outbox },
+      released: this.#released,
+      dataRead: this.#dataRead + (this.#early?.read ?? 0),
+      dataWritten: this.#dataWritten + (this.#early?.written ?? 0),
+    });
   }
 
   /** Ends everything here: frees OpenSSL's objects, and rejects what still waits with `reason`. */
   release(reason: unknown): void {
     if (!this.verdict.release(reason)) return;
-    this.#early?.stop();
-    this.#stopLastWords();
-    this.#rejectAll(reason, true);
+    this.#stopWaiting(reason);
+    this.outbox.reject(reason);
     this.inbox.clear();
     this.outbox.clear();
     try {
@@ -340,7 +302,7 @@ export class Pump {
       } while (moved && !this.#released);
       if (this.#released) return;
       this.#noteEvents();
-      if (this.inbox.waiting === 0 && !this.#write && this.#mayResize) this.#rings.shrink();
+      if (this.inbox.waiting === 0 && !this.#wishes.write && this.#mayResize) this.#rings.shrink();
     } catch (error) {
       // Linear memory is exhausted, or OpenSSL trapped.
       this.#failWith(error as TlsError);
@@ -351,12 +313,13 @@ export class Pump {
   /** Gives each wish its chance. True when something came of it, so that the others should be asked again. */
   #step(): boolean {
     if (this.verdict.failure) return !this.#alertDone && this.#stepAlert();
-    if (!this.verdict.open) return this.#handshake !== undefined && this.#stepHandshake();
+    const { handshake, write, closeNotify } = this.#wishes;
+    if (!this.verdict.open) return handshake !== undefined && this.#stepHandshake(handshake);
     let moved = false;
-    if (this.#write) moved = this.#stepWrite(this.#write);
-    else if (this.#closeNotify) moved = this.#stepCloseNotify(this.#closeNotify);
-    if (this.#readers.length > 0 && !this.verdict.failure) moved = this.#stepRead() || moved;
-    else if (this.#awaitsTicket && !this.verdict.failure && !this.verdict.ended)
+    if (write) moved = this.#stepWrite(write);
+    else if (closeNotify) moved = this.#stepCloseNotify(closeNotify);
+    if (this.#wishes.hasReaders && !this.verdict.failure) moved = this.#stepRead() || moved;
+    else if (this.#wishes.ticket && !this.verdict.failure && !this.verdict.ended)
       moved = this.#stepTicket() || moved;
     return moved;
   }
@@ -369,86 +332,72 @@ export class Pump {
     return true;
   }
 
-  #stepHandshake(): boolean {
+  #stepHandshake(wish: Wish): boolean {
     if (this.#early && !this.#early.over) {
       const early = this.#early.step();
-      return early > 0 || (early < 0 && this.#lacks(early, () => this.#fail(early)));
+      return early > 0 || (early < 0 && !this.#mustWait(early) && this.#fail(early));
     }
     const r = this.#ssl.tryHandshake();
-    if (r === 1) {
-      this.verdict.opened();
-      this.#options.listeners.tell({ type: "handshake-done" });
-      this.#handshake?.resolve();
-      this.#handshake = undefined;
-      return true;
-    }
-    return this.#lacks(r, () => this.#fail(r));
+    if (r !== 1) return !this.#mustWait(r) && this.#fail(r);
+    this.verdict.opened();
+    this.#options.listeners.tell({ type: "handshake-done" });
+    wish.resolve();
+    this.#wishes.handshake = undefined;
+    return true;
   }
 
   #stepWrite(write: PendingWrite): boolean {
-    if (write.bytes.length !== write.length) {
+    if (write.isDetached) {
       // A part of the bytes may have left already, so the connection cannot go on without them.
-      this.#failWith(
-        new TlsError("invalid-argument", "the bytes of a write were detached before it was done"),
-      );
+      const detached = "the bytes of a write were detached before it was done";
+      this.#failWith(new TlsError("invalid-argument", detached));
       return true;
     }
-    const rest = Math.min(write.length - write.offset, WRITE_MOST);
-    if (this.#mayResize) this.#rings.grow(encryptedLength(rest), 0);
+    if (this.#mayResize) this.#rings.growForWrite(write.rest);
     // What does not fit would be copied for nothing, again and again.
-    const most = this.#rings.isLargest ? WRITE_MOST : RECORD;
-    const n = this.#ssl.tryWriteMany(write.bytes.subarray(write.offset, write.offset + most));
+    const n = write.step(this.#ssl, this.#rings.isLargest ? WRITE_MOST : RECORD);
     const r = this.#ssl.stopped;
-    write.offset += n;
     this.#dataWritten += n;
-    if (write.offset === write.length) {
-      this.#write = undefined;
+    if (write.rest === 0) {
+      this.#wishes.write = undefined;
       this.#flush(write);
     }
-    return (r !== 0 && this.#lacks(r, () => this.#fail(r))) || n > 0;
+    return (r !== 0 && !this.#mustWait(r) && this.#fail(r)) || n > 0;
   }
 
   #stepCloseNotify(wish: Wish): boolean {
-    if (!this.verdict.sendsCloseNotify) {
-      this.#closeNotify = undefined;
-      this.#flush(wish);
-      return true;
+    if (this.verdict.sendsCloseNotify) {
+      if (this.verdict.isMidMessage) return this.#stepRead();
+      const r = this.#ssl.tryShutdown();
+      if (r < 0) return !this.#mustWait(r) && this.#fail(r);
+      this.outbox.closeNotifyWritten();
     }
-    if (this.verdict.isMidMessage) return this.#stepRead();
-    const r = this.#ssl.tryShutdown();
-    if (r < 0) return this.#lacks(r, () => this.#fail(r));
-    this.#closeNotify = undefined;
-    this.outbox.closeNotifyWritten();
+    this.#wishes.closeNotify = undefined;
     this.#flush(wish);
     return true;
   }
 
   #stepRead(): boolean {
     const r = this.#ssl.tryPeek();
-    if (r <= 0) return this.#lacks(r, () => this.#readStopped(r));
-    this.#wakeReaders();
+    if (r <= 0) return !this.#mustWait(r) && this.#readStopped(r);
+    this.#wishes.wakeReaders();
     return true;
   }
 
   #stepTicket(): boolean {
     const r = this.#ssl.tryPeek();
-    if (r > 0) this.#awaitsTicket = false;
+    if (r > 0) this.#wishes.ticket = false;
     else if (r === WANT_READ) this.#noteEvents();
-    return this.#awaitsTicket && this.#lacks(r, () => this.#readStopped(r));
+    return this.#wishes.ticket && !this.#mustWait(r) && this.#readStopped(r);
   }
 
-  /** Neither want moves anything by itself: bytes in or bytes out will. Every other answer is final. */
-  #lacks(r: number, final: () => void): boolean {
-    if (r === WANT_READ) {
-      this.#wantsInput = true;
-      return false;
-    }
-    if (r === WANT_WRITE) return false;
-    if (this.#questions.mayAsk(r)) {
+  /** Neither want moves anything by itself: bytes in or bytes out will. Every answer beside these is final. */
+  #mustWait(r: number): boolean {
+    if (r === WANT_READ) this.#wantsInput = true;
+    else if (r !== WANT_WRITE) {
+      if (!this.#questions.mayAsk(r)) return false;
       this.#questions.ask(r)?.then(() => this.#turn());
-      return false;
     }
-    final();
     return true;
   }
 
@@ -461,13 +410,13 @@ export class Pump {
   /** Inbox → pair, as far as there is room. */
   #feed(): boolean {
     const { waiting } = this.inbox;
-    if (waiting > 0 && this.#mayResize) this.#rings.grow(0, waiting);
+    if (waiting > 0 && this.#mayResize) this.#rings.growForInput(waiting);
     return this.inbox.feed();
   }
 
   /** Pair → outbox, and on to the wire when that is full. */
   #drain(): boolean {
-    const rest = this.#write ? this.#write.length - this.#write.offset : 0;
+    const rest = this.#wishes.write?.rest ?? 0;
     let moved = this.outbox.collect(rest);
     while (this.outbox.isFull && this.#startSending()) moved = this.outbox.collect(rest) || moved;
     return moved;
@@ -494,19 +443,17 @@ export class Pump {
     if (!this.#wantsInput || !this.inbox.mayAsk || this.verdict.failure) return;
     this.inbox.asks();
     this.#wire.receive().then(
-      (bytes) => {
-        if (this.#released) return;
-        this.inbox.put(bytes);
-        if (bytes === null) this.#options.listeners.tell({ type: "transport-end" });
-        this.#turn();
-      },
-      (cause) => {
-        this.inbox.put(undefined);
-        if (this.#released) return;
-        this.#failWith(this.outbox.sendError ?? transportError("receiving", cause));
-        this.#turn();
-      },
+      (bytes) => this.#received(bytes),
+      (cause) => this.#received(undefined, transportError("receiving", cause)),
     );
+  }
+
+  #received(bytes: Uint8Array | null | undefined, error?: TlsError): void {
+    if (this.#released) return;
+    this.inbox.put(bytes);
+    if (bytes === null) this.#options.listeners.tell({ type: "transport-end" });
+    if (error) this.#failWith(this.outbox.sendError ?? error);
+    this.#turn();
   }
 
   #flush(wish: Wish): void {
@@ -516,82 +463,64 @@ export class Pump {
 
   // ---- ends and failures
 
-  #wakeReaders(): void {
-    for (const reader of this.#readers.splice(0)) reader.resolve();
-  }
-
-  /** SSL_read or SSL_peek answered something final. */
-  #readStopped(r: number): void {
+  /** SSL_read or SSL_peek answered something final. Always true, as {@link Pump.#fail} is: something came of it. */
+  #readStopped(r: number): boolean {
     this.#noteEvents();
-    if (this.verdict.endsCleanly(r)) this.#ended();
-    else this.#fail(r);
+    if (!this.verdict.endsCleanly(r)) return this.#fail(r);
+    this.#ended();
+    return true;
   }
 
   /** The reader has come to the end. */
   #ended(): void {
-    this.#stopLastWords();
-    this.#wakeReaders();
+    this.#lastWords.stop();
+    this.#wishes.wakeReaders();
   }
 
   /** OpenSSL answered an error: say what it means. */
-  #fail(r: number): void {
+  #fail(r: number): boolean {
     const failure = this.#ssl.takeFailure();
     this.#noteEvents();
-    const error =
-      this.#questions.refusal ??
-      this.verdict.explain(r, failure, {
-        edges: this.inbox.edges,
-        ended: this.inbox.endIsTold,
-        sendError: this.outbox.sendError,
-      });
+    const { sendError } = this.outbox;
+    const { edges, endIsTold: ended } = this.inbox;
+    const error = this.#questions.refusal ?? this.verdict.explain(r, failure, { edges, ended, sendError });
     if (this.verdict.letsPass(error)) {
-      this.#write?.reject(error);
-      this.#write = undefined;
+      this.#wishes.write?.reject(error);
+      this.#wishes.write = undefined;
       this.#ended();
     } else {
       this.#failWith(error);
     }
+    return true;
   }
 
   #failWith(error: TlsError): void {
     if (!this.verdict.fail(error)) return;
-    this.#early?.stop();
-    this.#stopLastWords();
-    this.#rejectAll(error, this.outbox.sendError !== undefined);
+    this.#stopWaiting(error);
+    // The others still wait for the alert to leave, if it can.
+    if (this.outbox.sendError) this.outbox.reject(error);
     this.#tellFailure(error);
   }
 
-  /** A send failed. The peer may have said why before: read on for a moment (see LAST_WORDS). */
+  #stopWaiting(reason: unknown): void {
+    this.#early?.stop();
+    this.#lastWords.stop();
+    this.#wishes.reject(reason);
+  }
+
+  /** A send failed. The peer may have said why before: read on for a moment. */
   #sendFailed(sendError: TlsError): void {
     if (this.#released) return;
     this.outbox.fail(sendError);
     // They wait with the others, for what is known then, and not for OpenSSL.
-    for (const wish of [this.#write, this.#closeNotify]) if (wish) this.outbox.strand(wish);
-    this.#write = this.#closeNotify = undefined;
-    const tell = (reason: TlsError) => this.outbox.reject(reason);
-    if (this.verdict.failure) {
-      tell(this.verdict.failure);
-      return;
-    }
-    if (this.verdict.ended) {
-      this.#failWith(sendError);
-      return;
-    }
-    this.#stopLastWords = after(FIRST_WORDS, () => {
-      tell(sendError);
-      this.#stopLastWords = after(LAST_WORDS - FIRST_WORDS, () => this.#failWith(sendError));
-    });
-    if (this.verdict.open) {
+    for (const wish of this.#wishes.takeSending()) this.outbox.strand(wish);
+    if (this.verdict.failure) this.outbox.reject(this.verdict.failure);
+    else if (this.verdict.ended) this.#failWith(sendError);
+    else {
+      this.#lastWords.await(this.outbox, sendError, () => this.#failWith(sendError));
       // Data that is there belongs to the reader; the failure comes when the reader has seen it all.
-      this.readable().then(
-        () => {
-          this.#stopLastWords();
-          tell(sendError);
-        },
-        () => {},
-      );
-    } else {
-      this.#turn();
+      if (this.verdict.open) this.readable().then(this.#lastWords.missed, () => {});
+      else this.#turn();
     }
   }
 
@@ -599,28 +528,17 @@ export class Pump {
     return this.verdict.refusal ?? this.outbox.sendError;
   }
 
-  #rejectAll(reason: unknown, flushesToo: boolean): void {
-    const waiting = [this.#handshake, this.#write, this.#closeNotify, ...this.#readers.splice(0)];
-    this.#handshake = this.#write = this.#closeNotify = undefined;
-    for (const wish of waiting) wish?.reject(reason);
-    // After a failure they still wait for the alert to leave, if it can.
-    if (flushesToo) this.outbox.reject(reason);
-  }
-
   // ---- events
 
   #noteEvents(): void {
+    const { listeners, onNewSession } = this.#options;
     for (const event of this.verdict.takeEvents()) {
-      switch (event.type) {
-        case "new-session":
-          this.#awaitsTicket = false;
-          this.#options.onNewSession?.();
-          break;
-        case "keylog":
-          this.#options.listeners.tellKey(event.line);
-          continue;
+      if (event.type === "new-session") {
+        this.#wishes.ticket = false;
+        onNewSession?.();
       }
-      this.#options.listeners.tell(event);
+      if (event.type === "keylog") listeners.tellKey(event.line);
+      else listeners.tell(event);
     }
   }
 }

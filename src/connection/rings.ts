@@ -42,9 +42,14 @@ export class Rings {
     return this.#sized && this.#out === LARGEST;
   }
 
-  /** Makes room for so many bytes towards the wire, and from it. A pair that holds some stays as it is. */
-  grow(out: number, into: number): void {
-    this.#resize(Math.max(sizeFor(out), this.#out), Math.max(sizeFor(into), this.#in));
+  /** Makes room for what one call may encrypt of so many bytes. A pair that holds some stays as it is. */
+  growForWrite(rest: number): void {
+    this.#resize(Math.max(sizeFor(encryptedLength(Math.min(rest, WRITE_MOST))), this.#out), this.#in);
+  }
+
+  /** Makes room for so many bytes from the wire. A pair that holds some stays as it is. */
+  growForInput(waiting: number): void {
+    this.#resize(this.#out, Math.max(sizeFor(waiting), this.#in));
   }
 
   /** Gives back what an idle connection does not need. */

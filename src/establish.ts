@@ -1,6 +1,6 @@
 /** The way of a connection, from its options to its stream. What is a client's or a server's alone is a {@link Side}. */
 import { custom, duration, flag, longerThan0, signal, type Table } from "./check.js";
-import { freeWhenDropped, hasEnded } from "./connection/dropped.js";
+import { freeWhenDropped, hasEnded, type Waiting } from "./connection/dropped.js";
 import { Listeners } from "./connection/listeners.js";
 import { Pump, type PumpOptions } from "./connection/pump.js";
 import { Verdict } from "./connection/verdict.js";
@@ -218,7 +218,9 @@ function open(parts: Parts, closeTimeout: number, options: CommonOptions): TlsSt
     stopListening();
     hasEnded(pump);
   };
+  const waiting: Waiting = {};
   const stream = new TlsStream({
+    waiting,
     ssl,
     verdict,
     pump,
@@ -235,7 +237,7 @@ function open(parts: Parts, closeTimeout: number, options: CommonOptions): TlsSt
   signal?.addEventListener("abort", onAbort);
   // The connection may have failed between the handshake and here.
   pump.failed.then((error) => whole.deref()?.failed(error));
-  freeWhenDropped(stream, { ssl, pair, wire, pump, stopListening, onEvent });
+  freeWhenDropped(stream, { ssl, pair, wire, pump, stopListening, waiting, onEvent });
   if (!verdict.failure && resumption && info.protocol === "TLSv1.3") pump.awaitTicket();
   return stream;
 }

@@ -1,5 +1,6 @@
 import { byteCount, duration, readOptions, signal, type Table } from "./check.js";
 import { DataStreams } from "./connection/data-streams.js";
+import type { Waiting } from "./connection/dropped.js";
 import type { Statistics } from "./connection/events.js";
 import { type ChannelBinding, channelBinding } from "./connection/exporters.js";
 import type { Pump } from "./connection/pump.js";
@@ -61,6 +62,8 @@ export interface StreamParts {
   closeTimeout: number;
   /** Called when the connection has ended: the signal has nothing to abort any more. */
   stopListening: () => void;
+  /** What is told when the connection is dropped without an end. */
+  waiting: Waiting;
 }
 
 export const DEFAULT_SHUTDOWN_TIMEOUT = 5_000;
@@ -107,11 +110,16 @@ export class TlsStream implements Transport, AsyncDisposable {
   readonly info: TlsInfo;
   /**
    * How the connection ended. Resolves when the end was proper. Otherwise it rejects with a `TlsError`, whose `outcome`
-   * says the same, or with the reason of an abort. It is never reported as an unhandled rejection. An action of the
+   * says the same, or with the reason of an abort. It also rejects when the connection was dropped without an end. It is never reported as an unhandled rejection. An action of the
    * peer is seen only while a reader asks, because nothing is fetched otherwise.
    */
-  readonly closed: Promise<CloseInfo>;
+  get closed(): Promise<CloseInfo> {
+    // Whoever waits for the end of a connection that is then dropped would wait for ever.
+    this.#parts.waiting.reject ??= this.#settle.reject;
+    return this.#closed;
+  }
 
+  readonly #closed: Promise<CloseInfo>;
   readonly #parts: StreamParts;
   readonly #verdict: Verdict;
   #settle!: { resolve(info: CloseInfo): void; reject(reason: unknown): void };
@@ -125,10 +133,10 @@ export class TlsStream implements Transport, AsyncDisposable {
     this.#parts = parts;
     this.#verdict = parts.verdict;
     this.info = parts.info;
-    this.closed = new Promise((resolve, reject) => {
+    this.#closed = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
-    this.closed.catch(() => {});
+    this.#closed.catch(ignore);
     this.#streams = new DataStreams(parts.pump, {
       bothEnded: () => this.#bothEnded(),
       aborted: (reason) => this.abort(reason),
@@ -364,6 +372,9 @@ export class TlsStream implements Transport, AsyncDisposable {
     return this.#shutdown ? "" : ", and so the transport was closed; preventClose keeps it open";
   }
 }
+
+/** Made here, where no connection is in sight: what a promise calls is held by the promise. */
+function ignore(): void {}
 
 /**
  * After a failure: lets what OpenSSL has written leave (an alert, so that the peer knows), closes the transport, and

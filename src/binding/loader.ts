@@ -47,7 +47,7 @@ export function loadAbiSync(source: ArrayBuffer | ArrayBufferView | WebAssembly.
 function notInstantiated(cause: unknown): unknown {
   if (cause instanceof TlsError) return cause;
   if (cause instanceof RangeError)
-    return new TlsError("out-of-memory", "no memory for openssl.wasm", { cause });
+    return new TlsError("out-of-memory", "this engine has no memory for openssl.wasm", { cause });
   return (
     refusedByPolicy(cause) ??
     new TlsError("wasm-corrupt", `openssl.wasm cannot be instantiated: ${messageOf(cause)}`, { cause })
@@ -64,7 +64,10 @@ function prepare(): { imports: WebAssembly.Imports; begin(exports: WebAssembly.E
         !(exports.memory instanceof WebAssembly.Memory) ||
         typeof exports.wassl_abi_version !== "function"
       ) {
-        throw new TlsError("wasm-corrupt", "this WebAssembly module is not openssl.wasm");
+        throw new TlsError(
+          "wasm-corrupt",
+          "this WebAssembly module is not openssl.wasm, which this package has in dist/binding",
+        );
       }
       memory = exports.memory;
       const abi = guarded(exports);
@@ -72,7 +75,7 @@ function prepare(): { imports: WebAssembly.Imports; begin(exports: WebAssembly.E
       if (version !== WASSL_ABI_VERSION) {
         throw new TlsError(
           "wasm-corrupt",
-          `openssl.wasm is of ABI version ${version}, expected ${WASSL_ABI_VERSION}`,
+          `openssl.wasm is of another version of this package (ABI ${version}, and ${WASSL_ABI_VERSION} is needed)`,
         );
       }
       return abi;

@@ -90,7 +90,7 @@ export class Held<T extends string> {
   }
 
   #owned(): Owned<T> {
-    if (this.#ptr === 0) throw new TlsError("freed", "this was given away");
+    if (this.#ptr === 0) throw new TlsError("freed", "this object was given away: another one frees it");
     return this.#ptr;
   }
 }

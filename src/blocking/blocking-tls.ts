@@ -232,7 +232,7 @@ export class BlockingTls implements Disposable {
       if (context.verification.verify || context.keys.size > 0) {
         throw new TlsError(
           "invalid-argument",
-          "verify and CryptoKeys need an event loop; nothing here has one",
+          "verify and CryptoKeys need an event loop, and a thread that blocks has none: startTls and acceptTls take them",
         );
       }
       const parts = newConnection(context, options, peer);

@@ -231,12 +231,17 @@ export class BlockingTransport implements Disposable {
 
   #requireFree(): void {
     this.throwIfGone();
-    if (this.#locked) throw new TlsError("invalid-argument", "a TLS connection uses this transport");
+    if (this.#locked)
+      throw new TlsError(
+        "invalid-argument",
+        "this transport belongs to a TLS connection: read and write that one",
+      );
   }
 }
 
 /** An empty destination would make 0 mean two things. */
 export function requireRoom(dst: Uint8Array): void {
   requireBytes(dst, "the destination");
-  if (dst.length === 0) throw new TlsError("invalid-argument", "the destination has no room");
+  if (dst.length === 0)
+    throw new TlsError("invalid-argument", "the destination of read() must have room for one byte at least");
 }

@@ -102,7 +102,10 @@ export class Shared {
   /** Each side of a ring belongs to one thread: a second thread is refused. */
   claim(side: typeof Word.carrier | typeof Word.blocking): void {
     if (Atomics.compareExchange(this.words, side, 0, thread) === 0) return;
-    throw new TlsError("invalid-argument", "this end of the channel is used already");
+    throw new TlsError(
+      "invalid-argument",
+      "this end of the channel is used already: each transport needs a channel of its own, from newChannel()",
+    );
   }
 
   /** Whether it is this very thread that carries: it cannot while it waits. */

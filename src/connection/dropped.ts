@@ -1,8 +1,10 @@
-import { TlsError } from "../errors.js";
+import { type CloseInfo, TlsError } from "../errors.js";
 import type { BioPairCore } from "../openssl/bio-pair-core.js";
+import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "../openssl/constants.js";
 import type { SslCore } from "../openssl/ssl-core.js";
 import type { TlsEvent } from "./events.js";
 import type { Pump } from "./pump.js";
+import { crashProof } from "./verdict.js";
 import type { TransportWire } from "./wire.js";
 
 /**
@@ -15,7 +17,14 @@ export interface Remains {
   wire: TransportWire;
   pump: Pump;
   stopListening: () => void;
+  /** What waits for the end of the connection, and does not hold the connection for that. */
+  waiting: Waiting;
   onEvent: ((event: TlsEvent) => void) | undefined;
+}
+
+/** `reject` is there once somebody has asked for `closed`. */
+export interface Waiting {
+  reject?: (reason: TlsError) => void;
 }
 
 interface Held extends Omit<Remains, "pump" | "onEvent"> {
@@ -29,10 +38,15 @@ interface Held extends Omit<Remains, "pump" | "onEvent"> {
 const registry =
   typeof FinalizationRegistry === "undefined" ? undefined : new FinalizationRegistry<Held>(freeRemains);
 
-function freeRemains({ ssl, pair, wire, stopListening, rest, told }: Held): void {
+function freeRemains({ ssl, pair, wire, stopListening, waiting, rest, told }: Held): void {
   stopListening();
   if (ssl.freed) return;
-  const reason = new TlsError("closed", "the TLS connection was dropped without an end");
+  const reason = new TlsError(
+    "closed",
+    "the TLS connection was dropped without an end: who holds it must end it, or read it to its end",
+  );
+  reason.outcome = outcome(ssl);
+  waiting.reject?.(reason);
   const onEvent = told?.deref() as Remains["onEvent"];
   onEvent?.({ time: performance.now(), type: "dropped" });
   rest.deref()?.release(reason);
@@ -43,6 +57,17 @@ function freeRemains({ ssl, pair, wire, stopListening, rest, told }: Held): void
     // The instance has crashed, and its memory with it.
   }
   wire.abort(reason);
+}
+
+function outcome(ssl: SslCore): CloseInfo {
+  const flags = crashProof(() => ssl.getShutdown(), 0);
+  return {
+    sentCloseNotify: (flags & SSL_SENT_SHUTDOWN) !== 0,
+    receivedCloseNotify: (flags & SSL_RECEIVED_SHUTDOWN) !== 0,
+    how: "aborted",
+    resumable: false,
+    discarded: 0,
+  };
 }
 
 /**

@@ -17,6 +17,9 @@ export function channelBinding(ssl: SslCore, type: ChannelBinding): Uint8Array |
     case "tls-server-end-point":
       return ssl.getServerEndPoint();
     default:
-      throw new TlsError("invalid-argument", `there is no channel binding "${type}"`);
+      throw new TlsError(
+        "invalid-argument",
+        `a channel binding is "tls-exporter" or "tls-server-end-point", not "${type}"`,
+      );
   }
 }

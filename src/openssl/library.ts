@@ -77,7 +77,8 @@ export class Library {
     const explained = rounds ? "" : explain(errors);
     // It may have asked OpenSSL more.
     this.abi.wassl_ERR_clear_error();
-    const why = explained || (last && (last.data ? `${last.reason} (${last.data})` : last.reason));
+    const reason = last?.reason === "nested asn1 error" ? "it is damaged, or something else" : last?.reason;
+    const why = explained || (last?.data && reason === last.reason ? `${reason} (${last.data})` : reason);
     return new TlsError(code, why ? `${what}: ${why}` : what, { errors });
   }
 

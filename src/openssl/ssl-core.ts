@@ -298,7 +298,7 @@ export class SslCore extends Handle<"connections"> {
         memory.takeBytes(abi.wassl_SSL_export_keying_material(ptr, length, name, at, context ? n : -1)),
       ),
     );
-    if (!secret) throw this.library.failure("no keying material");
+    if (!secret) throw this.library.failure("no keying material: there is some once the handshake is done");
     return secret;
   }
 
@@ -465,7 +465,7 @@ export class SslCore extends Handle<"connections"> {
    */
   suspendVerify(when: "never" | "accepted" | "anyway"): void {
     const mode = { never: 0, accepted: WASSL_VERIFY_TOO, anyway: WASSL_VERIFY_ANYWAY }[when];
-    if (mode === undefined) throw new TlsError("invalid-argument", `there is no "${when}"`);
+    if (mode === undefined) throw new TlsError("invalid-argument", `suspendVerify takes "never", "accepted" or "anyway", not "${when}"`);
     this.library.check(this.library.abi.wassl_SSL_suspend_verify(this.ptr, mode), "no room");
   }
 

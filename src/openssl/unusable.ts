@@ -38,6 +38,8 @@ const LABELS: Record<string, RegExp | undefined> = {
   "CA certificate": /CERTIFICATE$/,
   "private key": /PRIVATE KEY$/,
   CRL: /CRL$/,
+  "PKCS #12 file": undefined,
+  "OCSP response": undefined,
 };
 
 const PEM_BEGIN = /-----BEGIN ([^-\n]+)-----/g;
@@ -59,6 +61,8 @@ export function whatIsWrong(
   ) {
     return "the `passphrase` is wrong, or it is damaged";
   }
+  // Neither is a pre-shared key, or a session id context.
+  if (!Object.hasOwn(LABELS, what)) return "";
   if (data.length === 0) return "it is empty";
   const text = typeof data === "string" ? data : textOf(data);
   const wanted = LABELS[what];

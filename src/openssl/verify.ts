@@ -186,7 +186,7 @@ export class X509Store extends Handle<"stores"> {
     const { abi } = this.library;
     const store = this.ptr;
     if (certificates.length === 0)
-      throw new TlsError("invalid-argument", "there is no certificate to verify");
+      throw new TlsError("invalid-argument", "verify() needs a certificate: the list is empty");
     const list = new CertificateList(this.library);
     try {
       for (const [i, data] of certificates.entries()) {
@@ -280,7 +280,8 @@ export function setVerifyParam(
     call: (to: Borrowed<"X509_VERIFY_PARAM">, ptr: Text) => Ok,
   ) => {
     if (text === undefined) return;
-    if (typeof text !== "string" || text === "") throw new TlsError("invalid-argument", `an empty ${what}`);
+    if (typeof text !== "string" || text === "")
+      throw new TlsError("invalid-argument", `the ${what} must be a text that is not empty`);
     abi.wassl_ERR_clear_error();
     library.memory.withText(text, (ptr) =>
       library.check(call(to, ptr), `the ${what} "${text}" cannot be used`, "invalid-argument"),
@@ -307,7 +308,11 @@ function bitsOf(names: readonly VerifyFlag[] = []): { verify: number; check: num
     if (Object.hasOwn(X509_V_FLAG, name)) bits.verify |= X509_V_FLAG[name as keyof typeof X509_V_FLAG];
     else if (Object.hasOwn(X509_CHECK_FLAG, name))
       bits.check |= X509_CHECK_FLAG[name as keyof typeof X509_CHECK_FLAG];
-    else throw new TlsError("invalid-argument", `there is no flag "${name}"`);
+    else
+      throw new TlsError(
+        "invalid-argument",
+        `there is no flag "${name}": their names are OpenSSL's, X509_V_FLAG_… and X509_CHECK_FLAG_…`,
+      );
   }
   return bits;
 }

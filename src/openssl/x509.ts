@@ -1,6 +1,7 @@
 import { type Borrowed, Held, type Owned } from "../binding/pointers.js";
 import { bytesOf, Handle, type Library } from "./library.js";
 import type { TrustAnchors } from "./trust-anchors.js";
+import { whatIsWrong } from "./unusable.js";
 
 interface Fields {
   subject: string;
@@ -185,7 +186,9 @@ export class CertificateList extends Handle<"certificateLists"> {
     const count = memory.withBytes(bytesOf(data, what), (at, length) =>
       abi.wassl_sk_X509_add(this.ptr, at, length),
     );
-    this.library.check(count, `${what} cannot be read`, "invalid-argument");
+    this.library.check(count, `${what} cannot be read`, "invalid-argument", (errors) =>
+      whatIsWrong("certificate", data, errors),
+    );
   }
 
   protected override release(ptr: Owned<"STACK_OF(X509)">): void {

@@ -272,7 +272,10 @@ export function contextFor<C extends Context>(
   // Also if it is inherited, or a getter: a caller that gives a `verify` means it to be asked.
   const beside = Object.keys(read).find((name) => Object.hasOwn(OF_A_CONTEXT, name));
   if (beside !== undefined) {
-    throw new TlsError("invalid-argument", `${beside} is the context's, and cannot stand beside it`);
+    throw new TlsError(
+      "invalid-argument",
+      `${beside} is read when a TlsContext is made: it must be given there, and not beside context`,
+    );
   }
   return { context, free: () => {} };
 }

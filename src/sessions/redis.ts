@@ -69,7 +69,11 @@ export class RedisSessionStore implements SessionStore, AsyncDisposable {
 
   constructor(options: RedisSessionStoreOptions) {
     const read = readOptions(options, OPTIONS, "RedisSessionStore");
-    if (read.connect === undefined) throw new TlsError("invalid-argument", "RedisSessionStore needs connect");
+    if (read.connect === undefined)
+      throw new TlsError(
+        "invalid-argument",
+        "RedisSessionStore needs connect, a function that makes a transport to Redis",
+      );
     // It may be a method, of whatever that is.
     this.#options = { ...read, connect: () => read.connect.call(options) };
     this.#prefix = read.prefix ?? "wassl:session:";

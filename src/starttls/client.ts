@@ -132,7 +132,7 @@ export const dialogs: Record<StartTlsProtocol, Dialog> = {
 
 /** Sends a request, to which no reply can have come yet. */
 async function ask(clear: Clear, request: string, end = "\r\n"): Promise<void> {
-  clear.requireNoReply(request.slice(0, 9));
+  clear.requireNoReply(request.split(" ")[0]!);
   await clear.send(request + end);
 }
 

@@ -82,6 +82,9 @@ export function nodeTransport(duplex: DuplexLike): Transport {
   /** Only the writing side has failed. */
   let writeFailure: TlsError | undefined;
 
+  /** Ends the write that is under way: a duplex that is destroyed meanwhile may never call back. */
+  let giveUpWrite: ((reason: TlsError) => void) | undefined;
+
   /** What waits for the duplex's next event. Each looks at its state again then. */
   const waiting: (() => void)[] = [];
   const event = () => new Promise<void>((resolve) => waiting.push(resolve));
@@ -119,6 +122,7 @@ export function nodeTransport(duplex: DuplexLike): Transport {
     }
     inbox.fail(writeFailure ?? failure);
     writing.error(failure);
+    giveUpWrite?.(failure);
     duplex.destroy();
     wake();
     return failure;
@@ -177,6 +181,7 @@ export function nodeTransport(duplex: DuplexLike): Transport {
     write(chunk) {
       if (!isBytes(chunk)) throw fail("invalid-argument", "A transport takes Uint8Arrays only");
       return new Promise<void>((resolve, reject) => {
+        giveUpWrite = reject;
         duplex.write(chunk, (error) => {
           if (error) reject(fail("transport", error.message, error));
           else if (writeFailure) {

@@ -1,6 +1,6 @@
 /** Connections that were not ended and are not held any more. */
 import QUnit from "qunit";
-import { acceptTls, startTls, TlsContext, type TlsEvent } from "wassl";
+import { acceptTls, startTls, TlsContext, type TlsError, type TlsEvent } from "wassl";
 import { OpenSsl } from "wassl/openssl";
 import { pair } from "../../fakes/pair.ts";
 import { readAtLeast, sleep, text, utf8, write } from "../../helpers/basics.ts";
@@ -128,6 +128,30 @@ QUnit.module("dropped", () => {
     server.free();
     const { stores, ...others } = openssl.live;
     assert.deepEqual(Object.values(others), [0, 0, 0, 0, 0], `${stores} stores`);
+  });
+
+  QUnit.test("who waits for the end of what was dropped is told", async (assert) => {
+    const openssl = await OpenSsl.load();
+    const [near, far] = pair();
+    // The signal holds nothing.
+    const { signal } = new AbortController();
+    const told: TlsError[] = [];
+    await (async () => {
+      const [client, server] = await Promise.all([
+        startTls(near, { hostname: "localhost", caCerts: env.certs.caPem, openssl, signal }),
+        acceptTls(far, { ...identity(), openssl }),
+      ]);
+      for (const end of [client, server]) end.closed.catch((error) => void told.push(error));
+    })();
+    await collected(() => openssl.live.connections === 0 && told.length === 2);
+    assert.strictEqual(openssl.live.connections, 0);
+    assert.deepEqual(
+      told.map(({ code, outcome }) => [code, outcome?.how]),
+      [
+        ["closed", "aborted"],
+        ["closed", "aborted"],
+      ],
+    );
   });
 
   QUnit.test("what somebody still waits for is not dropped", async (assert) => {

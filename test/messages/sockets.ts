@@ -1,0 +1,100 @@
+/** What only Node.js can show: its streams, and where its OpenSSL comes from. */
+import { Duplex } from "node:stream";
+import { nodeTransport } from "wassl/transports/node";
+import { env } from "../helpers/env.ts";
+import { readAll, utf8, write } from "../helpers/basics.ts";
+import type { Table } from "./told.ts";
+
+/** A duplex of which nothing is heard. */
+const quiet = (options: object = {}) =>
+  new Duplex({ read() {}, write: (_bytes, _encoding, done) => done(), ...options });
+const reading =
+  (duplex: Duplex, act: () => void = () => {}) =>
+  async () => {
+    const { readable } = nodeTransport(duplex);
+    const read = readAll(readable);
+    act();
+    await read;
+  };
+
+export const sockets: Table = {
+  "transports: Node.js": [
+    [
+      "a stream of texts",
+      reading(Duplex.from(["hello"])),
+      "invalid-argument",
+      "The duplex gives strings or objects instead of bytes",
+    ],
+    [
+      "a failure",
+      async () => {
+        const duplex = quiet();
+        await reading(duplex, () => void duplex.destroy(new Error("the cable is cut")))();
+      },
+      "transport",
+      "the cable is cut",
+    ],
+    [
+      "closed before its end",
+      async () => {
+        const duplex = quiet();
+        await reading(duplex, () => void duplex.destroy())();
+      },
+      "transport",
+      "The duplex closed before it had ended",
+    ],
+    [
+      "closed for writing",
+      async () => {
+        const duplex = quiet({ write() {} });
+        const { readable, writable } = nodeTransport(duplex);
+        const writing = write(writable, utf8("hello"));
+        duplex.push(null);
+        await readAll(readable);
+        duplex.destroy();
+        await writing;
+      },
+      "transport",
+      "The duplex closed for writing",
+    ],
+    [
+      "destroyed already",
+      async () => {
+        const duplex = quiet();
+        duplex.destroy();
+        await new Promise((resolve) => duplex.once("close", resolve));
+        await reading(duplex)();
+      },
+      "transport",
+      "The duplex was already destroyed",
+    ],
+    [
+      "a write of no bytes",
+      () =>
+        nodeTransport(quiet())
+          .writable.getWriter()
+          .write("hello" as never),
+      "invalid-argument",
+      "A transport takes Uint8Arrays only",
+    ],
+    [
+      "cancel()",
+      async () => {
+        const { readable, writable } = nodeTransport(quiet());
+        const writer = writable.getWriter();
+        await readable.cancel();
+        await writer.closed;
+      },
+      "closed",
+      "The transport was closed by cancelling its readable",
+    ],
+  ],
+  dialers: [
+    [
+      "nobody there",
+      () => env.dial({ hostname: "127.0.0.1", port: 1 }),
+      "transport",
+      "No connection to 127.0.0.1:1: connect ECONNREFUSED 127.0.0.1:1",
+    ],
+  ],
+};

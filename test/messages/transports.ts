@@ -1,0 +1,275 @@
+/** What transports and dialers tell of what carries the bytes. */
+import type { Transport } from "wassl";
+import { denoDialer } from "wassl/dialers/deno";
+import { denoTransport } from "wassl/transports/deno";
+import { messagePortTransport } from "wassl/transports/message-port";
+import { connectWebSocket, webSocketTransport } from "wassl/transports/websocket";
+import { afterTest, env } from "../helpers/env.ts";
+import { readAll, sleep, utf8, write } from "../helpers/basics.ts";
+import type { Table } from "./told.ts";
+
+const open = (path: string, options: object = {}) =>
+  connectWebSocket(env.ws(path), { WebSocket: env.WebSocket, ...options } as never);
+const webSocket =
+  (path: string, act: (transport: Transport) => unknown = ({ readable }) => readAll(readable)) =>
+  async () => {
+    const transport = await open(path);
+    afterTest(() => transport.writable.abort().catch(() => {}));
+    await act(transport);
+  };
+
+/** What one end is told when this is done to the other. */
+const port =
+  (act: (ours: Transport, theirs: Transport, ports: MessageChannel) => unknown, options: object = {}) =>
+  async () => {
+    const ports = new MessageChannel();
+    afterTest(() => {
+      ports.port1.close();
+      ports.port2.close();
+    });
+    await act(messagePortTransport(ports.port1, options), messagePortTransport(ports.port2), ports);
+  };
+/** The same where the other end is no transport. */
+const strange = (message: unknown) => async () => {
+  const ports = new MessageChannel();
+  afterTest(() => ports.port2.close());
+  const { readable } = messagePortTransport(ports.port1, { window: 1000 });
+  ports.port2.postMessage(message);
+  await readAll(readable);
+};
+
+const deno =
+  (act: (transport: Transport) => unknown, conn: object = {}) =>
+  async () =>
+    act(
+      denoTransport({
+        read: () => new Promise(() => {}),
+        write: async (bytes: Uint8Array) => bytes.length,
+        closeWrite: async () => {},
+        close() {},
+        ...conn,
+      } as never),
+    );
+
+const notBytes = ({ writable }: Transport) => writable.getWriter().write("hello" as never);
+const aborted = async ({ readable, writable }: Transport) => {
+  const reading = readAll(readable);
+  writable.abort(new Error("enough")).catch(() => {});
+  await reading;
+};
+const cancelled = async ({ readable, writable }: Transport) => {
+  const writer = writable.getWriter();
+  await readable.cancel();
+  await writer.closed;
+};
+
+export const transports: Table = {
+  "transports: WebSocket": [
+    [
+      "a server that is not there",
+      () => connectWebSocket("ws://127.0.0.1:1/", { WebSocket: env.WebSocket }),
+      "transport",
+      "No WebSocket to ws://127.0.0.1:1/: close code 1006…",
+    ],
+    [
+      "a server that refuses",
+      webSocket("/ws/refuse"),
+      "transport",
+      "No WebSocket to ws://127.0.0.1:…/ws/refuse: close code 1006…",
+    ],
+    [
+      "a URL that is none",
+      () => connectWebSocket("nowhere:", { WebSocket: env.WebSocket }),
+      "transport",
+      "Cannot connect to nowhere:: …",
+    ],
+    [
+      "no WebSocket here",
+      async () => {
+        const own = Object.getOwnPropertyDescriptor(globalThis, "WebSocket");
+        Object.defineProperty(globalThis, "WebSocket", { value: undefined, configurable: true });
+        try {
+          await connectWebSocket(env.ws("/ws/echo"));
+        } finally {
+          if (own) Object.defineProperty(globalThis, "WebSocket", own);
+          else Reflect.deleteProperty(globalThis, "WebSocket");
+        }
+      },
+      "invalid-argument",
+      "This runtime has no WebSocket. Pass one as the option `WebSocket`, for example that of npm ws",
+    ],
+    [
+      "another close code",
+      webSocket("/ws/close?code=1011&reason=full"),
+      "transport",
+      'No WebSocket to ws://127.0.0.1:…/ws/close?code=1011&reason=full: close code 1011, reason "full"',
+    ],
+    [
+      "a connection that breaks",
+      webSocket("/ws/terminate", async ({ readable, writable }) => {
+        await write(writable, utf8("now"));
+        await readAll(readable);
+      }),
+      "transport",
+      "No WebSocket to ws://127.0.0.1:…/ws/terminate: close code 1006…",
+    ],
+    [
+      "a text frame",
+      webSocket("/ws/text"),
+      "transport",
+      "ws://127.0.0.1:…/ws/text sent a text frame, but only binary frames carry bytes",
+    ],
+    [
+      "more than is kept",
+      async () => {
+        const transport = await open("/ws/source?bytes=200000&seed=1", { maxUnread: 100_000 });
+        await sleep(200);
+        await readAll(transport.readable);
+      },
+      "transport",
+      "ws://127.0.0.1:…/ws/source?bytes=200000&seed=1 sent over 100000 bytes that were not read",
+    ],
+    [
+      "a write after the server has closed it",
+      webSocket("/ws/close?code=1000&reason=", async ({ readable, writable }) => {
+        await readAll(readable);
+        await write(writable, utf8("hello"));
+      }),
+      "closed",
+      "ws://127.0.0.1:…/ws/close?code=1000&reason= has closed the WebSocket",
+    ],
+    [
+      "a write while it closes",
+      () => {
+        const socket = { ...closing, readyState: 1 };
+        const { writable } = webSocketTransport(socket as never);
+        socket.readyState = 2;
+        return write(writable, utf8("hello"));
+      },
+      "transport",
+      "The WebSocket to ws://localhost/ is closing",
+    ],
+    [
+      "a write of no bytes",
+      webSocket("/ws/echo", notBytes),
+      "invalid-argument",
+      "A transport takes Uint8Arrays only",
+    ],
+    ["abort()", webSocket("/ws/echo", aborted), "transport", "The WebSocket was aborted"],
+    [
+      "cancel()",
+      webSocket("/ws/echo", cancelled),
+      "closed",
+      "The WebSocket was closed by cancelling its readable",
+    ],
+    [
+      "it was closed already",
+      async () => {
+        const socket = new env.WebSocket(env.ws("/ws/close?code=1000&reason="));
+        await new Promise((resolve) => socket.addEventListener("close", resolve as never));
+        await readAll(webSocketTransport(socket).readable);
+      },
+      "transport",
+      "The WebSocket to ws://127.0.0.1:…/ws/close?code=1000&reason= was already closed",
+    ],
+  ],
+  "transports: MessagePort": [
+    [
+      "the other end aborts",
+      port((ours, theirs) => {
+        theirs.writable.abort(new Error("enough")).catch(() => {});
+        return readAll(ours.readable);
+      }),
+      "transport",
+      "The other end of the MessagePort aborted: Error: enough",
+    ],
+    [
+      "the other end cancels",
+      port(async (ours, theirs) => {
+        const writer = ours.writable.getWriter();
+        await theirs.readable.cancel("enough");
+        await writer.closed;
+      }),
+      "transport",
+      "The other end of the MessagePort reads no more: enough",
+    ],
+    [
+      "a message of something else",
+      strange("hello"),
+      "transport",
+      "A message came that is not of this protocol: does the other end use messagePortTransport?",
+    ],
+    [
+      "more than was granted",
+      strange(new Uint8Array(2000)),
+      "transport",
+      "The other end of the MessagePort sent more than it had credit for",
+    ],
+    [
+      "a message that cannot be read",
+      async () => {
+        const { port1 } = new MessageChannel();
+        afterTest(() => port1.close());
+        const { readable } = messagePortTransport(port1);
+        port1.dispatchEvent(new Event("messageerror"));
+        await readAll(readable);
+      },
+      "transport",
+      "A message could not be deserialized",
+    ],
+    [
+      "it is closed",
+      async () => {
+        const { port1 } = new MessageChannel();
+        const { readable } = messagePortTransport(port1);
+        port1.dispatchEvent(new Event("close"));
+        await readAll(readable);
+      },
+      "transport",
+      "The MessagePort was closed before both directions had ended",
+    ],
+    ["a write of no bytes", port(notBytes), "invalid-argument", "A transport takes Uint8Arrays only"],
+    ["abort()", port(aborted), "transport", "The transport was aborted"],
+  ],
+  "transports: Deno": [
+    [
+      "a connection that fails",
+      deno(({ readable }) => readAll(readable), {
+        read: () => Promise.reject(new Error("connection reset")),
+      }),
+      "transport",
+      "connection reset",
+    ],
+    ["a write of no bytes", deno(notBytes), "invalid-argument", "A transport takes Uint8Arrays only"],
+    ["abort()", deno(aborted), "transport", "The transport was aborted"],
+    ["cancel()", deno(cancelled), "closed", "The transport was closed by cancelling its readable"],
+  ],
+  dialers: [
+    [
+      "no port",
+      () => env.dial({ hostname: "localhost" } as never),
+      "invalid-argument",
+      "A dialer needs port",
+    ],
+    ["no Deno", () => withoutDeno(denoDialer), "invalid-argument", "denoDialer needs Deno"],
+  ],
+};
+
+/** A WebSocket that is closing lasts too short a time to be met by chance. */
+const closing = {
+  ...{ url: "ws://localhost/", bufferedAmount: 0, binaryType: "arraybuffer" },
+  addEventListener() {},
+  removeEventListener() {},
+  send() {},
+  close() {},
+};
+
+function withoutDeno<T>(act: () => T): T {
+  const own = Object.getOwnPropertyDescriptor(globalThis, "Deno");
+  Reflect.deleteProperty(globalThis, "Deno");
+  try {
+    return act();
+  } finally {
+    if (own) Object.defineProperty(globalThis, "Deno", own);
+  }
+}

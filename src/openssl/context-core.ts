@@ -25,7 +25,11 @@ export function requireList(value: unknown, what: string): void {
 }
 
 function requireVersion(version: unknown): void {
-  if (typeof version !== "number") throw new TlsError("invalid-argument", "a version must be one of OpenSSL's numbers, such as TLS1_3_VERSION");
+  if (typeof version !== "number")
+    throw new TlsError(
+      "invalid-argument",
+      "a version must be one of OpenSSL's numbers, such as TLS1_3_VERSION",
+    );
 }
 
 /** What this package's own clients need of an `SSL_CTX`. {@link SslContext} has the rest. */
@@ -42,7 +46,11 @@ export class SslContextCore extends Handle<"contexts"> {
     role: Role,
   ): T {
     const bits = ROLE_BITS[role];
-    if (bits === undefined) throw new TlsError("invalid-argument", `the role must be "client", "server", "dtls-client" or "dtls-server", not "${role}"`);
+    if (bits === undefined)
+      throw new TlsError(
+        "invalid-argument",
+        `the role must be "client", "server", "dtls-client" or "dtls-server", not "${role}"`,
+      );
     library.abi.wassl_ERR_clear_error();
     return new this(library, library.check(library.abi.wassl_SSL_CTX_new(bits), "no SSL_CTX"));
   }
@@ -191,7 +199,10 @@ export class SslContextCore extends Handle<"contexts"> {
       wire.push(name.length, ...name);
     }
     if (wire.length === 0 || wire.length > 65_535) {
-      throw new TlsError("invalid-argument", "there must be one ALPN protocol at least, and all of them must fit 65,535 bytes");
+      throw new TlsError(
+        "invalid-argument",
+        "there must be one ALPN protocol at least, and all of them must fit 65,535 bytes",
+      );
     }
     this.setBytes("ALPN protocols", Uint8Array.from(wire), (c, p, n) =>
       this.library.abi.wassl_SSL_CTX_set_alpn(c, p, n),

@@ -465,7 +465,11 @@ export class SslCore extends Handle<"connections"> {
    */
   suspendVerify(when: "never" | "accepted" | "anyway"): void {
     const mode = { never: 0, accepted: WASSL_VERIFY_TOO, anyway: WASSL_VERIFY_ANYWAY }[when];
-    if (mode === undefined) throw new TlsError("invalid-argument", `suspendVerify takes "never", "accepted" or "anyway", not "${when}"`);
+    if (mode === undefined)
+      throw new TlsError(
+        "invalid-argument",
+        `suspendVerify takes "never", "accepted" or "anyway", not "${when}"`,
+      );
     this.library.check(this.library.abi.wassl_SSL_suspend_verify(this.ptr, mode), "no room");
   }
 

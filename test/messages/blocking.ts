@@ -1,11 +1,11 @@
 /** What threads that wait are told, and those that carry their bytes. */
 import { acceptTls } from "wassl";
 import { BlockingTransport, carry, newChannel } from "wassl/blocking";
-import { afterTest, env } from "../helpers/env.ts";
-import { write } from "../helpers/basics.ts";
-import { blocking as blocked, type Remote } from "../helpers/thread.ts";
 import { pair } from "../fakes/pair.ts";
 import { cloggable } from "../fakes/wrappers.ts";
+import { write } from "../helpers/basics.ts";
+import { afterTest, env } from "../helpers/env.ts";
+import { blocking as blocked, type Remote } from "../helpers/thread.ts";
 import type { Table } from "./told.ts";
 
 const id = () => env.unsupported.good;

@@ -4,8 +4,8 @@ import { connect, createServer } from "node:net";
 import { join } from "node:path";
 import { startTls } from "wassl";
 import { nodeTransport } from "wassl/transports/node";
-import { afterTest, env } from "../helpers/env.ts";
 import { certFile, connectTo, Run, type RunOptions, serveWith } from "../helpers/cli.ts";
+import { afterTest, env } from "../helpers/env.ts";
 import type { Table } from "./told.ts";
 
 /** Its last line, as an error. What is said of the arguments has no code of its own. */

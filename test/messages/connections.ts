@@ -1,10 +1,10 @@
 /** What is told of connections, once they are open, and of what the application's own functions do to handshakes. */
 import { acceptTls, type ClientOptions, type ServerOptions, startTls, type TlsStream } from "wassl";
 import { OpenSsl } from "wassl/openssl";
-import { afterTest, env } from "../helpers/env.ts";
-import { readAll, utf8, write } from "../helpers/basics.ts";
 import { pair } from "../fakes/pair.ts";
 import { cloggable, failingReader, failingWriter, intercept, truncated } from "../fakes/wrappers.ts";
+import { readAll, utf8, write } from "../helpers/basics.ts";
+import { afterTest, env } from "../helpers/env.ts";
 import type { Table } from "./told.ts";
 
 const id = () => env.unsupported.good;

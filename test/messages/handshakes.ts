@@ -1,7 +1,7 @@
 /** What is told of identities and trust anchors that cannot be used, and of handshakes that fail. */
 import { acceptTls, type ClientOptions, type ServerOptions, startTls, TlsContext, verifyChain } from "wassl";
-import { env } from "../helpers/env.ts";
 import { pair } from "../fakes/pair.ts";
+import { env } from "../helpers/env.ts";
 import type { Table } from "./told.ts";
 
 const odd = () => env.unsupported;

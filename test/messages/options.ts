@@ -1,8 +1,8 @@
 /** What is told of options that cannot be. */
 import { acceptTls, type ServerOptions, startTls, TlsContext, verifyChain } from "wassl";
 import { OpenSsl } from "wassl/openssl";
-import { afterTest, env } from "../helpers/env.ts";
 import { pair } from "../fakes/pair.ts";
+import { afterTest, env } from "../helpers/env.ts";
 import type { Table } from "./told.ts";
 
 const free = async (context: Promise<TlsContext>) => (await context).free();

@@ -2,9 +2,9 @@
 import type { Transport } from "wassl";
 import { acceptTls, startTls } from "wassl";
 import { RedisSessionStore } from "wassl/sessions/redis";
-import { env } from "../helpers/env.ts";
-import { utf8 } from "../helpers/basics.ts";
 import { pair } from "../fakes/pair.ts";
+import { utf8 } from "../helpers/basics.ts";
+import { env } from "../helpers/env.ts";
 import type { Table } from "./told.ts";
 
 /** A store whose Redis answers so, and then ends or not. */

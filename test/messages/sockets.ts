@@ -1,8 +1,8 @@
 /** What only Node.js can show: its streams, and where its OpenSSL comes from. */
 import { Duplex } from "node:stream";
 import { nodeTransport } from "wassl/transports/node";
-import { env } from "../helpers/env.ts";
 import { readAll, utf8, write } from "../helpers/basics.ts";
+import { env } from "../helpers/env.ts";
 import type { Table } from "./told.ts";
 
 /** A duplex of which nothing is heard. */

@@ -1,9 +1,9 @@
 /** What is told before TLS begins. */
 import { acceptStartTls, requestStartTls } from "wassl/starttls";
-import { afterTest } from "../helpers/env.ts";
-import { utf8, write } from "../helpers/basics.ts";
 import { pair } from "../fakes/pair.ts";
 import { failingReader } from "../fakes/wrappers.ts";
+import { utf8, write } from "../helpers/basics.ts";
+import { afterTest } from "../helpers/env.ts";
 import type { Table } from "./told.ts";
 
 /** What our end is told when the other one says this, and ends or not. */

@@ -4,8 +4,8 @@ import { denoDialer } from "wassl/dialers/deno";
 import { denoTransport } from "wassl/transports/deno";
 import { messagePortTransport } from "wassl/transports/message-port";
 import { connectWebSocket, webSocketTransport } from "wassl/transports/websocket";
-import { afterTest, env } from "../helpers/env.ts";
 import { readAll, sleep, utf8, write } from "../helpers/basics.ts";
+import { afterTest, env } from "../helpers/env.ts";
 import type { Table } from "./told.ts";
 
 const open = (path: string, options: object = {}) =>

@@ -55,19 +55,6 @@ export const blocking: Table = {
       "this end of the channel is used already: each transport needs a channel of its own, from newChannel()",
     ],
     [
-      "the thread that carries",
-      () => {
-        const channel = newChannel({ size: 1024 });
-        const [near] = pair();
-        const control = new AbortController();
-        afterTest(() => control.abort());
-        carry(channel, near, { signal: control.signal }).catch(() => {});
-        new BlockingTransport(channel).read(new Uint8Array(1));
-      },
-      "cannot-block",
-      "the thread that carries the bytes would wait for itself",
-    ],
-    [
       "no shared memory",
       () => {
         const own = Object.getOwnPropertyDescriptor(globalThis, "SharedArrayBuffer");

@@ -241,9 +241,9 @@ export const commands: Table = {
     ],
     [
       "a client that is idle",
-      () => served(["hello"], "--echo --naccept 1 --timeout 0.1"),
+      () => served(["hello"], "--echo --naccept 1 --timeout 2"),
       "timeout",
-      "the client was idle for 0.1 s",
+      "the client was idle for 2 s",
     ],
     [
       "a port that is taken",

@@ -1,5 +1,5 @@
 /** What is told of options that cannot be. */
-import { acceptTls, type ServerOptions, startTls, TlsContext, verifyChain } from "wassl";
+import { acceptTls, pairIdentities, type ServerOptions, startTls, TlsContext, verifyChain } from "wassl";
 import { OpenSsl } from "wassl/openssl";
 import { pair } from "../fakes/pair.ts";
 import { afterTest, env } from "../helpers/env.ts";
@@ -307,6 +307,21 @@ export const options: Table = {
       },
       "freed",
       "this SslContext was freed",
+    ],
+  ],
+  "options: certificates and keys that are paired": [
+    [
+      "a certificate without its key",
+      async () => pairIdentities(await OpenSsl.load(), [id().cert, id().cert], [id()]),
+      "invalid-argument",
+      "certificate 2 of 2 has no key",
+    ],
+    [
+      "a key without its certificate",
+      async () =>
+        pairIdentities(await OpenSsl.load(), [id().cert], [id(), { key: env.unsupported.others.ec }]),
+      "invalid-argument",
+      "key 2 of 2 belongs to no certificate",
     ],
   ],
   "options: verifyChain": [

@@ -1,8 +1,10 @@
 /** What only Node.js can show: its streams, and where its OpenSSL comes from. */
 import { Duplex } from "node:stream";
+import { BlockingTransport, carry, newChannel } from "wassl/blocking";
 import { nodeTransport } from "wassl/transports/node";
+import { pair } from "../fakes/pair.ts";
 import { readAll, utf8, write } from "../helpers/basics.ts";
-import { env } from "../helpers/env.ts";
+import { afterTest, env } from "../helpers/env.ts";
 import type { Table } from "./told.ts";
 
 /** A duplex of which nothing is heard. */
@@ -87,6 +89,22 @@ export const sockets: Table = {
       },
       "closed",
       "The transport was closed by cancelling its readable",
+    ],
+  ],
+  // Elsewhere this may be the page's own thread, which must not wait anyway.
+  "blocking: this thread": [
+    [
+      "the thread that carries",
+      () => {
+        const channel = newChannel({ size: 1024 });
+        const [near] = pair();
+        const control = new AbortController();
+        afterTest(() => control.abort());
+        carry(channel, near, { signal: control.signal }).catch(() => {});
+        new BlockingTransport(channel).read(new Uint8Array(1));
+      },
+      "cannot-block",
+      "the thread that carries the bytes would wait for itself",
     ],
   ],
   dialers: [

@@ -1,6 +1,7 @@
 /** What transports and dialers tell of what carries the bytes. */
-import type { Transport } from "wassl";
+import type { Dialer, Transport } from "wassl";
 import { denoDialer } from "wassl/dialers/deno";
+import { wispDialer } from "wassl/dialers/wisp";
 import { denoTransport } from "wassl/transports/deno";
 import { messagePortTransport } from "wassl/transports/message-port";
 import { connectWebSocket, webSocketTransport } from "wassl/transports/websocket";
@@ -63,19 +64,67 @@ const cancelled = async ({ readable, writable }: Transport) => {
   await writer.closed;
 };
 
+const to = { hostname: "db.example.org", port: 5432 };
+const CLOSE = 4;
+const packet = (type: number, stream: number, ...payload: number[]) =>
+  Uint8Array.of(type, stream, 0, 0, 0, ...payload);
+/** CONTINUE: streams can be opened. */
+const ready = packet(3, 0, 4, 0, 0, 0);
+
+/** A dialer whose server begins so, and answers so to a CONNECT. */
+const wisp =
+  (
+    { begins = [], answers = [] }: { begins?: (Uint8Array | "close")[]; answers?: Uint8Array[] },
+    act: (dial: Dialer) => unknown,
+  ) =>
+  async () => {
+    class Socket extends EventTarget {
+      readyState = 0;
+      readonly bufferedAmount = 0;
+      binaryType = "arraybuffer";
+      constructor(readonly url: string) {
+        super();
+        queueMicrotask(() => {
+          this.readyState = 1;
+          this.dispatchEvent(new Event("open"));
+          for (const each of begins) {
+            if (each === "close") this.close();
+            else this.give(each);
+          }
+        });
+      }
+      give(bytes: Uint8Array): void {
+        const { buffer: data } = bytes.slice();
+        setTimeout(() => this.dispatchEvent(new MessageEvent("message", { data })));
+      }
+      send([type]: Uint8Array): void {
+        if (type === 1) for (const each of answers) this.give(each);
+      }
+      close(): void {
+        if (this.readyState > 1) return;
+        this.readyState = 3;
+        setTimeout(() =>
+          this.dispatchEvent(Object.assign(new Event("close"), { wasClean: true, code: 1000, reason: "" })),
+        );
+      }
+    }
+    const dial = wispDialer("ws://relay/", { WebSocket: Socket as never, openTimeout: 50, idleTimeout: 20 });
+    await act(dial);
+  };
+
 export const transports: Table = {
   "transports: WebSocket": [
     [
       "a server that is not there",
       () => connectWebSocket("ws://127.0.0.1:1/", { WebSocket: env.WebSocket }),
       "transport",
-      "No WebSocket to ws://127.0.0.1:1/: close code 1006…",
+      "No WebSocket to ws://127.0.0.1:1/: close code …",
     ],
     [
       "a server that refuses",
       webSocket("/ws/refuse"),
       "transport",
-      "No WebSocket to ws://127.0.0.1:…/ws/refuse: close code 1006…",
+      "No WebSocket to ws://127.0.0.1:…/ws/refuse: close code …",
     ],
     [
       "a URL that is none",
@@ -111,7 +160,7 @@ export const transports: Table = {
         await readAll(readable);
       }),
       "transport",
-      "No WebSocket to ws://127.0.0.1:…/ws/terminate: close code 1006…",
+      "No WebSocket to ws://127.0.0.1:…/ws/terminate: close code …",
     ],
     [
       "a text frame",
@@ -243,6 +292,63 @@ export const transports: Table = {
     ["a write of no bytes", deno(notBytes), "invalid-argument", "A transport takes Uint8Arrays only"],
     ["abort()", deno(aborted), "transport", "The transport was aborted"],
     ["cancel()", deno(cancelled), "closed", "The transport was closed by cancelling its readable"],
+  ],
+  "dialers: Wisp": [
+    [
+      "a server that says nothing",
+      wisp({}, (dial) => dial(to)),
+      "timeout",
+      "the Wisp server was not ready within 50 ms",
+    ],
+    [
+      "a server of something else",
+      wisp({ begins: [Uint8Array.of(72, 84, 84, 80)] }, (dial) => dial(to)),
+      "transport",
+      "what the server sent is no packet of Wisp: is its URL that of a Wisp server?",
+    ],
+    [
+      "a server that refuses",
+      wisp({ begins: [packet(CLOSE, 0, 0x42)] }, (dial) => dial(to)),
+      "transport",
+      "the Wisp server refuses the connection because the destination cannot be reached",
+    ],
+    [
+      "a server that closes",
+      wisp({ begins: ["close"] }, (dial) => dial(to)),
+      "transport",
+      "the Wisp server has closed the WebSocket",
+    ],
+    [
+      "the host ends",
+      wisp({ begins: [ready], answers: [packet(CLOSE, 1, 2)] }, async (dial) => {
+        const { readable, writable } = await dial(to);
+        const writer = writable.getWriter();
+        await readAll(readable);
+        await writer.write(utf8("hello"));
+      }),
+      "closed",
+      "db.example.org:5432 has closed the connection",
+    ],
+    [
+      "the host cannot be reached",
+      wisp({ begins: [ready], answers: [packet(CLOSE, 1, 0x42)] }, async (dial) =>
+        readAll((await dial(to)).readable),
+      ),
+      "transport",
+      "The relay has closed the connection to db.example.org:5432 because the destination cannot be reached",
+    ],
+    [
+      "abort()",
+      wisp({ begins: [ready] }, async (dial) => aborted(await dial(to))),
+      "transport",
+      "The stream was aborted",
+    ],
+    [
+      "cancel()",
+      wisp({ begins: [ready] }, async (dial) => cancelled(await dial(to))),
+      "closed",
+      "The stream was closed by cancelling its readable",
+    ],
   ],
   dialers: [
     [

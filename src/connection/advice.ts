@@ -2,10 +2,11 @@
  * What a failure means to its reader, and what can be done: a sentence behind OpenSSL's words. Options are named in
  * backticks, for which the command line puts its own names.
  */
-import type { Alert } from "../errors.js";
+import type { Alert, OpenSslError } from "../errors.js";
 import {
   SSL_R_BAD_DH_VALUE,
   SSL_R_BINDER_DOES_NOT_VERIFY,
+  SSL_R_CERTIFICATE_VERIFY_FAILED,
   SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC,
   SSL_R_DH_KEY_TOO_SMALL,
   SSL_R_DIGEST_CHECK_FAILED,
@@ -123,6 +124,11 @@ export interface Trust {
 
 /** The most names that are listed. */
 const NAMES = 5;
+
+/** What is known of a certificate's failure beside its number: wasm/abi/ocsp.c adds it to the error. */
+export function detailOnCertificate(errors: readonly OpenSslError[]): string | undefined {
+  return errors.find(({ reasonCode, data }) => reasonCode === SSL_R_CERTIFICATE_VERIFY_FAILED && data)?.data;
+}
 
 export function adviceOnCertificate(
   { error, certificate }: ChainFailure,

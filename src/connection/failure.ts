@@ -1,13 +1,13 @@
 /** What it means when an operation of OpenSSL failed: the typed error, from all that is known at that moment. */
 import { messageOf } from "../check.js";
 import { type Alert, TlsAlertError, TlsCertificateError, TlsError, TlsTruncationError } from "../errors.js";
-import { SSL_R_CERTIFICATE_VERIFY_FAILED } from "../openssl/constants.js";
 import { FAILED_SYSCALL, type SslFailure, ZERO_RETURN } from "../openssl/ssl-core.js";
 import {
   adviceOnAlert,
   adviceOnCertificate,
   adviceOnForeign,
   adviceOnReason,
+  detailOnCertificate,
   type Peer,
   type Trust,
 } from "./advice.js";
@@ -41,11 +41,8 @@ export function explain(r: number, failure: SslFailure, circumstances: Circumsta
   if (failure.verify) {
     const { text, depth, certificate } = failure.verify;
     const which = certificate?.subject ? ` (depth ${depth}, ${certificate.subject})` : "";
-    // Where OpenSSL has but a number, wasm/abi/ocsp.c says more.
-    const detail = errors.find(
-      ({ reasonCode, data }) => reasonCode === SSL_R_CERTIFICATE_VERIFY_FAILED && data,
-    );
-    const why = detail ? `${text}: ${detail.data}` : text;
+    const detail = detailOnCertificate(errors);
+    const why = detail ? `${text}: ${detail}` : text;
     const advice = adviceOnCertificate(failure.verify, circumstances);
     return new TlsCertificateError(
       `the certificate of ${peerName} was not accepted: ${why}${which}${advice}`,

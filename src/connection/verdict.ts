@@ -14,7 +14,6 @@
  */
 
 import { type Alert, type CloseInfo, TlsError, TlsTruncationError, type TruncationPoint } from "../errors.js";
-import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "../openssl/constants.js";
 import type { SslEvent } from "../openssl/events.js";
 import { FAILED_SYSCALL, type SslCore, type SslFailure, ZERO_RETURN } from "../openssl/ssl-core.js";
 import type { EofPolicy } from "./events.js";
@@ -55,7 +54,7 @@ export class Verdict {
   #closeNotifyReceived = false;
   #fatalAlert: Alert | undefined;
   #over: Outcome | undefined;
-  #flags = 0;
+  #flags = { sent: false, received: false };
 
   constructor(options: VerdictOptions) {
     this.#options = options;
@@ -106,8 +105,7 @@ export class Verdict {
 
   /** `SSL_get_shutdown(3)`, also when OpenSSL's object is freed. */
   get shutdownFlags(): { readonly sent: boolean; readonly received: boolean } {
-    const flags = this.#over ? this.#flags : this.#ssl.getShutdown();
-    return { sent: (flags & SSL_SENT_SHUTDOWN) !== 0, received: (flags & SSL_RECEIVED_SHUTDOWN) !== 0 };
+    return this.#over ? this.#flags : this.#ssl.shutdownFlags;
   }
 
   // ---- what happens
@@ -272,7 +270,7 @@ export class Verdict {
       resumable: settleSession(ssl, sentCloseNotify || (this.quiet && proper)),
       discarded,
     };
-    this.#flags = crashProof(() => ssl.getShutdown(), 0);
+    this.#flags = crashProof(() => ssl.shutdownFlags, this.#flags);
     if (reason instanceof TlsError) reason.outcome = info;
     const refusal = reason ?? new TlsError("closed", `the TLS connection is over (${how})${hint}`);
     this.#over = { info, proper, refusal };

@@ -2,7 +2,6 @@
 
 import { bytes, callback, either, is, isBytes, like, type Table, text } from "../check.js";
 import { TlsError } from "../errors.js";
-import { TLS1_2_VERSION, TLS1_3_VERSION, X509_V_OK } from "../openssl/constants.js";
 import type { Library } from "../openssl/library.js";
 import { SslSession } from "../openssl/session.js";
 import type { SslCore } from "../openssl/ssl-core.js";
@@ -60,7 +59,9 @@ export const RESUMPTION_OPTIONS: Table<ResumptionOptions> = {
 const LONGEST = 7 * 24 * 3600;
 /** How long a store may take to answer, in milliseconds; a handshake waits for it. */
 const STORE_TIMEOUT = 2_000;
-const VERSIONS = [TLS1_3_VERSION, TLS1_2_VERSION] as const;
+/** Of TLS, the newer one first. */
+const VERSIONS = ["1.3", "1.2"] as const;
+type Version = (typeof VERSIONS)[number];
 
 /** Shared by all connections that are given no store. */
 const defaultStore = new MemorySessionStore();
@@ -88,7 +89,7 @@ export class Resumption {
   readonly #store: SessionStore | undefined;
   /** As they were kept last, newest last. */
   #latest: Uint8Array | undefined;
-  #offered: { bytes: Uint8Array; version: number; earlyData: boolean } | undefined;
+  #offered: { bytes: Uint8Array; version: Version; earlyData: boolean } | undefined;
   /** The connection is accepted: sessions that came, and those still to come, may be kept. */
   #open = false;
   #waiting: Kept[] = [];
@@ -96,7 +97,7 @@ export class Resumption {
   #accepted = false;
   #untold: Uint8Array[] = [];
   /** How many of each version this connection has put into the store. */
-  readonly #put = new Map<number, number>();
+  readonly #put = new Map<Version, number>();
   #key: string | undefined;
   /** The store did not answer, and is not asked again. */
   #hangs = false;
@@ -124,12 +125,12 @@ export class Resumption {
     // A session of the newer version first. Those of TLS 1.2 stay for others.
     for (const version of VERSIONS) {
       const bytes = await this.#ask(
-        (store, key) => (version === TLS1_3_VERSION ? store.take(key) : store.get(key)),
+        (store, key) => (version === "1.3" ? store.take(key) : store.get(key)),
         version,
       );
       if (!isBytes(bytes)) continue;
       if (this.#offer(bytes, false)) return;
-      if (version === TLS1_2_VERSION) await this.#ask((store, key) => store.take(key), version);
+      if (version === "1.2") await this.#ask((store, key) => store.take(key), version);
     }
   }
 
@@ -149,10 +150,9 @@ export class Resumption {
       // An OCSP response, the client's identity, how strong a key had to be: OpenSSL looks at none of that again.
       if (!equal(session.getMark(), mark)) return false;
       // What `verify` would hear of a session that was not well is of that session's own handshake: of another name, say.
-      if ((verifies || asks) && ssl.verifySession(session) !== X509_V_OK) return false;
+      if ((verifies || asks) && !ssl.acceptsSession(session)) return false;
       ssl.setSession(session);
-      const version = session.getProtocolVersion();
-      this.#offered = { bytes, version, earlyData: this.#allowsEarlyData(session) };
+      this.#offered = { bytes, version: session.version, earlyData: this.#allowsEarlyData(session) };
       return true;
     } finally {
       session.free();
@@ -185,7 +185,7 @@ export class Resumption {
       const bytes = session.toBytes();
       this.#latest = bytes;
       this.#untold.push(bytes);
-      this.#waiting.push({ bytes, version: session.getProtocolVersion(), expires: expiry(session) });
+      this.#waiting.push({ bytes, version: session.version, expires: expiry(session) });
     } finally {
       session.free();
     }
@@ -198,7 +198,7 @@ export class Resumption {
     this.#open = !verifies || verified;
     this.#accepted = true;
     // In TLS 1.2, a ticket that is renewed on resumption is not a new session.
-    if (ssl.sessionReused() && this.#offered?.version === TLS1_2_VERSION) {
+    if (ssl.sessionReused() && this.#offered?.version === "1.2") {
       const session = ssl.getSession();
       if (session) this.#collect(session);
       // A session that is the same as before is in the store already.
@@ -213,7 +213,7 @@ export class Resumption {
     this.#waiting = [];
     this.#untold = [];
     // A session of TLS 1.2 is still in the store.
-    if (this.#offered?.version === TLS1_2_VERSION) this.#count(TLS1_2_VERSION);
+    if (this.#offered?.version === "1.2") this.#count("1.2");
     for (const [version, count] of this.#put) {
       for (let i = 0; i < count; i++) void this.#ask((store, key) => store.take(key), version);
     }
@@ -232,19 +232,19 @@ export class Resumption {
     }
   }
 
-  #count(version: number): void {
+  #count(version: Version): void {
     this.#put.set(version, (this.#put.get(version) ?? 0) + 1);
   }
 
   /** The one place where a store is asked. A store that fails or hangs costs the session, never the connection. */
   async #ask<T>(
     what: (store: SessionStore, key: string) => Awaitable<T>,
-    version: number,
+    version: Version,
   ): Promise<T | undefined> {
     if (!this.#store || this.#hangs) return undefined;
     try {
       this.#key ??= this.#parts.key();
-      const answer = what(this.#store, `${this.#key}-${version === TLS1_3_VERSION ? "1.3" : "1.2"}`);
+      const answer = what(this.#store, `${this.#key}-${version}`);
       // Stores in memory answer at once, and need no timer.
       if (typeof (answer as Partial<Promise<T>> | undefined)?.then !== "function") return answer;
       return await within(STORE_TIMEOUT, answer as Promise<T>, () => {
@@ -260,7 +260,7 @@ export class Resumption {
 
 interface Kept {
   bytes: Uint8Array;
-  version: number;
+  version: Version;
   expires: number;
 }
 
@@ -272,6 +272,6 @@ function equal(a: Uint8Array | undefined, b: Uint8Array): boolean {
 function expiry(session: SslSession): number {
   const hint = session.getTicketLifetimeHint();
   // If the server does not say, by OpenSSL's own measure. In TLS 1.3 the server always says, and 0 means not at all.
-  const unsaid = hint === 0 && session.getProtocolVersion() !== TLS1_3_VERSION;
+  const unsaid = hint === 0 && session.version === "1.2";
   return (session.getTime() + Math.min(unsaid ? session.getTimeout() : hint, LONGEST)) * 1000;
 }

@@ -1,4 +1,5 @@
 import { bool, type Owned } from "../binding/pointers.js";
+import { TLS1_3_VERSION } from "./constants.js";
 import { Handle, type Library, requireBytes } from "./library.js";
 import { X509 } from "./x509.js";
 
@@ -36,6 +37,11 @@ export class SslSession extends Handle<"sessions"> {
   /** For example 0x0304 for TLS 1.3. */
   getProtocolVersion(): number {
     return this.library.abi.wassl_SSL_SESSION_get_protocol_version(this.ptr);
+  }
+
+  /** The same by words, for the versions of TLS that this build has. @internal */
+  get version(): "1.2" | "1.3" {
+    return this.getProtocolVersion() === TLS1_3_VERSION ? "1.3" : "1.2";
   }
 
   /** `SSL_SESSION_get_time(3)`: when the session began, in seconds since 1970. */

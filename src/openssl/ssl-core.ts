@@ -23,6 +23,9 @@ import {
   SSL_ERROR_ZERO_RETURN,
   SSL_R_CERTIFICATE_VERIFY_FAILED,
   SSL_R_UNEXPECTED_EOF_WHILE_READING,
+  SSL_RECEIVED_SHUTDOWN,
+  SSL_SENT_SHUTDOWN,
+  X509_V_OK,
 } from "./constants.js";
 import { parseEvents, type SslEvent } from "./events.js";
 import { Handle, type Library, requireBytes } from "./library.js";
@@ -195,6 +198,12 @@ export class SslCore extends Handle<"connections"> {
     return this.library.abi.wassl_SSL_get_shutdown(this.ptr);
   }
 
+  /** The same by words: which close_notify alerts went. @internal */
+  get shutdownFlags(): { readonly sent: boolean; readonly received: boolean } {
+    const flags = this.getShutdown();
+    return { sent: (flags & SSL_SENT_SHUTDOWN) !== 0, received: (flags & SSL_RECEIVED_SHUTDOWN) !== 0 };
+  }
+
   setQuietShutdown(on: boolean): void {
     this.library.abi.wassl_SSL_set_quiet_shutdown(this.ptr, bool(on));
   }
@@ -226,6 +235,11 @@ export class SslCore extends Handle<"connections"> {
     const result = abi.wassl_SSL_verify_session(this.ptr, Handle.ptrOf(this.library, session, "sessions"));
     abi.wassl_ERR_clear_error();
     return result;
+  }
+
+  /** Whether {@link SslCore.verifySession} finds nothing wrong. @internal */
+  acceptsSession(session: SslSession): boolean {
+    return this.verifySession(session) === X509_V_OK;
   }
 
   /**

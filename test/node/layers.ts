@@ -112,6 +112,18 @@ QUnit.module("layers", () => {
     );
   });
 
+  QUnit.test(
+    "a constant of OpenSSL is named in openssl/, where it is set, and where it is explained",
+    (assert) => {
+      const named = files.filter((file) => importsOf(file).includes("openssl/constants.ts"));
+      assert.true(named.some((file) => file.startsWith("openssl/")));
+      for (const file of named.filter((each) => !each.startsWith("openssl/"))) {
+        // options/ says what OpenSSL is set to; advice.ts says what OpenSSL's reasons mean to the caller.
+        assert.true(/^options\//.test(file) || file === "connection/advice.ts", file);
+      }
+    },
+  );
+
   QUnit.test("the trust anchors of wassl/roots come with nothing else", (assert) => {
     for (const file of files.filter((each) => !each.startsWith("roots/"))) {
       assert.false(/roots\/\w+\.js"/.test(readFileSync(join(source, file), "utf8")), file);

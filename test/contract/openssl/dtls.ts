@@ -86,23 +86,17 @@ function datagramsOf(pair: Pair): Uint8Array[] {
   return all;
 }
 
-/**
- * Goes back and forth until both have their handshake behind them. Returns what came from the server. What a full pair
- * dropped is sent again when its timer is due.
- */
-async function finish({ client, server, clientPair, serverPair }: Association): Promise<Uint8Array[]> {
+/** Goes back and forth until both have their handshake behind them. Returns what came from the server. */
+function finish({ client, server, clientPair, serverPair }: Association): Uint8Array[] {
   const sent: Uint8Array[] = [];
   for (let i = 0; i < 200; i++) {
     const done = [client.tryHandshake(), server.tryHandshake()];
-    const [out, back] = [datagramsOf(clientPair), datagramsOf(serverPair)];
-    for (const datagram of out) serverPair.writeDatagram(datagram);
-    for (const datagram of back) clientPair.writeDatagram(datagram);
-    sent.push(...back);
+    for (const datagram of datagramsOf(clientPair)) serverPair.writeDatagram(datagram);
+    for (const datagram of datagramsOf(serverPair)) {
+      sent.push(datagram);
+      clientPair.writeDatagram(datagram);
+    }
     if (done.every((r) => r === 1)) return sent;
-    if (out.length + back.length > 0) continue;
-    const due = [client, server].map((ssl) => ssl.dtlsGetTimeout()).filter((ms) => ms >= 0);
-    await sleep(Math.min(...due, 1000));
-    for (const ssl of [client, server]) ssl.dtlsHandleTimeout();
   }
   throw new Error("the handshake does not get on");
 }
@@ -167,8 +161,8 @@ QUnit.module("DTLS: strangers and little room", () => {
           const mtu = 300 + Math.floor(next() * 1000);
           return {
             filler: 200 + Math.floor(next() * 20_000),
-            // A datagram has to fit, with what the pair notes of it.
-            room: mtu + 100 + Math.floor(next() * 6000),
+            // A datagram has to fit, with the 228 bytes that the pair notes of it.
+            room: mtu + 228 + Math.floor(next() * 6000),
             mtu,
             rounds: 1 + Math.floor(next() * 2),
           };
@@ -189,7 +183,7 @@ QUnit.module("DTLS: strangers and little room", () => {
             sent.push(...datagramsOf(two.serverPair));
           }
           for (const datagram of sent) two.clientPair.writeDatagram(datagram);
-          sent.push(...(await finish(two)));
+          sent.push(...finish(two));
           // Whatever was sent twice is the same; so is what its header says of it.
           const messages = new Map<number, { type: number; length: number; bytes: Map<number, number> }>();
           for (const { type, length, sequence, offset, body } of sent.flatMap(fragmentsOf)) {
@@ -227,7 +221,7 @@ QUnit.module("DTLS: strangers and little room", () => {
       async (assert) => {
         const openssl = await load();
         using two = await associate(openssl, { ciphers });
-        await finish(two);
+        finish(two);
         const record = (type: number, body: Uint8Array, number: number) => {
           const out = new Uint8Array(13 + body.length);
           out.set([type, 0xfe, 0xfd, 0, 1]);
@@ -290,7 +284,7 @@ QUnit.module("DTLS: strangers and little room", () => {
     const grown = openssl.memory.used - before;
     assert.true(grown < 50_000, `${grown} bytes for 150 records of one byte`);
     for (const datagram of flight) two.clientPair.writeDatagram(datagram);
-    await finish(two);
+    finish(two);
     assert.ok(true, "and the handshake goes on");
   });
 
@@ -333,7 +327,7 @@ QUnit.module("DTLS: strangers and little room", () => {
       const answer = datagramsOf(two.clientPair);
       assert.true(answer.length > 0, "a flight that came backwards is answered at once");
       for (const datagram of answer) two.serverPair.writeDatagram(datagram);
-      await finish(two);
+      finish(two);
     },
   );
 });

@@ -8,7 +8,8 @@ import type { Transport } from "./transport.js";
 
 export interface ClientOptions extends CommonOptions, ClientIdentity, ResumptionOptions {}
 
-const CLIENT: Table<ClientOptions> = {
+/** @internal For `wassl/sockets`, which reads them before it connects. */
+export const CLIENT: Table<ClientOptions> = {
   ...CLIENT_CONTEXT,
   ...CLIENT_IDENTITY,
   ...RESUMPTION_OPTIONS,

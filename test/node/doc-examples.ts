@@ -21,6 +21,10 @@ declare const cert: string;
 declare const key: string;
 /** Bytes. */
 declare const request: Uint8Array;
+/** What is used of Cloudflare's Workers. */
+declare module "cloudflare:sockets" {
+  export const connect: import("wassl/dialers/cloudflare").CloudflareConnectLike;
+}
 /** What is used of Deno. */
 declare const Deno: {
   openKv(): Promise<import("wassl/sessions/deno-kv").DenoKvLike>;

@@ -31,6 +31,7 @@ const allowed: Record<string, readonly string[]> = {
   "establish.ts": [...WORDS, "openssl/", "connection/", "options/", "handshake/", "stream.ts"],
   "start-tls.ts": [...WORDS, "options/", "handshake/", "stream.ts", "establish.ts"],
   "accept-tls.ts": [...WORDS, "connection/", "options/", "handshake/", "stream.ts", "establish.ts"],
+  "sockets/": [...WORDS, "dialers/destination.ts", "stream.ts", "start-tls.ts"],
   // No OpenSSL: it comes before TLS.
   "starttls/": [...WORDS, "connection/wire.ts"],
   "verify-chain.ts": [...WORDS, "openssl/", "options/"],

@@ -1,6 +1,5 @@
 import { type CloseInfo, TlsError } from "../errors.js";
 import type { BioPairCore } from "../openssl/bio-pair-core.js";
-import { SSL_RECEIVED_SHUTDOWN, SSL_SENT_SHUTDOWN } from "../openssl/constants.js";
 import type { SslCore } from "../openssl/ssl-core.js";
 import type { TlsEvent } from "./events.js";
 import type { Pump } from "./pump.js";
@@ -60,10 +59,10 @@ function freeRemains({ ssl, pair, wire, stopListening, waiting, rest, told }: He
 }
 
 function outcome(ssl: SslCore): CloseInfo {
-  const flags = crashProof(() => ssl.getShutdown(), 0);
+  const { sent, received } = crashProof(() => ssl.shutdownFlags, { sent: false, received: false });
   return {
-    sentCloseNotify: (flags & SSL_SENT_SHUTDOWN) !== 0,
-    receivedCloseNotify: (flags & SSL_RECEIVED_SHUTDOWN) !== 0,
+    sentCloseNotify: sent,
+    receivedCloseNotify: received,
     how: "aborted",
     resumable: false,
     discarded: 0,

@@ -1,7 +1,7 @@
 /**
  * `npm run bench`: what TLS costs with Wassl, with Node.js's own `tls`, and with other libraries for JavaScript.
  *
- *     npm run bench -- [--json] [--rounds N] [--only ROW|size|idle]… [--library NAME]… [--idle COUNTS] [--target MS]
+ *     npm run bench -- [--json] [--rounds N] [--only ROW|size|idle|navigation]… [--library NAME]… [--idle COUNTS] [--target MS]
  *                      [--seed N] [--folder PATH] [--profile] [--against CHECKOUT]
  *
  * Each library runs in a process of its own and talks to another process, over TCP. Each figure is the CPU time of the
@@ -22,11 +22,12 @@ import { parseArgs, promisify } from "node:util";
 import { random } from "../helpers/random.ts";
 import type { Idle } from "./idle.ts";
 import { libraries } from "./library.ts";
+import { navigation } from "./navigation.ts";
 import { type Profile, Rounds } from "./rounds.ts";
 import { rows } from "./rows.ts";
 import { bundleCold, type Prepared, setUp, setUpOther } from "./setup.ts";
 import { sizes } from "./sizes.ts";
-import { median, printIdle, printProfile, printResults, printSizes } from "./table.ts";
+import { median, printIdle, printProfile, printResults, printSizes, printWaits } from "./table.ts";
 
 const usual = Object.keys(libraries).filter((name) => !libraries[name]?.other);
 const { values: options } = parseArgs({
@@ -59,9 +60,9 @@ for (const name of options.library) {
 const compared = options.against ? [...options.library, "wassl, before"] : options.library;
 const like = (id: string) => options.only.some((text) => id.includes(text));
 const wanted = rows.filter(({ id }) => like(id));
-if (wanted.length === 0 && !like("size") && !like("idle")) {
+if (wanted.length === 0 && !["size", "idle", "navigation"].some(like)) {
   throw new Error(
-    `no row is like that; there are ${[...rows.map(({ id }) => id), "size", "idle"].join(", ")}`,
+    `no row is like that; there are ${[...rows.map(({ id }) => id), "size", "idle", "navigation"].join(", ")}`,
   );
 }
 
@@ -107,6 +108,8 @@ const results = wanted.length > 0 ? await measured.run() : [];
 await measured.stop();
 const idles =
   like("idle") && options.library.includes("wassl") ? await idle(prepared, options.idle.split(",")) : [];
+const waits =
+  like("navigation") && options.library.includes("wassl") ? await navigation(prepared, rounds, say) : [];
 const loads = like("size") ? await sizes(prepared.folder, options.library) : [];
 
 if (options.json) {
@@ -114,11 +117,12 @@ if (options.json) {
     ...row,
     cells: row.cells.map((cell) => ({ ...cell, median: median(cell.values), ratio: median(cell.ratios) })),
   }));
-  console.log(JSON.stringify({ ...about, rows, idle: idles, sizes: loads }, null, 2));
+  console.log(JSON.stringify({ ...about, rows, idle: idles, navigation: waits, sizes: loads }, null, 2));
 } else {
   console.log(`${about.date.slice(0, 10)}: ${about.machine}; ${rounds} rounds, seed ${seed}`);
   if (results.length > 0) printResults(results);
   if (idles.length > 0) printIdle(idles);
+  if (waits.length > 0) printWaits(waits);
   if (loads.length > 0) printSizes(loads);
 }
 

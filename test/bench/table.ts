@@ -1,5 +1,6 @@
 /** The results, for people. */
 import type { Idle } from "./idle.ts";
+import type { Wait } from "./navigation.ts";
 import type { Profile } from "./rounds.ts";
 import type { Row } from "./rows.ts";
 import type { Size } from "./sizes.ts";
@@ -91,6 +92,17 @@ export function printSizes(sizes: readonly Size[]): void {
   print(
     ["bytes to load", "raw", "gzip", "brotli"],
     sizes.map(({ name, ...of }) => [name, ...Object.values(of).map((n: number) => n.toLocaleString("en"))]),
+    1,
+  );
+}
+
+export function printWaits(waits: readonly Wait[]): void {
+  print(
+    ["from navigation to the end of the handshake, 10 Mbit/s, 40 ms", "ms", "least", "most"],
+    waits.map(({ name, values }) => [
+      name,
+      ...[median(values)!, Math.min(...values), Math.max(...values)].map((value) => digits(value)),
+    ]),
     1,
   );
 }

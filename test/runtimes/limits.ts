@@ -20,10 +20,14 @@ export const limits: Record<string, Record<string, string | { readonly atTimes: 
     "transports: the runtime's own › a peer that does not read makes writes wait": UNBOUNDED,
     "transports: websocket › a peer that does not read makes writes wait": UNBOUNDED,
     "dropped › what nobody ended is freed, and an event says so": GARBAGE,
+    "blocking: against ourselves › a connection that is dropped without an end is freed, and the transport given up":
+      GARBAGE,
   },
   firefox: {
     "dropped › contexts that nobody freed": GARBAGE,
     "dropped › what nobody ended is freed, and an event says so": GARBAGE,
+    "blocking: against ourselves › a connection that is dropped without an end is freed, and the transport given up":
+      GARBAGE,
     "arrivals › websocket: close code 1006; somebody reads slowly": BROKEN,
     "arrivals › websocket: close code 1006; somebody comes and goes": BROKEN,
   },

@@ -374,7 +374,7 @@ function apis(stream: TlsStream, openssl: OpenSsl): Record<string, Api> {
     },
   };
   // A page must not block, and is told so first.
-  if (env.runtime !== "chromium") {
+  if (!env.page) {
     const free = new BlockingTransport(newChannel());
     all["read() of a BlockingTransport"] = {
       fits: timeout,

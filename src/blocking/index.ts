@@ -33,15 +33,15 @@
  */
 export type { TlsInfo } from "../options/info.js";
 export type { TlsOptions, TlsVersion } from "../options/protocol.js";
-export {
-  type AcceptOptions,
-  accept,
-  type BlockingOptions,
-  BlockingTls,
-  type ConnectOptions,
-  connect,
-} from "./blocking-tls.js";
+export { BlockingTls } from "./blocking-tls.js";
 export { BlockingTransport } from "./blocking-transport.js";
 export { type Carried, type CarryOptions, carry } from "./carrier.js";
 export { type Channel, type ChannelOptions, newChannel } from "./channel.js";
 export { BlockingTimeoutError, type Timeout } from "./deadline.js";
+export {
+  type AcceptOptions,
+  accept,
+  type BlockingOptions,
+  type ConnectOptions,
+  connect,
+} from "./establish.js";

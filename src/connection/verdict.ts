@@ -1,7 +1,6 @@
 /*
- * What is known of a connection's end, for both loops: pump.ts and blocking/blocking-tls.ts. A Verdict judges what
- * OpenSSL answered. It moves no bytes, waits for nothing, and calls no other code: a loop asks it, and does what
- * follows.
+ * What is known of a connection's end, for both loops: pump.ts and blocking/loop.ts. A Verdict judges what OpenSSL
+ * answered. It moves no bytes, waits for nothing, and calls no other code: a loop asks it, and does what follows.
  *
  *      open ──▶ clean ──────┐          clean      the peer's close_notify was read
  *       │  └──▶ truncated ──┤          truncated  the transport ended without it, and `eofPolicy` lets that pass

@@ -89,6 +89,9 @@ async function main(): Promise<void> {
       missing.set(name, (error as Error).message);
     }
   }
+  if (tools.keytool !== undefined) process.env.WASSL_KEYTOOL = tools.keytool;
+  else if (asked.includes("node") && !options.grep)
+    results.leaveOut("PKCS #12 files of Java", "there is no keytool");
   // Not part of what is packed. Of a few tests each asks for what it needs.
   if (asked.includes("node") && !options.quick && !options.grep)
     execFileSync("bash", ["build.sh", "kernels", "faults", "named"], { cwd: repository, stdio: "inherit" });

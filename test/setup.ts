@@ -33,6 +33,8 @@ export interface Tools {
   firefox(): string;
   /** What runs redis-server. */
   redis: string[];
+  /** Java's, if it is here: its files are tried, and it is large. */
+  keytool: string | undefined;
 }
 
 const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "wassl", "test");
@@ -55,6 +57,7 @@ export function setUp(): Tools {
     }),
     firefox: () => find("firefox-esr") ?? find("firefox") ?? install("firefox-esr", "firefox-esr"),
     redis: redisServer(),
+    keytool: find("keytool"),
     deno: join(createRequire(import.meta.url).resolve("deno/package.json"), "..", "bin.cjs"),
   };
 }

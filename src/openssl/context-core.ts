@@ -86,12 +86,13 @@ export class SslContextCore extends Handle<"contexts"> {
     data: string | Uint8Array,
     call: (ctx: Borrowed<"SSL_CTX">, ptr: Bytes, n: number) => Ok,
     explain: (errors: readonly OpenSslError[]) => string = () => "",
+    passphrase?: string,
   ): void {
     this.library.memory.withBytes(bytesOf(data, what), (ptr, n) =>
       this.set(
         `the ${what} cannot be used`,
         (ctx) => call(ctx, ptr, n),
-        (errors) => explain(errors) || whatIsWrong(what, data, errors),
+        (errors) => explain(errors) || whatIsWrong(what, data, errors, passphrase),
       ),
     );
   }
@@ -258,6 +259,7 @@ export class SslContextCore extends Handle<"contexts"> {
           if (isOfAnotherKind(errors)) return `it is of another kind than the key of the certificate${whose}`;
           return isAnotherKey(errors) ? `it is not the key of the certificate${whose}` : "";
         },
+        passphrase,
       ),
     );
   }
@@ -295,7 +297,13 @@ export class SslContextCore extends Handle<"contexts"> {
   usePkcs12(data: Uint8Array, passphrase?: string): void {
     const { abi } = this.library;
     this.#withPassphrase(passphrase, (pass) =>
-      this.setBytes("PKCS #12 file", data, (c, p, n) => abi.wassl_SSL_CTX_use_PKCS12(c, p, n, pass)),
+      this.setBytes(
+        "PKCS #12 file",
+        data,
+        (c, p, n) => abi.wassl_SSL_CTX_use_PKCS12(c, p, n, pass),
+        undefined,
+        passphrase,
+      ),
     );
   }
 

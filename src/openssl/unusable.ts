@@ -7,7 +7,9 @@ const ERR_LIB_X509 = 11;
 const ERR_LIB_SSL = 20;
 const ERR_LIB_PKCS12 = 35;
 const EVP_R_BAD_DECRYPT = 100;
+const PEM_R_BAD_DECRYPT = 101;
 const PEM_R_BAD_PASSWORD_READ = 104;
+const PKCS12_R_DECODE_ERROR = 101;
 const PKCS12_R_MAC_VERIFY_FAILURE = 113;
 const X509_R_KEY_TYPE_MISMATCH = 115;
 const X509_R_KEY_VALUES_MISMATCH = 116;
@@ -44,23 +46,28 @@ const LABELS: Record<string, RegExp | undefined> = {
 
 const PEM_BEGIN = /-----BEGIN ([^-\n]+)-----/g;
 
+/** What only the right passphrase makes sense of made no sense. */
+const isNotDecrypted = (errors: readonly OpenSslError[]) =>
+  has(errors, ERR_LIB_EVP, EVP_R_BAD_DECRYPT) ||
+  has(errors, ERR_LIB_PEM, PEM_R_BAD_DECRYPT) ||
+  has(errors, ERR_LIB_PKCS12, PKCS12_R_DECODE_ERROR, PKCS12_R_MAC_VERIFY_FAILURE) ||
+  errors.some(({ data }) => data === "maybe wrong password" || data === "empty password");
+
 /**
  * What is wrong with data that OpenSSL could not read, by their looks and OpenSSL's errors; "" if it cannot be told.
+ *
+ * @param passphrase what they were to be decrypted with, if anything
  */
 export function whatIsWrong(
   what: string,
   data: string | Uint8Array,
   errors: readonly OpenSslError[],
+  passphrase?: string,
 ): string {
-  if (has(errors, ERR_LIB_PEM, PEM_R_BAD_PASSWORD_READ))
+  const undecrypted = isNotDecrypted(errors);
+  if (has(errors, ERR_LIB_PEM, PEM_R_BAD_PASSWORD_READ) || (undecrypted && passphrase === undefined))
     return "it is encrypted, and there is no `passphrase`";
-  if (
-    has(errors, ERR_LIB_EVP, EVP_R_BAD_DECRYPT) ||
-    has(errors, ERR_LIB_PKCS12, PKCS12_R_MAC_VERIFY_FAILURE) ||
-    errors.some(({ data }) => data === "maybe wrong password")
-  ) {
-    return "the `passphrase` is wrong, or it is damaged";
-  }
+  if (undecrypted) return "the `passphrase` is wrong, or it is damaged";
   // Neither is a pre-shared key, or a session id context.
   if (!Object.hasOwn(LABELS, what)) return "";
   if (data.length === 0) return "it is empty";

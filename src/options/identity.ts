@@ -52,9 +52,12 @@ export interface Identity {
    * belong to `cert` fails: with "invalid-argument" if it is of another kind, else with "callback" when it first signs.
    */
   key?: CertificateData | CryptoKey;
-  /** Certificate, key and chain in one file (RFC 7292). */
+  /** Certificate, key and chain in one file (RFC 7292), of old too, with 3DES and RC2. */
   pkcs12?: Uint8Array;
-  /** The passphrase of an encrypted key or PKCS #12 file. */
+  /**
+   * The passphrase of an encrypted key or PKCS #12 file. A file says itself how much work its passphrase takes; more
+   * than ten million rounds, or scrypt with more than 32 MiB, fail with "invalid-argument".
+   */
   passphrase?: string;
 }
 

@@ -23,6 +23,13 @@ const longer = (pem: string) =>
     return `${begin}\n${bytes.toString("base64").replace(/.{1,64}/g, "$&\n")}`;
   });
 
+/** The same of a block with headers. */
+const longerBody = (pem: string) =>
+  pem.replace(/\n\n([^-]*)/, (_, body) => {
+    const bytes = Buffer.concat([Buffer.from(body, "base64"), Buffer.of(5, 0)]);
+    return `\n\n${bytes.toString("base64").replace(/.{1,64}/g, "$&\n")}`;
+  });
+
 QUnit.module("files of other programs", () => {
   QUnit.test("a byte order mark, CRLF, text around, TRUSTED CERTIFICATE", async (assert) => {
     const { caPem, chains, keys, crls } = env.certs;
@@ -76,6 +83,45 @@ QUnit.module("files of other programs", () => {
     }
     const error = await tlsError(TlsContext.server({ ...server(), cert: longer(chains.ecdsa) }));
     assert.strictEqual(error.code, "invalid-argument");
+  });
+
+  QUnit.test("so are they behind a key, in each form", async (assert) => {
+    const at = folder();
+    for (const kind of ["ecdsa", "rsa"] as const) {
+      const cert = env.certs.chains[kind];
+      const plain = join(at, "plain.pem");
+      writeFileSync(plain, env.certs.keys[kind]);
+      const [command, how] = kind === "rsa" ? ["rsa", ["-traditional"]] : ["ec", []];
+      const pkcs8 = ["pkcs8", "-topk8", "-in", plain, "-passout", "pass:secret"];
+      for (const args of [
+        [...pkcs8, "-nocrypt"],
+        pkcs8,
+        [command, ...how, "-in", plain],
+        // What stands behind is no whole block of the cipher.
+        [command, ...how, "-in", plain, "-aes128", "-passout", "pass:secret"],
+      ] as [string, ...string[]][]) {
+        const file = join(at, "key");
+        openssl(...args, "-out", file);
+        const key = readFileSync(file, "utf8");
+        const passphrase = "secret";
+        (await TlsContext.server({ cert, key, passphrase })).free();
+        const { code, message } = await tlsError(
+          TlsContext.server({
+            cert,
+            key: key.includes("DEK-Info") ? longerBody(key) : longer(key),
+            passphrase,
+          }),
+        );
+        assert.strictEqual(code, "invalid-argument", `${args}: ${message}`);
+        if (key.includes("DEK-Info")) continue;
+        assert.true(/the private key cannot be used: .*too long/.test(message), `${args}: ${message}`);
+        const der = Buffer.from(key.replace(/-----[^-]*-----|\s/g, ""), "base64");
+        (await TlsContext.server({ cert, key: new Uint8Array(der), passphrase })).free();
+        const more = new Uint8Array(Buffer.concat([der, Buffer.of(0)]));
+        const told = (await tlsError(TlsContext.server({ cert, key: more, passphrase }))).message;
+        assert.true(/the private key cannot be used: .*too long/.test(told), `${args}, DER: ${told}`);
+      }
+    }
   });
 
   QUnit.test("keys in DER, encrypted or not, with a passphrase or without", async (assert) => {

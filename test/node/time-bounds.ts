@@ -206,7 +206,22 @@ QUnit.module("time bounds: certificates", () => {
 /** A private key under a passphrase, it says: PBES2 with so many rounds (RFC 8018 §6.2). */
 function encryptedKey(rounds: Uint8Array): Uint8Array {
   const prf = sequence(oid("1.2.840.113549.2.9"), tlv(0x05));
-  const kdf = sequence(oid("1.2.840.113549.1.5.12"), sequence(octets(new Uint8Array(8)), rounds, prf));
+  return pbes2(sequence(oid("1.2.840.113549.1.5.12"), sequence(octets(new Uint8Array(8)), rounds, prf)));
+}
+
+/** The same with scrypt (RFC 7914 §7). */
+function scryptKey(n: Uint8Array, r: Uint8Array, p: Uint8Array): Uint8Array {
+  const kdf = sequence(octets(new Uint8Array(8)), n, r, p);
+  return pbes2(sequence(oid("1.3.6.1.4.1.11591.4.11"), kdf));
+}
+
+/** The same as in PKCS #5 of 1993 (RFC 8018 §6.1). */
+function oldKey(rounds: Uint8Array): Uint8Array {
+  const algorithm = sequence(oid("1.2.840.113549.1.5.10"), sequence(octets(new Uint8Array(8)), rounds));
+  return sequence(algorithm, octets(new Uint8Array(64)));
+}
+
+function pbes2(kdf: Uint8Array): Uint8Array {
   const cipher = sequence(oid("2.16.840.1.101.3.4.1.42"), octets(new Uint8Array(16)));
   const algorithm = sequence(oid("1.2.840.113549.1.5.13"), sequence(kdf, cipher));
   return sequence(algorithm, octets(new Uint8Array(64)));
@@ -243,6 +258,7 @@ QUnit.module("time bounds: files with a passphrase", () => {
       const what = Buffer.from(rounds).toString("hex");
       const took =
         refused(`key, ${what}`, () => context.usePrivateKey(encryptedKey(rounds), "x")) +
+        refused(`key of old, ${what}`, () => context.usePrivateKey(oldKey(rounds), "x")) +
         refused(`PKCS #12, ${what}`, () => context.usePkcs12(pkcs12(rounds), "x"));
       assert.true(took < BOUND, `${what}: ${took.toFixed(0)} ms`);
     }
@@ -253,6 +269,57 @@ QUnit.module("time bounds: files with a passphrase", () => {
       (e: unknown) => e instanceof TlsError && !/rounds/.test(e.message),
       "the count begins anew",
     );
+  });
+});
+
+QUnit.module("time bounds: scrypt", () => {
+  QUnit.test("32 MiB and ten million blocks at most", async (assert) => {
+    const openssl = await OpenSsl.load();
+    const context = openssl.newContext("server");
+    const told = (n: Uint8Array, r: Uint8Array, p: Uint8Array) => {
+      const began = process.cpuUsage();
+      try {
+        context.usePrivateKey(scryptKey(n, r, p), "x");
+      } catch (error) {
+        if (!(error instanceof TlsError && error.code === "invalid-argument")) throw error;
+        const took = process.cpuUsage(began).user / 1000;
+        assert.true(took < BOUND, `${took.toFixed(0)} ms`);
+        return error.message;
+      }
+      throw new Error("nothing was refused");
+    };
+    const [one, eight, most] = [1, 8, 0x7fff_ffff].map((value) => integer(value)) as [
+      Uint8Array,
+      Uint8Array,
+      Uint8Array,
+    ];
+    const huge = integer(new Uint8Array(8).fill(0x40));
+    const before = openssl.memory.size;
+    for (const [n, r, p] of [
+      [integer(32_768), eight, one],
+      [integer(262_144), integer(2), one],
+      [integer(2 ** 30), one, one],
+      [integer(2), most, one],
+      [integer(2), one, most],
+      [integer(2), integer(2 ** 17), integer(2 ** 17)],
+      [huge, one, one],
+    ] as const) {
+      assert.true(/scrypt with more than 32 MiB/.test(told(n, r, p)), told(n, r, p));
+    }
+    assert.strictEqual(openssl.memory.size, before, "nothing was allocated");
+    // 128 r (N + p + 2) bytes are 32 MiB less 64 KiB or so, and N r p are eight times too many.
+    assert.true(/10000000 rounds/.test(told(integer(16_384), eight, integer(16_000))));
+    assert.true(/10000000 rounds/.test(told(integer(2 ** 15), one, integer(2 ** 17))));
+    assert.true(/`passphrase` is wrong/.test(told(integer(1024), eight, one)), "what is usual is done");
+    for (const [n, r, p] of [
+      [integer(1000), eight, one],
+      [integer(0), eight, one],
+      [one, eight, one],
+      [integer(1024), integer(0), one],
+      [integer(1024), eight, integer(0)],
+    ] as const) {
+      assert.true(/scrypt parameters/.test(told(n, r, p)), told(n, r, p));
+    }
   });
 });
 

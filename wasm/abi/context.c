@@ -157,47 +157,82 @@ EXPORT int wassl_SSL_CTX_use_certificate_chain(SSL_CTX *ctx, const uint8_t *data
     return told(ok == 1, before);
 }
 
-/* Answers with the passphrase that was given, and never asks a terminal. */
-static int give_passphrase(char *buffer, int size, int writing, void *pass)
-{
-    size_t n = pass == NULL ? 0 : strlen(pass);
+struct passphrase {
+    const char *text; /* NULL = there is no passphrase */
+    int asked;
+};
 
-    if (pass == NULL || n > (size_t)size)
+/* Answers with the passphrase that was given, and never asks a terminal. */
+static int give_passphrase(char *buffer, int size, int writing, void *u)
+{
+    struct passphrase *pass = u;
+    size_t n = pass->text == NULL ? 0 : strlen(pass->text);
+
+    pass->asked = 1;
+    if (pass->text == NULL || n > (size_t)size)
         return -1;
-    memcpy(buffer, pass, n);
+    memcpy(buffer, pass->text, n);
     return (int)n;
 }
 
-/* EncryptedPrivateKeyInfo (RFC 5958 §3) */
-static int is_encrypted(const uint8_t *data, size_t length)
+/* DER: EncryptedPrivateKeyInfo (RFC 5958 §3), PrivateKeyInfo, or the algorithm's own form, with nothing behind it. */
+static EVP_PKEY *read_key(const uint8_t *der, size_t length, const char *pass)
 {
-    const unsigned char *p = data;
+    const unsigned char *p = der;
+    PKCS8_PRIV_KEY_INFO *plain;
+    EVP_PKEY *key = NULL;
     X509_SIG *encrypted;
 
     ERR_set_mark();
     encrypted = d2i_X509_SIG(NULL, &p, (long)length);
     ERR_pop_to_mark();
+    if (encrypted == NULL) {
+        p = der;
+        key = d2i_AutoPrivateKey(NULL, &p, (long)length);
+    } else if (pass == NULL) {
+        ERR_raise(ERR_LIB_PEM, PEM_R_BAD_PASSWORD_READ);
+    } else if ((plain = PKCS8_decrypt(encrypted, pass, (int)strlen(pass))) != NULL) {
+        key = EVP_PKCS82PKEY(plain);
+        PKCS8_PRIV_KEY_INFO_free(plain);
+    }
     X509_SIG_free(encrypted);
-    return encrypted != NULL;
+    if (key != NULL && p != der + length) {
+        ERR_raise(ERR_LIB_ASN1, ASN1_R_LENGTH_TOO_LONG);
+        EVP_PKEY_free(key);
+        key = NULL;
+    }
+    return key;
+}
+
+/* The first private key in PEM, whichever kind it is of. */
+static EVP_PKEY *read_pem_key(const uint8_t *data, size_t length, const char *pass)
+{
+    unsigned before = ossl_explicit_parameters;
+    struct passphrase secret = { pass, 0 };
+    BIO *in = wassl_pem(data, length);
+    unsigned char *der = NULL;
+    EVP_PKEY *key = NULL;
+    long n;
+
+    if (in != NULL && PEM_bytes_read_bio(&der, &n, NULL, PEM_STRING_EVP_PKEY, in, give_passphrase, &secret)) {
+        key = read_key(der, (size_t)n, pass);
+        /* One wrong passphrase in 256 gives what looks like a whole text. */
+        if (key == NULL && secret.asked && ossl_explicit_parameters == before)
+            ERR_raise(ERR_LIB_PEM, PEM_R_BAD_DECRYPT);
+    }
+    OPENSSL_free(der);
+    BIO_free(in);
+    return key;
 }
 
 EXPORT int wassl_SSL_CTX_use_PrivateKey(SSL_CTX *ctx, const uint8_t *data, size_t length, const char *pass)
 {
     unsigned before = ossl_explicit_parameters;
-    BIO *in = wassl_pem(data, length);
     EVP_PKEY *key;
     int ok;
 
     wassl_bound_file();
-    if (in == NULL)
-        return 0;
-    if (wassl_looks_like_pem(data, length))
-        key = PEM_read_bio_PrivateKey(in, NULL, give_passphrase, (void *)pass);
-    else if (is_encrypted(data, length))
-        key = d2i_PKCS8PrivateKey_bio(in, NULL, give_passphrase, (void *)pass);
-    else /* whatever the passphrase is for */
-        key = d2i_PrivateKey_bio(in, NULL);
-    BIO_free(in);
+    key = (wassl_looks_like_pem(data, length) ? read_pem_key : read_key)(data, length, pass);
     ok = key != NULL && SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1;
     EVP_PKEY_free(key);
     wassl_forget_stack();

@@ -14,6 +14,7 @@
 #include <openssl/params.h>
 
 #include "crypto/provider_local.h"
+#include "file_ciphers.h"
 #include "prov/bio.h"
 #include "prov/implementations.h"
 #include "prov/names.h"
@@ -59,6 +60,15 @@ static const OSSL_ALGORITHM ciphers[] = {
     { PROV_NAMES_AES_256_OFB, DEFAULT, ossl_aes256ofb_functions, NULL },
     { PROV_NAMES_AES_192_OFB, DEFAULT, ossl_aes192ofb_functions, NULL },
     { PROV_NAMES_AES_128_OFB, DEFAULT, ossl_aes128ofb_functions, NULL },
+    /* PKCS #12, PKCS #8 and PEM of old: see file_ciphers.c. */
+    { PROV_NAMES_DES_EDE3_CBC, DEFAULT, wassl_des_ede3_cbc, NULL },
+    { PROV_NAMES_DES_EDE_CBC, DEFAULT, wassl_des_ede_cbc, NULL },
+    { PROV_NAMES_DES_CBC, DEFAULT, wassl_des_cbc, NULL },
+    { PROV_NAMES_RC2_CBC, DEFAULT, wassl_rc2_cbc, NULL },
+    { PROV_NAMES_RC2_64_CBC, DEFAULT, wassl_rc2_64_cbc, NULL },
+    { PROV_NAMES_RC2_40_CBC, DEFAULT, wassl_rc2_40_cbc, NULL },
+    { PROV_NAMES_RC4, DEFAULT, wassl_rc4, NULL },
+    { PROV_NAMES_RC4_40, DEFAULT, wassl_rc4_40, NULL },
     END
 };
 
@@ -73,6 +83,9 @@ static const OSSL_ALGORITHM kdfs[] = {
     { PROV_NAMES_TLS1_PRF, DEFAULT, ossl_kdf_tls1_prf_functions, NULL },
     { PROV_NAMES_PBKDF2, DEFAULT, ossl_kdf_pbkdf2_functions, NULL },
     { PROV_NAMES_PKCS12KDF, DEFAULT, ossl_kdf_pkcs12_functions, NULL },
+    /* The same files: PBES1 (RFC 8018 §6.1), and PBES2 with scrypt (RFC 7914 §7). */
+    { PROV_NAMES_PBKDF1, DEFAULT, ossl_kdf_pbkdf1_functions, NULL },
+    { PROV_NAMES_SCRYPT, DEFAULT, ossl_kdf_scrypt_functions, NULL },
     END
 };
 
@@ -139,8 +152,6 @@ static const OSSL_ALGORITHM decoders[] = {
     { "RSA-PSS", DER("PrivateKeyInfo"), ossl_PrivateKeyInfo_der_to_rsapss_decoder_functions, NULL },
     { "ED25519", DER("PrivateKeyInfo"), ossl_PrivateKeyInfo_der_to_ed25519_decoder_functions, NULL },
     { "DER", DER("SubjectPublicKeyInfo"), ossl_SubjectPublicKeyInfo_der_to_der_decoder_functions, NULL },
-    { "DER", DER("EncryptedPrivateKeyInfo"), ossl_EncryptedPrivateKeyInfo_der_to_der_decoder_functions, NULL },
-    { "DER", DEFAULT ",fips=yes,input=pem", ossl_pem_to_der_decoder_functions, NULL },
     END
 };
 

@@ -9,10 +9,10 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import QUnit from "qunit";
 import { acceptTls, startTls, TlsContext, type TlsError } from "wassl";
-import { client } from "../helpers/both-ends.ts";
-import { afterTest, env } from "../helpers/env.ts";
-import { Run } from "../helpers/cli.ts";
 import { pair } from "../fakes/pair.ts";
+import { client } from "../helpers/both-ends.ts";
+import { Run } from "../helpers/cli.ts";
+import { afterTest, env } from "../helpers/env.ts";
 
 const at = mkdtempSync(join(tmpdir(), "wassl-old-files-"));
 const path = (name: string) => join(at, name);

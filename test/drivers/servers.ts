@@ -24,6 +24,9 @@ export interface Server {
 const debianExim = 65533;
 const sha256 = (data: string) => createHash("sha256").update(data).digest("hex");
 
+/** Of quoted-printable, in which nodemailer sends where it likes to; what is sent has no "=" itself. */
+const decoded = (text: string) => text.replaceAll("=\n", "").replaceAll("=3D", "=");
+
 /** @param way "465": TLS from the first byte; "starttls" */
 async function exim(world: World, way: "465" | "starttls"): Promise<Started> {
   const { home, key, chain } = homeOf(world, "exim", debianExim);
@@ -72,7 +75,7 @@ keep:
     stored: () =>
       (existsSync(input) ? readdirSync(input) : [])
         .filter((name) => name.endsWith("-D"))
-        .map((name) => sha256(readFileSync(join(input, name), "latin1").replace(/^.*\n/, ""))),
+        .map((name) => sha256(decoded(readFileSync(join(input, name), "latin1").replace(/^.*\n/, "")))),
   };
 }
 
@@ -257,12 +260,12 @@ Ports = ${port}
   return await runDaemon(port, setUpDaemon("ngircd"), "ngircd", ["-n", "-f", file], nobody);
 }
 
-export const servers = {
+const all = {
   postgres: {
     start: (world) => postgres.start(world, "", 0),
     truncation: /SSL error|could not receive data|unexpected EOF/,
   },
-  redis: { start: redis, truncation: /unexpected eof|Reading from client/i },
+  redis: { start: redis, truncation: /unexpected eof/i },
   imaps: {
     start: (world) => dovecot.start(world, "", 0),
     truncation: /unexpected eof|Connection closed \(/i,
@@ -290,3 +293,6 @@ export const servers = {
   nats: { start: nats, truncation: /unexpected EOF|TLS.*error/i },
   ngircd: { start: ngircd, truncation: /Socket closed by peer|SSL protocol error/i },
 } satisfies Record<string, Server>;
+
+export type ServerName = keyof typeof all;
+export const servers: Record<ServerName, Server> = all;

@@ -19,10 +19,7 @@ export async function talk(to: To, secure: boolean, facts: (line: string) => voi
   const lock = await mail.getMailboxLock("INBOX");
   const letter = `Subject: ours\r\n\r\n${someText()}\r\n`;
   const { uid } = await mail.append("INBOX", letter);
-  const { content } = await mail.download(String(uid), undefined, { uid: true });
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of content) chunks.push(chunk);
-  const back = Buffer.concat(chunks);
+  const { source: back } = await mail.fetchOne(String(uid), { source: true }, { uid: true });
   await same(letter, back);
   facts(`${back.length} bytes of a letter came back`);
   lock.release();

@@ -1,0 +1,57 @@
+/**
+ * `npm run drivers`: clients that were written for Node.js, unmodified, over the packed package, against real servers,
+ * in Node.js, in Deno and in a page.
+ *
+ *     tsx test/drivers/drivers.ts [--only CLIENT]… [--engine node|deno|page]… [--verbose]
+ */
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { installPackage } from "../pack.ts";
+import { makeCerts } from "../peers/certs.ts";
+import { setUp } from "../setup.ts";
+import { clients, type Engine, engines, type Outcome, tryClients } from "./trials.ts";
+
+const { values: options } = parseArgs({
+  options: {
+    only: { type: "string", multiple: true },
+    engine: { type: "string", multiple: true },
+    verbose: { type: "boolean", default: false },
+  },
+});
+const folder = mkdtempSync(join(tmpdir(), "wassl-drivers-"));
+// The daemons that run as another user have their homes there.
+chmodSync(folder, 0o755);
+process.once("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+await installPackage(folder);
+const tools = setUp();
+const world = { tools, certs: makeCerts(tools.openssl, join(folder, "certs")), folder };
+
+const wanted = (options.engine ?? engines) as readonly Engine[];
+const outcomes: Outcome[] = [];
+await tryClients(
+  Object.keys(clients)
+    .filter((client) => options.only?.includes(client) ?? true)
+    .map((client) => [client, wanted]),
+  { world, folder },
+  (outcome) => {
+    outcomes.push(outcome);
+    const { client, engine, failure, lines } = outcome;
+    console.log(`${failure === undefined ? "ok  " : "FAIL"} ${client} in ${engine}`);
+    const more = failure ?? (options.verbose ? lines.join("\n") : "");
+    if (more !== "") console.log(more.replace(/^/gm, "       "));
+  },
+);
+
+console.log(`\n| client | server | ${wanted.join(" | ")} |\n| --- | --- |${" --- |".repeat(wanted.length)}`);
+for (const [client, server] of Object.entries(clients)) {
+  const of = outcomes.filter((each) => each.client === client);
+  if (of.length === 0) continue;
+  const cell = (engine: Engine) =>
+    of.find((each) => each.engine === engine)?.failure === undefined ? "passed" : "**failed**";
+  console.log(`| ${client} | ${server} | ${wanted.map(cell).join(" | ")} |`);
+}
+const failed = outcomes.filter(({ failure }) => failure !== undefined).length;
+console.log(`\n${outcomes.length - failed} passed, ${failed} failed`);
+process.exit(failed === 0 && outcomes.length > 0 ? 0 : 1);

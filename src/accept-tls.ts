@@ -1,6 +1,7 @@
 import { callback, readOptions, type Table } from "./check.js";
 import { EarlyRead, type OnEarlyData } from "./connection/early-read.js";
 import { COMMON, type CommonOptions, establish } from "./establish.js";
+import { LateAuth } from "./handshake/late-auth.js";
 import { RESUMPTION_OPTIONS } from "./handshake/resumption.js";
 import { select } from "./handshake/select.js";
 import { contextFor, ofAContext } from "./options/context.js";
@@ -64,6 +65,8 @@ export async function acceptTls(transport: Transport, options: ServerOptions): P
       context,
       free,
       select: (ssl) => select(ssl, context),
+      lateAuth: (ssl, verdict, answers) =>
+        new LateAuth(library, ssl, verdict, () => answers.context.verifies),
       earlyRead: (ssl) => onEarlyData && ((goOn) => new EarlyRead(library, ssl, onEarlyData, goOn)),
     };
   });

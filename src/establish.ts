@@ -8,6 +8,7 @@ import { TransportWire } from "./connection/wire.js";
 import { weakly } from "./engine.js";
 import { TlsError } from "./errors.js";
 import { Answers } from "./handshake/answers.js";
+import type { LateAuth } from "./handshake/late-auth.js";
 import type { Resumption } from "./handshake/resumption.js";
 import type { BioPairCore } from "./openssl/bio-pair-core.js";
 import type { Library } from "./openssl/library.js";
@@ -66,6 +67,8 @@ export interface Side {
   select?: (ssl: SslCore) => Promise<Context>;
   /** A server's early data. */
   earlyRead?(ssl: SslCore): PumpOptions["newEarlyRead"];
+  /** A server's question behind the handshake. */
+  lateAuth?(ssl: SslCore, verdict: Verdict, answers: Answers): LateAuth;
 }
 
 /**
@@ -108,6 +111,8 @@ interface Parts {
   answers: Answers;
   /** Of a client. */
   resumption: Resumption | undefined;
+  /** Of a server. */
+  lateAuth: LateAuth | undefined;
   /** The name of the server or the client in messages. */
   peerName: string;
   /** The application is to be asked about the peer's certificate. */
@@ -148,7 +153,8 @@ function assemble(side: Side, transport: Transport, options: CommonOptions): Par
       answer: answers.answer,
     });
     const asksToVerify = context.verification.verify !== undefined;
-    return { ssl, pair, wire, verdict, pump, answers, resumption, peerName, asksToVerify };
+    const lateAuth = side.lateAuth?.(ssl, verdict, answers);
+    return { ssl, pair, wire, verdict, pump, answers, resumption, lateAuth, peerName, asksToVerify };
   } catch (error) {
     connection?.ssl.free();
     connection?.pair.free();
@@ -207,12 +213,11 @@ async function shakeHands(
  * held otherwise, or it is never freed. So no function in here may see the stream itself.
  */
 function open(parts: Parts, closeTimeout: number, options: CommonOptions): TlsStream {
-  const { ssl, pair, wire, verdict, pump, answers, resumption } = parts;
+  const { ssl, pair, wire, verdict, pump, answers, resumption, lateAuth } = parts;
   const { signal, onEvent, preventClose = false } = options;
   // The signal may have fired since the handshake was done.
   signal?.throwIfAborted();
-  const info = infoOf(ssl, answers.context.verifies);
-  resumption?.opened(info.verified);
+  const readInfo = () => infoOf(ssl, answers.context.verifies);
   const stopListening = () => signal?.removeEventListener("abort", onAbort);
   const ended = () => {
     stopListening();
@@ -226,11 +231,14 @@ function open(parts: Parts, closeTimeout: number, options: CommonOptions): TlsSt
     pump,
     wire,
     resumption,
-    info,
+    readInfo,
+    lateAuth,
     closeTimeout,
     preventClose,
     stopListening: ended,
   });
+  const { info } = stream;
+  resumption?.opened(info.verified);
   const whole = weakly(stream);
   // The signal may live for as long as the program.
   const onAbort = () => whole.deref()?.abort(signal!.reason);

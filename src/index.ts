@@ -23,6 +23,7 @@ export {
   type TruncationPoint,
 } from "./errors.js";
 export type { CommonOptions } from "./establish.js";
+export type { VerifyClientOptions } from "./handshake/late-auth.js";
 export type { ResumptionOptions } from "./handshake/resumption.js";
 export type {
   ContentEvent,

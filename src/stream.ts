@@ -8,6 +8,7 @@ import type { Verdict } from "./connection/verdict.js";
 import type { TransportWire } from "./connection/wire.js";
 import { asyncDispose } from "./engine.js";
 import { type CloseInfo, TlsError } from "./errors.js";
+import type { LateAuth, VerifyClientOptions } from "./handshake/late-auth.js";
 import type { Resumption } from "./handshake/resumption.js";
 import type { SslCore } from "./openssl/ssl-core.js";
 import type { TlsInfo } from "./options/info.js";
@@ -55,7 +56,9 @@ export interface StreamParts {
   verdict: Verdict;
   pump: Pump;
   wire: TransportWire;
-  info: TlsInfo;
+  readInfo(): TlsInfo;
+  /** Of a server. */
+  lateAuth: LateAuth | undefined;
   /** Of a client. */
   resumption: Resumption | undefined;
   preventClose: boolean;
@@ -107,7 +110,6 @@ export const DEFAULT_CLOSE_TIMEOUT = 2_000;
 export class TlsStream implements Transport, AsyncDisposable {
   readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
   readonly writable: WritableStream<Uint8Array>;
-  readonly info: TlsInfo;
   /**
    * How the connection ended. Resolves when the end was proper. Otherwise it rejects with a `TlsError`, whose `outcome`
    * says the same, or with the reason of an abort. It also rejects when the connection was dropped without an end. It is never reported as an unhandled rejection. An action of the
@@ -121,6 +123,7 @@ export class TlsStream implements Transport, AsyncDisposable {
 
   readonly #closed: Promise<CloseInfo>;
   readonly #parts: StreamParts;
+  #info: TlsInfo;
   readonly #verdict: Verdict;
   #settle!: { resolve(info: CloseInfo): void; reject(reason: unknown): void };
   readonly #streams: DataStreams;
@@ -132,7 +135,7 @@ export class TlsStream implements Transport, AsyncDisposable {
   constructor(parts: StreamParts) {
     this.#parts = parts;
     this.#verdict = parts.verdict;
-    this.info = parts.info;
+    this.#info = parts.readInfo();
     this.#closed = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
@@ -143,6 +146,43 @@ export class TlsStream implements Transport, AsyncDisposable {
     });
     this.readable = this.#streams.readable;
     this.writable = this.#streams.writable;
+  }
+
+  /** What the handshake settled; after {@link TlsStream.verifyClientPostHandshake} what that has settled. */
+  get info(): TlsInfo {
+    return this.#info;
+  }
+
+  /**
+   * Asks the client of a server for its certificate, behind the handshake (TLS 1.3, RFC 8446 §4.6.2;
+   * `SSL_verify_client_post_handshake(3)`), after all that was written. It resolves when the client has answered, with
+   * what is known of it then: see `clientAuth`, `postHandshakeAuth` and `verify` of `acceptTls`. Data goes on in both
+   * directions; what the client has sent before its answer must be read, or the answer is not seen.
+   *
+   * A client that is refused, or does not answer in time, ends the connection. Sessions that were given to the client
+   * before are of a client without a certificate; the client gets new ones.
+   *
+   * @example
+   * ```ts
+   * import { acceptTls } from "wassl";
+   *
+   * const clients = { clientAuth: "require", postHandshakeAuth: true, caCerts: pem } as const;
+   * const tls = await acceptTls(transport, { cert, key, ...clients });
+   * // … and when the client wants something that is not for everybody:
+   * const { peerCertificates } = await tls.verifyClientPostHandshake();
+   * console.log(peerCertificates[0]?.subject);
+   * ```
+   *
+   * @throws TlsError "protocol" if it is not TLS 1.3, or the client has not offered that; "invalid-argument" if the client
+   *   is asked already, or `clientAuth` is "none"; "closed". The connection goes on then. TlsCertificateError, or what
+   *   else ended the connection
+   */
+  async verifyClientPostHandshake(options: VerifyClientOptions = {}): Promise<TlsInfo> {
+    const { pump, lateAuth, readInfo } = this.#parts;
+    if (!lateAuth) throw new TlsError("invalid-argument", "verifyClientPostHandshake() is for servers");
+    await lateAuth.ask(pump, options, (reason, late) => this.#giveUp(reason, late ? "timeout" : "aborted"));
+    this.#info = readInfo();
+    return this.#info;
   }
 
   /** `SSL_get_shutdown(3)`: which close_notify alerts were sent and received. */

@@ -275,6 +275,10 @@ export interface Abi {
   /** SSL_EARLY_DATA_* */
   wassl_SSL_get_early_data_status(ssl: Borrowed<"SSL">): number;
 
+  // How it stands with TLS 1.3's authentication of a client behind the handshake.
+
+  wassl_SSL_get_post_handshake_auth(ssl: Borrowed<"SSL">): number;
+
   // Nothing is said any more once close_notify was ("protocol is shutdown"). Each of these four fills the queue.
 
   wassl_SSL_verify_client_post_handshake(ssl: Borrowed<"SSL">): Ok;
@@ -609,6 +613,14 @@ export const WASSL_ROLE_DTLS = 2;
 export const WASSL_TICKET_KEY_SIZE = 80;
 
 export const WASSL_MANY_SHIFT = 20;
+
+/** The client did not offer it. */
+export const WASSL_PHA_NONE = 0;
+
+export const WASSL_PHA_OFFERED = 1;
+
+/** The server has asked, or is about to, and the answer is not there. */
+export const WASSL_PHA_ASKED = 2;
 
 export const WASSL_EVENT_LOST = 0;
 

@@ -3,6 +3,7 @@ import { type ChannelBinding, channelBinding } from "../connection/exporters.js"
 import type { Verdict } from "../connection/verdict.js";
 import { dispose } from "../engine.js";
 import { type CloseInfo, TlsError } from "../errors.js";
+import type { LateAuth } from "../handshake/late-auth.js";
 import type { Resumption } from "../handshake/resumption.js";
 import { requireBytes } from "../openssl/library.js";
 import { type SslCore, WANT_READ, WANT_WRITE } from "../openssl/ssl-core.js";
@@ -36,23 +37,34 @@ const CLOSE_TIMEOUT = 2_000;
  * ```
  */
 export class BlockingTls implements Disposable {
-  readonly info: TlsInfo;
-
   readonly #loop: BlockingLoop;
   readonly #ssl: SslCore;
   readonly #transport: BlockingTransport;
   readonly #verdict: Verdict;
   readonly #resumption: Resumption | undefined;
+  readonly #readInfo: () => TlsInfo;
+  #info!: TlsInfo;
+  /** Of a server. */
+  readonly #lateAuth: LateAuth | undefined;
+  /** OpenSSL was told to ask the client, and the answer was not told. */
+  #clientIsAsked = false;
   #writingClosed = false;
 
   /** Does the handshake. `verifies` says whether the peer is verified. @internal */
-  constructor(parts: LoopParts, verifies: boolean, handshakeTimeout: number) {
+  constructor(
+    parts: LoopParts,
+    verifies: boolean,
+    handshakeTimeout: number,
+    newLateAuth?: (verdict: Verdict) => LateAuth,
+  ) {
     const loop = new BlockingLoop(parts);
     this.#loop = loop;
     this.#ssl = parts.ssl;
     this.#transport = parts.transport;
     this.#verdict = loop.verdict;
     this.#resumption = parts.resumption;
+    this.#readInfo = () => infoOf(parts.ssl, verifies);
+    this.#lateAuth = newLateAuth?.(loop.verdict);
     const deadline = new Deadline(handshakeTimeout);
     loop.emit({ type: "handshake-start" });
     try {
@@ -63,13 +75,58 @@ export class BlockingTls implements Disposable {
         loop.emit({ type: "handshake-done" });
         loop.flush(deadline);
       });
-      this.info = infoOf(this.#ssl, verifies);
-      this.#resumption?.opened(this.info.verified);
+      this.#info = this.#readInfo();
+      this.#resumption?.opened(this.#info.verified);
     } catch (error) {
       // Failures of the connection have closed the transport already. What is left is a time-out, and the like.
       loop.giveUp(error, error instanceof BlockingTimeoutError ? "timeout" : "aborted");
       throw error;
     }
+  }
+
+  /** What the handshake settled; after {@link BlockingTls.verifyClientPostHandshake} what that has settled. */
+  get info(): TlsInfo {
+    return this.#info;
+  }
+
+  /**
+   * As `TlsStream.verifyClientPostHandshake`: asks the client for its certificate, and waits for the answer. When data
+   * comes first it throws "unread-data": read it, and call again. The client is asked once.
+   */
+  verifyClientPostHandshake(options: Timeout = {}): TlsInfo {
+    const deadline = Deadline.of(options, "verifyClientPostHandshake()");
+    this.#verdict.refuse();
+    const auth = this.#lateAuth;
+    if (!auth) throw new TlsError("invalid-argument", "verifyClientPostHandshake() is for servers");
+    const refused = this.#clientIsAsked ? undefined : auth.refusal(this.#writingClosed, false);
+    if (refused) throw refused;
+    return this.#loop.operate(() => {
+      if (!this.#clientIsAsked) this.#loop.finishWrite(deadline);
+      const attempt = () => {
+        if (!this.#clientIsAsked && !this.#verdict.isMidMessage) {
+          const failed = auth.begin();
+          if (failed) throw failed;
+          this.#clientIsAsked = true;
+        }
+        const r = this.#ssl.tryPeek();
+        const answered = this.#clientIsAsked && auth.answered;
+        return answered && (r > 0 || r === WANT_READ) ? 0 : r;
+      };
+      const r = this.#loop.until(attempt, deadline, "the client did not answer");
+      if (r > 0) {
+        throw new TlsError(
+          "unread-data",
+          "data came before the client's certificate: read it, and ask again",
+        );
+      }
+      if (r < 0) {
+        this.#loop.readStopped(r);
+        throw auth.silent();
+      }
+      this.#clientIsAsked = false;
+      this.#info = this.#readInfo();
+      return this.#info;
+    });
   }
 
   /** As `TlsStream.getSession`. A ticket of TLS 1.3 is seen when something is read. */

@@ -1,6 +1,8 @@
 /** How a connection that blocks begins: options → context → BlockingTls. */
 import { longerThan0, readOptions, type Table } from "../check.js";
+import type { Verdict } from "../connection/verdict.js";
 import { TlsError } from "../errors.js";
+import { LateAuth } from "../handshake/late-auth.js";
 import { RESUMPTION_OPTIONS, Resumption, type ResumptionOptions } from "../handshake/resumption.js";
 import type { OpenSsl } from "../openssl/openssl.js";
 import { newClientContext, newConnection, OPENSSL, ofAContext } from "../options/context.js";
@@ -146,7 +148,9 @@ function establish(
     };
     const { handshakeTimeout = DEFAULT_HANDSHAKE_TIMEOUT } = options;
     const all = { ...parts, transport, resumption, verdict, listeners: options };
-    return new BlockingTls(all, context.verifies, handshakeTimeout);
+    const { verifies } = context;
+    const newLateAuth = (verdict: Verdict) => new LateAuth(library, parts.ssl, verdict, () => verifies);
+    return new BlockingTls(all, verifies, handshakeTimeout, role === "server" ? newLateAuth : undefined);
   } finally {
     // The connection has its own hold on it.
     context.free();

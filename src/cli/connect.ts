@@ -35,6 +35,7 @@ export async function connect(
     ...(await contextOptions(values, io)),
     ...connectionOptions(values),
     ...defined({
+      postHandshakeAuth: values["enable-pha"],
       ocsp: choice("ocsp", values.ocsp, ["off", "soft", "require"]),
       session: await fileOf("session-in", values["session-in"], io),
       earlyData,

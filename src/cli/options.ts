@@ -89,6 +89,10 @@ const tables = {
       help: "common names and partial wildcards count, as before RFC 9525",
     },
     ocsp: { type: "string", value: "HOW", help: "a stapled OCSP response: off (default), soft, require" },
+    "enable-pha": {
+      type: "boolean",
+      help: "let the server ask for our certificate behind the handshake (TLS 1.3)",
+    },
     "session-in": { type: "string", value: "FILE", help: "resume the session in a file of --session-out" },
     "session-out": {
       type: "string",
@@ -118,6 +122,10 @@ const tables = {
     },
     ca: { ...both.ca, help: "trust anchors for certificates of clients, PEM or DER" },
     "client-auth": { type: "string", value: "HOW", help: "certificates of clients: none, request, require" },
+    "enable-pha": {
+      type: "boolean",
+      help: "ask for it not in the handshake, but behind it (TLS 1.3); for one connection",
+    },
     ocsp: { type: "string", value: "FILE", help: "an OCSP response for our certificate, to be stapled; DER" },
     "early-data": {
       type: "string",

@@ -175,6 +175,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
   maxVersion: "--max",
   minVersion: "--min",
   passphrase: "--pass",
+  postHandshakeAuth: "--enable-pha",
   psk: "--psk",
   securityLevel: "--seclevel",
   serverName: "--servername",

@@ -9,6 +9,7 @@ import {
   Interrupted,
   infoFields,
   inWords,
+  messageOf,
   type Outcome,
   type Report,
   UsageError,
@@ -60,6 +61,13 @@ export async function serve(
   if (idle !== undefined && clientAuth === undefined) {
     throw new UsageError(`--${idle} needs --client-auth: without it no client is asked for a certificate`);
   }
+  const asksLater = values["enable-pha"] ?? false;
+  if (asksLater && answer !== undefined) {
+    throw new UsageError(`--enable-pha: with --${answer} clients are asked in the handshake alone`);
+  }
+  if (asksLater && (clientAuth ?? "none") === "none") {
+    throw new UsageError("--enable-pha needs --client-auth request or require");
+  }
   const control = new AbortController();
   const identity = await contextOptions(values, io);
   if ((identity.cert ?? identity.pkcs12 ?? identity.psk) === undefined) {
@@ -71,6 +79,7 @@ export async function serve(
     ...defined({
       caCerts: await filesOf("ca", values.ca, io),
       clientAuth,
+      postHandshakeAuth: values["enable-pha"],
       ocspResponse: await fileOf("ocsp", values.ocsp, io),
       tickets: values["no-tickets"] ? 0 : undefined,
       maxEarlyData,
@@ -106,6 +115,8 @@ export async function serve(
       const stream = await inTime(patience, control.signal, (signal) => begin(link.transport, signal));
       const words = `${prefix}${link.peer}: ${inWords(stream.info)}`;
       report.tell("connected", { ...fields, ...infoFields(stream.info) }, words);
+      if (asksLater && stream.info.protocol === "TLSv1.3")
+        askLater(stream, patience, report, clientAuth === "require");
       return answer === undefined
         ? await talk(stream, io, report, { close, timeout })
         : await respond(stream, early, answer, { close, timeout });
@@ -149,6 +160,18 @@ export async function serve(
   }
   // Without --naccept there is no other way to end the server.
   return { exitCode: io.interrupted.aborted ? 0 : first.exitCode, connections: accepted };
+}
+
+/** The data goes on meanwhile: what the client sends before its answer has to be read. */
+function askLater(stream: TlsStream, timeout: number, report: Report, required: boolean): void {
+  stream.verifyClientPostHandshake({ timeout }).then(
+    (info) => report.tell("client-certificate", infoFields(info), inWords(info)),
+    (error) => {
+      // Where the connection goes on, without a certificate.
+      if (required) stream.abort(error);
+      else report.tell("client-certificate", { message: messageOf(error) }, messageOf(error));
+    },
+  );
 }
 
 /** Bounds what comes before the first byte of data; afterwards the signal is `signal`. */

@@ -61,7 +61,7 @@ import { RECORD, Rings, WRITE_MOST } from "./rings.js";
 import { statisticsOf } from "./statistics.js";
 import type { Verdict } from "./verdict.js";
 import type { Wire } from "./wire.js";
-import { PendingWrite, Wish, Wishes } from "./wishes.js";
+import { type LateWish, PendingWrite, Wish, Wishes } from "./wishes.js";
 
 export interface PumpOptions {
   ssl: SslCore;
@@ -164,6 +164,18 @@ export class Pump {
     const { promise } = this.#wishes.closeNotify;
     this.#turn();
     return promise;
+  }
+
+  /**
+   * Asks the client for its certificate, after all that was written. Settles when the client has answered, and is
+   * accepted. For that it reads on, up to data that waits for a reader. One at a time.
+   */
+  wishLate(wish: LateWish): Promise<void> {
+    const refused = this.#refusal() ?? wish.refusal(this.#writingClosed, this.#wishes.asksClient);
+    if (refused) return Promise.reject(refused);
+    this.#wishes.late = wish;
+    this.#turn();
+    return wish.promise;
   }
 
   /** Settles when `read` has something to give or the end is reached; rejects when the connection failed. */
@@ -313,14 +325,17 @@ export class Pump {
   /** Gives each wish its chance. True when something came of it, so that the others should be asked again. */
   #step(): boolean {
     if (this.verdict.failure) return !this.#alertDone && this.#stepAlert();
-    const { handshake, write, closeNotify } = this.#wishes;
+    const { handshake, write, late, closeNotify } = this.#wishes;
     if (!this.verdict.open) return handshake !== undefined && this.#stepHandshake(handshake);
     let moved = false;
     if (write) moved = this.#stepWrite(write);
+    // Half of another message must be whole first.
+    else if (late?.isDue) moved = this.verdict.isMidMessage ? this.#stepRead() : late.begin();
     else if (closeNotify) moved = this.#stepCloseNotify(closeNotify);
     if (this.#wishes.hasReaders && !this.verdict.failure) moved = this.#stepRead() || moved;
-    else if (this.#wishes.ticket && !this.verdict.failure && !this.verdict.ended)
-      moved = this.#stepTicket() || moved;
+    else if (this.#wishes.aheadOfReaders && !this.verdict.failure && !this.verdict.ended)
+      moved = this.#stepAhead() || moved;
+    late?.look();
     return moved;
   }
 
@@ -384,11 +399,12 @@ export class Pump {
     return true;
   }
 
-  #stepTicket(): boolean {
+  /** What is not data is looked at also while no reader waits. */
+  #stepAhead(): boolean {
     const r = this.#ssl.tryPeek();
     if (r > 0) this.#wishes.ticket = false;
     else if (r === WANT_READ) this.#noteEvents();
-    return this.#wishes.ticket && !this.#mustWait(r) && this.#readStopped(r);
+    return r <= 0 && this.#wishes.aheadOfReaders && !this.#mustWait(r) && this.#readStopped(r);
   }
 
   /** Neither want moves anything by itself: bytes in or bytes out will. Every answer beside these is final. */
@@ -474,6 +490,7 @@ export class Pump {
   /** The reader has come to the end. */
   #ended(): void {
     this.#lastWords.stop();
+    this.#wishes.late?.giveUp();
     this.#wishes.wakeReaders();
   }
 

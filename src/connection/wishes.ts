@@ -1,4 +1,5 @@
 /** What the pump is asked for, and has not done yet. Holds it only: the pump gives each wish its chance. */
+import type { TlsError } from "../errors.js";
 import type { SslCore } from "../openssl/ssl-core.js";
 
 /**
@@ -51,10 +52,26 @@ export class PendingWrite extends Wish {
   }
 }
 
+/** What a server asks of its client behind the handshake: a certificate. */
+export interface LateWish extends Wish {
+  /** Why it cannot be, though nothing is wrong with the connection; `asked` says that there is such a wish already. */
+  refusal(closed: boolean, asked: boolean): TlsError | undefined;
+  /** OpenSSL is to be told. */
+  readonly isDue: boolean;
+  /** Tells OpenSSL to ask with its next operation; false if it will not. */
+  begin(): boolean;
+  /** Settles if the answer is there. */
+  look(): void;
+  /** The client's data has ended before. */
+  giveUp(): void;
+  readonly over: boolean;
+}
+
 /** All that is wished for on one connection; those that wait for the wire are in the Outbox. */
 export class Wishes {
   handshake: Wish | undefined;
   write: PendingWrite | undefined;
+  late: LateWish | undefined;
   closeNotify: Wish | undefined;
   /** A ticket should come, even if no reader waits. */
   ticket = false;
@@ -62,6 +79,16 @@ export class Wishes {
 
   get hasReaders(): boolean {
     return this.#readers.length > 0;
+  }
+
+  /** The client is to be asked, or is. */
+  get asksClient(): boolean {
+    return this.late?.over === false;
+  }
+
+  /** What is not data is waited for, also while no reader waits. */
+  get aheadOfReaders(): boolean {
+    return this.ticket || this.asksClient;
   }
 
   addReader(): Promise<void> {
@@ -84,8 +111,8 @@ export class Wishes {
 
   /** Nothing comes of any of them. */
   reject(reason: unknown): void {
-    const all = [this.handshake, ...this.takeSending(), ...this.#readers.splice(0)];
-    this.handshake = undefined;
+    const all = [this.handshake, this.late, ...this.takeSending(), ...this.#readers.splice(0)];
+    this.handshake = this.late = undefined;
     for (const wish of all) wish?.reject(reason);
   }
 }

@@ -18,6 +18,11 @@ export function answerClientHello(
   requireAnswered(library.abi.wassl_SSL_answer_client_hello(ssl.ptr, ctx, alert), "ClientHello");
 }
 
+/** See `Ssl.verifyClientPostHandshake`. */
+export function verifyClientPostHandshake(library: Library, ssl: SslCore): number {
+  return library.abi.wassl_SSL_verify_client_post_handshake(ssl.ptr);
+}
+
 /** See `Ssl.tryReadEarlyData`. */
 export function tryReadEarlyData(library: Library, ssl: SslCore, dst: Uint8Array): number {
   return receive(library, dst, (p, n) => library.abi.wassl_try_read_early_data(ssl.ptr, p, n));

@@ -1,4 +1,10 @@
-import { WASSL_MANY_SHIFT, WASSL_VERIFY_ANYWAY, WASSL_VERIFY_TOO } from "../binding/abi.js";
+import {
+  WASSL_MANY_SHIFT,
+  WASSL_PHA_ASKED,
+  WASSL_PHA_NONE,
+  WASSL_VERIFY_ANYWAY,
+  WASSL_VERIFY_TOO,
+} from "../binding/abi.js";
 import { Memory } from "../binding/memory.js";
 import {
   type Borrowed,
@@ -213,6 +219,23 @@ export class SslCore extends Handle<"connections"> {
   /** Bytes of application data that are decrypted and wait. */
   pending(): number {
     return this.library.abi.wassl_SSL_pending(this.ptr);
+  }
+
+  /** `SSL_set_post_handshake_auth(3)`: makes a TLS 1.3 client offer it, before the handshake. */
+  setPostHandshakeAuth(on: boolean): void {
+    this.library.abi.wassl_SSL_set_post_handshake_auth(this.ptr, bool(on));
+  }
+
+  /** Whether the client offered that, or is asked and has not answered yet. */
+  getPostHandshakeAuth(): "none" | "offered" | "asked" {
+    switch (this.library.abi.wassl_SSL_get_post_handshake_auth(this.ptr)) {
+      case WASSL_PHA_NONE:
+        return "none";
+      case WASSL_PHA_ASKED:
+        return "asked";
+      default:
+        return "offered";
+    }
   }
 
   getSession(): SslSession | undefined {

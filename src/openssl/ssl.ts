@@ -1,7 +1,11 @@
-import { bool } from "../binding/pointers.js";
 import { SSL_READ_EARLY_DATA_ERROR, SSL_READ_EARLY_DATA_SUCCESS } from "./constants.js";
 import type { Handle } from "./library.js";
-import { answerClientHello, getClientHello, tryReadEarlyData } from "./server-side.js";
+import {
+  answerClientHello,
+  getClientHello,
+  tryReadEarlyData,
+  verifyClientPostHandshake,
+} from "./server-side.js";
 import { receive, SslCore, send } from "./ssl-core.js";
 
 /**
@@ -118,14 +122,9 @@ export class Ssl extends SslCore {
     return this.library.abi.wassl_SSL_key_update(this.ptr, kind);
   }
 
-  /** `SSL_set_post_handshake_auth(3)`: makes a TLS 1.3 client offer it, before the handshake. */
-  setPostHandshakeAuth(on: boolean): void {
-    this.library.abi.wassl_SSL_set_post_handshake_auth(this.ptr, bool(on));
-  }
-
   /** `SSL_verify_client_post_handshake(3)`: makes a TLS 1.3 server ask with its next operation. */
   verifyClientPostHandshake(): number {
-    return this.library.abi.wassl_SSL_verify_client_post_handshake(this.ptr);
+    return verifyClientPostHandshake(this.library, this);
   }
 
   renegotiate(): number {

@@ -57,6 +57,8 @@ export class Context implements Disposable {
   readonly verifies: boolean;
   /** @internal By a client, for the name that is meant. */
   readonly namesPeer: boolean;
+  /** @internal Of a client: the server may ask for its certificate later. */
+  readonly postHandshakeAuth: boolean;
   /** @internal */
   readonly verification: Verification;
   /** @internal */
@@ -85,6 +87,7 @@ export class Context implements Disposable {
     this.keys = parts.keys;
     this.verifies = parts.verifies;
     this.namesPeer = !options.unsafelyDisableHostnameVerification;
+    this.postHandshakeAuth = options.postHandshakeAuth ?? false;
     this.sessionMark = parts.mark;
     this.#settings = parts.settings;
     this.verification = { verify, unsafelyLetVerifyOverride } as Verification;
@@ -201,6 +204,7 @@ export const OF_A_CONTEXT: Record<OfAContext, Counts> = {
   ocsp: "client",
   identities: "who",
   clientAuth: "decides",
+  postHandshakeAuth: "decides",
   sendCaNames: "no",
   ocspResponse: "no",
   tickets: "no",
@@ -301,6 +305,7 @@ export function newConnection(context: Context, options: ConnectionOptions, peer
     if (options.trace) ssl.setTrace(true);
     if (context.role === "client") {
       setPeer(ssl, peer ?? { hostname: "" }, context.namesPeer);
+      if (context.postHandshakeAuth) ssl.setPostHandshakeAuth(true);
       ssl.setConnectState();
     } else {
       ssl.setAcceptState();

@@ -145,6 +145,12 @@ export interface ClientIdentity extends Identity, Verification {
   /** The trust anchors. These are all of them: there is no hidden store. */
   caCerts?: CaCerts;
   /**
+   * Offers the server to ask for this side's certificate behind the handshake (TLS 1.3's post-handshake authentication,
+   * RFC 8446 §4.6.2), which some servers do once they know what is wanted of them. It is answered with the certificate
+   * of these options, or with none, while something is read. HTTP/2 forbids it (RFC 8740). Default false.
+   */
+  postHandshakeAuth?: boolean;
+  /**
    * What becomes of an OCSP response that the server staples (RFC 6066 §8). "require" = there must be one, and it must
    * be good. "soft" = if there is one, it must be good. "off" = no response is asked for. It is judged once, in the
    * full handshake that a session comes from. Default "off".
@@ -184,6 +190,7 @@ export const CLIENT_IDENTITY: Table<ClientIdentity> = {
   hostname: NAME,
   serverName: either(is(false), NAME),
   caCerts: CA_CERTS,
+  postHandshakeAuth: flag,
   ocsp: oneOf("off", "soft", "require"),
   unsafelyAllowLegacyNames: flag,
   unsafelyDisableHostnameVerification: flag,

@@ -51,6 +51,11 @@ export interface TlsInfo {
    * had never been sent, so send it again if it still fits what was agreed on.
    */
   readonly earlyData: "none" | "accepted" | "rejected";
+  /**
+   * The client lets itself be asked for its certificate behind the handshake: TLS 1.3, and the client's
+   * `postHandshakeAuth`.
+   */
+  readonly postHandshakeAuth: boolean;
   /** The OCSP response (DER) that the server stapled to its certificate. */
   readonly ocspResponse: Uint8Array | undefined;
 }
@@ -79,6 +84,7 @@ export function infoOf(ssl: SslCore, verifies: boolean): TlsInfo {
     sessionReused: ssl.sessionReused() && !ssl.usedPsk(),
     pskIdentity: ssl.getPskIdentity(),
     earlyData: EARLY_DATA[ssl.getEarlyDataStatus()] ?? "none",
+    postHandshakeAuth: ssl.getVersion() === "TLSv1.3" && ssl.getPostHandshakeAuth() !== "none",
     ocspResponse: ssl.getOcspResponse(),
   };
 }

@@ -7,6 +7,7 @@ import {
   SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
   SSL_VERIFY_NONE,
   SSL_VERIFY_PEER,
+  SSL_VERIFY_POST_HANDSHAKE,
 } from "../openssl/constants.js";
 import type { SslContext } from "../openssl/context.js";
 import {
@@ -33,6 +34,12 @@ export interface ServerIdentity extends Identity, Verification {
    * certificate. Default "none"; it must be given beside `caCerts`, `verify` or `verifyOptions`.
    */
   clientAuth?: "none" | "request" | "require";
+  /**
+   * Asks clients of TLS 1.3 for their certificate not in the handshake, but when `verifyClientPostHandshake()` of the
+   * connection is called. `clientAuth` says what becomes of a client that has none then. Clients of TLS 1.2 are asked in
+   * the handshake. Default false.
+   */
+  postHandshakeAuth?: boolean;
   /**
    * The trust anchors for certificates of clients. These are all of them. Their names are sent to the client, see
    * `sendCaNames`.
@@ -86,6 +93,7 @@ export const SERVER_IDENTITY: Table<ServerIdentity> = {
   ...VERIFICATION,
   identities: listOf(group(IDENTITY)),
   clientAuth: oneOf("none", "request", "require"),
+  postHandshakeAuth: flag,
   caCerts: CA_CERTS,
   sendCaNames: flag,
   ocspResponse: bytes(1),
@@ -99,7 +107,7 @@ export const SERVER_IDENTITY: Table<ServerIdentity> = {
 
 /** Makes `ctx` a server's: its identity, and the clients that it accepts. */
 export function configureServer(ctx: SslContext, options: ServerIdentity, keys: Keys): void {
-  const { clientAuth = "none", identities = [], tickets, sendCaNames = true } = options;
+  const { clientAuth = "none", postHandshakeAuth, identities = [], tickets, sendCaNames = true } = options;
   const unasked = (["caCerts", "verify", "verifyOptions"] as const).find(
     (name) => options[name] !== undefined,
   );
@@ -115,12 +123,18 @@ export function configureServer(ctx: SslContext, options: ServerIdentity, keys: 
       `clientAuth "${clientAuth}" needs caCerts, the trust anchors for clients`,
     );
   }
+  if (postHandshakeAuth && clientAuth === "none") {
+    throw new TlsError(
+      "invalid-argument",
+      'postHandshakeAuth needs clientAuth "request" or "require": what becomes of a client without a certificate',
+    );
+  }
   // Of the two ends this one is slow.
   ctx.setOptions(SSL_OP_CIPHER_SERVER_PREFERENCE);
   const all = hasIdentity(options) ? [options, ...identities] : identities;
   for (const identity of all) useIdentity(ctx, identity, keys);
   addCaCerts(ctx, options.caCerts);
-  ctx.setVerify(CLIENT_AUTH[clientAuth]);
+  ctx.setVerify(CLIENT_AUTH[clientAuth] | (postHandshakeAuth ? SSL_VERIFY_POST_HANDSHAKE : 0));
   if (clientAuth !== "none" && sendCaNames) ctx.sendCaNames();
   if (options.verifyOptions) applyVerifyOptions(ctx, options.verifyOptions, { rfc9525: false });
   if (options.ocspResponse) ctx.setOcspResponse(options.ocspResponse);

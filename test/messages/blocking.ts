@@ -1,5 +1,5 @@
 /** What threads that wait are told, and those that carry their bytes. */
-import { acceptTls } from "wassl";
+import { acceptTls, startTls } from "wassl";
 import { BlockingTransport, carry, newChannel } from "wassl/blocking";
 import { pair } from "../fakes/pair.ts";
 import { cloggable } from "../fakes/wrappers.ts";
@@ -35,6 +35,21 @@ const tls = (act: (remote: Remote, server: Awaited<ReturnType<typeof acceptTls>>
   afterTest(() => server.abort());
   await act(remote, server);
 };
+
+/** A TLS server that blocks, and may ask for a certificate later. */
+const asking =
+  (act: (remote: Remote, client: Awaited<ReturnType<typeof startTls>>) => unknown) => async () => {
+    const [near, far] = pair();
+    const { remote, carried } = await blocked(near);
+    carried.catch(() => {});
+    const caCerts = env.unsupported.root;
+    const [client] = await Promise.all([
+      startTls(far, { hostname: "localhost", caCerts, postHandshakeAuth: true, sessionStore: false }),
+      remote.accept({ ...id(), clientAuth: "request", postHandshakeAuth: true, caCerts }),
+    ]);
+    afterTest(() => client.abort());
+    await act(remote, client);
+  };
 
 export const blocking: Table = {
   "blocking: channels": [
@@ -106,6 +121,21 @@ export const blocking: Table = {
       plain((remote) => remote.plainWrite("hello" as never)),
       "invalid-argument",
       "what is written must be a Uint8Array",
+    ],
+    [
+      "data ahead of the client's certificate",
+      asking(async (remote, client) => {
+        await write(client.writable, new Uint8Array(10));
+        await remote.verifyClient();
+      }),
+      "unread-data",
+      "data came before the client's certificate: read it, and ask again",
+    ],
+    [
+      "a certificate that a client asks for",
+      tls((remote) => remote.verifyClient()),
+      "invalid-argument",
+      "verifyClientPostHandshake() is for servers",
     ],
     [
       "writing after our end",

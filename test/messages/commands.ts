@@ -204,6 +204,18 @@ export const commands: Table = {
   "command line: serve": [
     ["two answers", serve("--www --echo"), "usage", "--www or --echo, not both"],
     [
+      "a late question among answers",
+      serve("--echo --enable-pha"),
+      "usage",
+      "--enable-pha: with --echo clients are asked in the handshake alone",
+    ],
+    [
+      "a late question for nothing",
+      serve("--enable-pha"),
+      "usage",
+      "--enable-pha needs --client-auth request or require",
+    ],
+    [
       "a count for one connection",
       serve("--naccept 2"),
       "usage",

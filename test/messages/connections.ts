@@ -26,6 +26,17 @@ async function connected(
 /** What an end of a connection is told. */
 const then = (act: (near: TlsStream, far: TlsStream) => unknown) => async () => act(...(await connected()));
 
+/** What an end is told where the server may ask later. */
+const asks =
+  (act: (client: TlsStream, server: TlsStream) => unknown, options: Partial<ClientOptions> = {}) =>
+  async () =>
+    act(
+      ...(await connected(
+        { postHandshakeAuth: true, sessionStore: false, ...options },
+        { clientAuth: "request", postHandshakeAuth: true, caCerts: env.unsupported.root },
+      )),
+    );
+
 /** What an end of a handshake is told when a function of its own is no help. */
 const server = (options: () => Partial<ServerOptions> | Promise<Partial<ServerOptions>>) => async () => {
   const [near, far] = pair();
@@ -83,6 +94,56 @@ export const connections: Table = {
       server(async () => ({ key: await foreignKey() })),
       "callback",
       "the private key is not that of the certificate",
+    ],
+  ],
+  "connections: asking for a certificate later": [
+    [
+      "by a client",
+      asks((client) => client.verifyClientPostHandshake()),
+      "invalid-argument",
+      "verifyClientPostHandshake() is for servers",
+    ],
+    [
+      "by a server that wants none",
+      then((_, far) => far.verifyClientPostHandshake()),
+      "invalid-argument",
+      'verifyClientPostHandshake() needs clientAuth "request" or "require"',
+    ],
+    [
+      "TLS 1.2",
+      asks((_, server) => server.verifyClientPostHandshake(), { maxVersion: "TLSv1.2" }),
+      "protocol",
+      "TLS 1.2 knows no authentication behind the handshake: clientAuth asks in the handshake",
+    ],
+    [
+      "not offered",
+      asks((_, server) => server.verifyClientPostHandshake(), { postHandshakeAuth: false }),
+      "protocol",
+      "the client does not offer authentication behind the handshake",
+    ],
+    [
+      "twice",
+      asks((_, server) => {
+        server.verifyClientPostHandshake().catch(() => {});
+        return server.verifyClientPostHandshake();
+      }),
+      "invalid-argument",
+      "the client is asked for its certificate already",
+    ],
+    [
+      "no answer",
+      asks((_, server) => server.verifyClientPostHandshake({ timeout: 20 })),
+      "timeout",
+      "the client did not answer within 20 ms when it was asked for its certificate",
+    ],
+    [
+      "the client has ended",
+      asks(async (client, server) => {
+        await client.closeWrite();
+        await server.verifyClientPostHandshake();
+      }),
+      "closed",
+      "the client has closed its side, and can show no certificate any more",
     ],
   ],
   "connections: writing": [

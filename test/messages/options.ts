@@ -182,6 +182,12 @@ export const options: Table = {
       'clientAuth "require" needs caCerts, the trust anchors for clients',
     ],
     [
+      "postHandshakeAuth without clientAuth",
+      server(() => ({ ...id(), postHandshakeAuth: true })),
+      "invalid-argument",
+      'postHandshakeAuth needs clientAuth "request" or "require": what becomes of a client without a certificate',
+    ],
+    [
       "the name in the subject",
       client({ verifyOptions: { flags: ["X509_CHECK_FLAG_ALWAYS_CHECK_SUBJECT"] } }),
       "invalid-argument",

@@ -105,6 +105,27 @@ export const mutants: Mutant[] = [
     tests: "/connect: who is believed.*is not/",
   },
   {
+    file: "wasm/instead/resumed.c",
+    what: "who is asked later may resume without a certificate",
+    search: "        && !(SSL_CONNECTION_IS_TLS13(sc) && (sc->verify_mode & SSL_VERIFY_POST_HANDSHAKE));",
+    replace: "        && 1;",
+    tests: "/post-handshake authentication: sessions.*a session of before/",
+  },
+  {
+    file: "src/options/server-identity.ts",
+    what: "clients are asked later, and not in the handshake",
+    search: " | (postHandshakeAuth ? SSL_VERIFY_POST_HANDSHAKE : 0)",
+    replace: "",
+    tests: "/post-handshake authentication: not in the handshake/",
+  },
+  {
+    file: "src/connection/pump.ts",
+    what: "a client that has closed its side is not waited for",
+    search: "    this.#wishes.late?.giveUp();\n",
+    replace: "",
+    tests: "/post-handshake authentication: at the end/",
+  },
+  {
     file: "src/options/context.ts",
     what: "sessions of connections that did not look at the name",
     search: '  unsafelyDisableHostnameVerification: "client",',
@@ -846,8 +867,8 @@ export const mutants: Mutant[] = [
   {
     file: "wasm/instead/resumed.c",
     what: "who resumes without a certificate must not need one",
-    search: "        return !(sc->verify_mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT);",
-    replace: "        return 1;",
+    search: "return !must_have_shown(sc);",
+    replace: "return 1;",
     tests: "/sessions: .*lets no client in/",
   },
   {

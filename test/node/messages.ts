@@ -37,6 +37,7 @@ const elsewhere: [text: string, why: string][] = [
     "another test of the same program may have loaded it before",
   ],
   ["the WebSocket was closed, because no connection used it", "nobody waits for one then"],
+  ["the client cannot be asked for its certificate", "what would make OpenSSL refuse is asked before"],
   ["a write is under way", "a fault of this package alone could say so"],
   ["there is nothing to sign, or no key for it", "the same"],
   ["--via needs a WebSocket: Node.js 20.10 or later, or Deno", "src/cli/bin.ts sees to it that there is one"],

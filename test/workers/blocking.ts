@@ -81,6 +81,10 @@ const calls = {
     tls = accept(transport, { cert: "", key: "", ...common(), ...options });
     return ready();
   },
+  verifyClient(timeout?: number): string[] {
+    const { peerCertificates, verified } = tls.verifyClientPostHandshake(only(timeout));
+    return [String(verified), ...peerCertificates.map(({ subject }) => subject)];
+  },
   read: (size: number, timeout?: number) => readSome((dst) => tls.read(dst, only(timeout)), size),
   readAll: (size?: number) => readAll((dst) => tls.read(dst), size),
   write: (bytes: Uint8Array, timeout?: number) => tls.write(bytes, only(timeout)),

@@ -317,6 +317,16 @@ void wassl_SSL_set_post_handshake_auth(SSL *ssl, wassl_bool on);
 /* SSL_EARLY_DATA_* */
 int wassl_SSL_get_early_data_status(SSL *ssl);
 
+/* How it stands with TLS 1.3's authentication of a client behind the handshake. */
+
+/* The client did not offer it. */
+#define WASSL_PHA_NONE 0
+#define WASSL_PHA_OFFERED 1
+/* The server has asked, or is about to, and the answer is not there. */
+#define WASSL_PHA_ASKED 2
+
+int wassl_SSL_get_post_handshake_auth(SSL *ssl);
+
 /* Nothing is said any more once close_notify was ("protocol is shutdown"). Each of these four fills the queue. */
 
 wassl_ok wassl_SSL_verify_client_post_handshake(SSL *ssl);

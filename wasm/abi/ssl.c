@@ -1,6 +1,9 @@
 /* SSL: one connection. */
 #include "internal.h"
 
+#include "internal/ssl_unwrap.h"
+#include "ssl/ssl_local.h"
+
 #include <openssl/err.h>
 
 EXPORT SSL *wassl_SSL_new(SSL_CTX *ctx, BIO *internal)
@@ -152,6 +155,19 @@ EXPORT uint32_t wassl_SSL_set_mode(SSL *s, uint32_t m) { return (uint32_t)SSL_se
 EXPORT uint32_t wassl_SSL_clear_mode(SSL *s, uint32_t m) { return (uint32_t)SSL_clear_mode(s, m); }
 EXPORT void wassl_SSL_set_post_handshake_auth(SSL *s, int on) { SSL_set_post_handshake_auth(s, on); }
 
+EXPORT int wassl_SSL_get_post_handshake_auth(SSL *ssl)
+{
+    switch (SSL_CONNECTION_FROM_SSL(ssl)->post_handshake_auth) {
+    case SSL_PHA_NONE:
+        return WASSL_PHA_NONE;
+    case SSL_PHA_EXT_SENT:
+    case SSL_PHA_EXT_RECEIVED:
+        return WASSL_PHA_OFFERED;
+    default:
+        return WASSL_PHA_ASKED;
+    }
+}
+
 /* OpenSSL would begin a handshake that has nothing to say, and stumble over the data that the peer still sends. */
 static int may_speak(SSL *s)
 {
@@ -161,7 +177,16 @@ static int may_speak(SSL *s)
     return 0;
 }
 
-EXPORT int wassl_SSL_verify_client_post_handshake(SSL *s) { return may_speak(s) && SSL_verify_client_post_handshake(s); }
+
+/* What was wrong with a certificate of before is no failure of the one that is asked for. */
+EXPORT int wassl_SSL_verify_client_post_handshake(SSL *s)
+{
+    if (!may_speak(s) || !SSL_verify_client_post_handshake(s))
+        return 0;
+    wassl_forget_verify_failure(s);
+    return 1;
+}
+
 EXPORT int wassl_SSL_key_update(SSL *s, int type) { return may_speak(s) && SSL_key_update(s, type); }
 EXPORT int wassl_SSL_renegotiate(SSL *s) { return may_speak(s) && SSL_renegotiate(s); }
 EXPORT int wassl_SSL_new_session_ticket(SSL *s) { return may_speak(s) && SSL_new_session_ticket(s); }

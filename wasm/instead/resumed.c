@@ -131,6 +131,13 @@ static STACK_OF(X509) *whole_chain(SSL_SESSION *session)
     return chain;
 }
 
+/* A client that is asked for its certificate behind the handshake need not have shown one in it (TLS 1.3). */
+static int must_have_shown(SSL_CONNECTION *sc)
+{
+    return (sc->verify_mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT)
+        && !(SSL_CONNECTION_IS_TLS13(sc) && (sc->verify_mode & SSL_VERIFY_POST_HANDSHAKE));
+}
+
 /*
  * A session lets no client in where a full handshake would not: a client that must show a certificate has shown one,
  * and it is verified again. The verdict of then must be the one of now. A verdict that is not good counts only where
@@ -144,7 +151,7 @@ static int lets_in(SSL_CONNECTION *sc, SSL *ssl, SSL_SESSION *session)
     if (!wassl_SSL_used_psk(ssl) && is_too_old(sc, session))
         return 0;
     if (session->peer == NULL)
-        return !(sc->verify_mode & SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
+        return !must_have_shown(sc);
     if (!(sc->verify_mode & SSL_VERIFY_PEER)) /* it would not be asked for a certificate, and has none here */
         return 0;
     if ((chain = whole_chain(session)) == NULL)

@@ -326,6 +326,57 @@ QUnit.module("blocking: independent peers", () => {
 });
 
 QUnit.module("blocking: against ourselves", () => {
+  QUnit.test(
+    "a server that blocks asks for the client's certificate behind the handshake",
+    async (assert) => {
+      const [near, far] = pair();
+      const { remote } = await blocking(near, { size: 100 });
+      const later = { clientAuth: "require", postHandshakeAuth: true, ...trusting() } as const;
+      const [, client] = await Promise.all([
+        remote.accept({ ...identity(), ...later }),
+        startTls(far, {
+          hostname: "localhost",
+          ...trusting(),
+          cert: env.certs.chains.client,
+          key: env.certs.keys.client,
+          postHandshakeAuth: true,
+          sessionStore: false,
+        }),
+      ]);
+      // Nothing is read by the client: time runs out, and nothing is lost.
+      assert.strictEqual((await remoteError(remote.verifyClient(20))).code, "timeout");
+      await write(client.writable, utf8("first this"));
+      assert.strictEqual((await remoteError(remote.verifyClient())).code, "unread-data");
+      assert.strictEqual(text(await remote.read(100)), "first this");
+      const reading = readAtLeast(client.readable, 5);
+      const [verified, subject] = await remote.verifyClient();
+      assert.deepEqual([verified, /CN=client/.test(subject ?? "")], ["true", true]);
+      await remote.write(utf8("hello"));
+      assert.strictEqual(text(await reading), "hello");
+      await client.closeWrite();
+      assert.strictEqual(text(await remote.read(100)), "");
+      assert.strictEqual((await remoteError(remote.verifyClient())).code, "closed");
+
+      for (const [what, options, why] of [
+        ["not offered", {}, "protocol"],
+        ["no certificate", { postHandshakeAuth: true }, "protocol"],
+      ] as const) {
+        const [here, there] = pair();
+        const { remote } = await blocking(here);
+        const [, poor] = await Promise.all([
+          remote.accept({ ...identity(), ...later }),
+          startTls(there, { hostname: "localhost", ...trusting(), sessionStore: false, ...options }),
+        ]);
+        const reading = rejection(readAll(poor.readable));
+        const error = await remoteError(remote.verifyClient());
+        assert.strictEqual(error.code, why, `${what}: ${error.message}`);
+        if (what === "not offered") await remote.abort();
+        else assert.true(/certificate_required/.test(String(await reading)), String(await reading));
+        await reading;
+      }
+    },
+  );
+
   each("a server that blocks", async (assert, version) => {
     const [near, far] = pair();
     const { remote } = await blocking(near);

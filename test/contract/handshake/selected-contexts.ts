@@ -197,6 +197,13 @@ function rows(): Record<
       both: { cert: undefined!, key: undefined! },
       sees: subject,
     },
+    postHandshakeAuth: {
+      one: { postHandshakeAuth: true },
+      other: {},
+      both: { clientAuth: "request", caCerts: caPem },
+      client: { ...who, ...tls13 },
+      sees: verified,
+    },
     verify: [
       { one: { verify: () => false }, other: {}, both: asks, client: who, sees: accepted },
       {
@@ -336,6 +343,7 @@ const names = [
   "verifyOptions",
   "caCerts",
   "clientAuth",
+  "postHandshakeAuth",
   "sendCaNames",
   "ocspResponse",
   "tickets",

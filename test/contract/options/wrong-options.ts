@@ -118,6 +118,7 @@ const context: Fits<Omit<ClientContextOptions & ServerContextOptions, "openssl">
   unsafelyLetVerifyOverride: flag,
   verifyOptions: ["object"],
   caCerts: list,
+  postHandshakeAuth: flag,
   unsafelyAllowLegacyNames: flag,
   unsafelyDisableHostnameVerification: flag,
   unsafelyDisableVerification: flag,

@@ -356,8 +356,9 @@ class WasslSocket implements Socket {
       if (tls) await tls.close();
       else if (!this.#writeEnded) await this.#withWriter(transport, (writer) => writer.close());
     };
-    await within(PATIENCE, end(), () => closed).catch(() => giveUp(transport, closed));
+    // First, because a stream of TLS that is closed errors.
     this.#endReading();
+    await within(PATIENCE, end(), () => closed).catch(() => giveUp(transport, closed));
     if (!tls) transport.readable.cancel(closed).catch(() => {});
     if (!this.#writeEnded) this.#writing.error(closed);
     this.#writeEnded = true;

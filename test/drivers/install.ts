@@ -6,7 +6,9 @@ import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const here = join(dirname(fileURLToPath(import.meta.url)), "packages");
+// A test is bundled, and finds itself elsewhere.
+const repository = process.env.WASSL_REPOSITORY ?? join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+const here = join(repository, "test", "drivers", "packages");
 const files = ["package.json", "package-lock.json"];
 
 /**

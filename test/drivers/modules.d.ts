@@ -13,3 +13,4 @@ declare module "pg";
 declare module "postgres";
 declare module "redis";
 declare module "undici";
+declare module "worker-mailer";

@@ -5,6 +5,7 @@ import type { Peer, PeerContext, StartPeer } from "./peer.ts";
 import { startPostgres } from "./postgres.ts";
 import { startGnutls, startNginx, startOpenssl, startOpensslClient, startRedis } from "./processes.ts";
 import { startRaw, startTcp } from "./raw.ts";
+import { startSmtp } from "./smtp.ts";
 import { startWisp } from "./wisp.ts";
 
 const kinds: Record<string, StartPeer> = {
@@ -18,6 +19,7 @@ const kinds: Record<string, StartPeer> = {
   raw: startRaw,
   tcp: startTcp,
   fault: startFault,
+  smtp: startSmtp,
   wisp: startWisp,
 };
 

@@ -68,7 +68,9 @@ QUnit.module("sockets: connect()", () => {
     const socket = connectTo()(`localhost:${await portOf(peer)}`, { secureTransport: "on" });
     await write(socket.writable, utf8("hello"));
     assert.strictEqual(text(await readAtLeast(socket.readable, 5)), "hello");
+    const waiting = socket.readable.getReader().read();
     await socket.close();
+    assert.true((await waiting).done, "a read that waits ends");
     const events = await eventsOf(peer, /^end$/);
     assert.true(events.includes("end"), `close_notify came: ${events}`);
   });

@@ -30,7 +30,10 @@ export function startChromium(
   url: string,
   flags: string[] = [],
 ): Browser {
-  return start(executable, [...CHROMIUM_FLAGS, ...flags, `--user-data-dir=${profile}`, url]);
+  const usual = flags.some((flag) => flag.startsWith("--load-extension="))
+    ? CHROMIUM_FLAGS.filter((flag) => flag !== "--disable-extensions")
+    : CHROMIUM_FLAGS;
+  return start(executable, [...usual, ...flags, `--user-data-dir=${profile}`, url]);
 }
 
 const FIREFOX_PREFERENCES = {

@@ -6,6 +6,7 @@ import { type BuildOptions, build } from "esbuild";
 import { makeJsr } from "../../wasm/build/jsr.mjs";
 import type { Cell, Site } from "./cell.ts";
 import { classicScript, html, moduleScript } from "./programs.ts";
+import { NotToBeHad } from "./projects.ts";
 import { command, server } from "./stage.ts";
 
 const ours = createRequire(import.meta.url);
@@ -313,6 +314,28 @@ const bundlers: Cell[] = [
     },
   },
   {
+    name: "webpack 5, webpack-dev-server",
+    version: "npm webpack-dev-server",
+    project: "webpack-dev-server",
+    async run(site) {
+      site.write({
+        "main.js": PAGE,
+        "public/index.html": classicScript("./main.js"),
+        "webpack.config.js": `export default { mode: "development", entry: "./main.js" };\n`,
+      });
+      const args = ["serve", "--host=127.0.0.1", `--port=${await freePort()}`];
+      const url = await server(
+        site.folder,
+        site.bin("webpack"),
+        args,
+        /(http:\/\/127\.0\.0\.1:\d+\/)[\s\S]*compiled/,
+        site.ended,
+        site.log,
+      );
+      await site.chromium(url);
+    },
+  },
+  {
     name: "esbuild, ES module",
     version: "npm esbuild",
     needs: COPY,
@@ -358,6 +381,25 @@ const bundlers: Cell[] = [
         "out/index.html": html('<script>navigator.serviceWorker.register("./main.js");</script>'),
       });
       await site.chromium(await site.serve("out"));
+    },
+  },
+  {
+    name: "esbuild, an extension of Chromium (Manifest V3)",
+    version: "npm esbuild",
+    needs: NEEDS_INLINE,
+    async run(site) {
+      await esbuildPage(site, INLINE, { format: "iife" });
+      site.write({
+        "out/manifest.json": JSON.stringify({
+          manifest_version: 3,
+          name: "wassl",
+          version: "1",
+          background: { service_worker: "main.js" },
+          host_permissions: ["http://127.0.0.1/*"],
+          content_security_policy: { extension_pages: "script-src 'self' 'wasm-unsafe-eval'" },
+        }),
+      });
+      site.stage.extension(site.path("out"), site.path("profile"), site.ended);
     },
   },
   {
@@ -505,6 +547,22 @@ const bundlers: Cell[] = [
       );
     },
   },
+  {
+    name: "Deno, deno compile",
+    version: "npm deno",
+    async run(site) {
+      site.write({ "main.js": PAGE });
+      const permissions = ["--allow-net=127.0.0.1", "--node-modules-dir=manual"];
+      const args = ["compile", "--no-check", ...permissions, "--output=out/program", "main.js"];
+      const env = { DENO_DIR: site.path("deno") };
+      await command(site.folder, node, [ours.resolve("deno/bin.cjs"), ...args], env).catch((error: Error) => {
+        // What a program is compiled into is no part of the npm package: Deno fetches it by itself.
+        throw /denort/.test(error.message) ? new NotToBeHad(`deno compile: ${firstLine(error)}`) : error;
+      });
+      // The modules stay behind.
+      await command(site.path("out"), site.path("out/program"), []);
+    },
+  },
   ...(["esm", "cjs"] as const).map(
     (format): Cell => ({
       name: `esbuild --platform=node, ${format === "esm" ? "ES module" : "CommonJS"}`,
@@ -611,6 +669,21 @@ const frameworks: Cell[] = [
     },
   },
   {
+    name: "SvelteKit 2, adapter-node: page and route",
+    version: "npm @sveltejs/kit",
+    project: "sveltekit",
+    async run(site) {
+      site.write(SVELTEKIT);
+      await command(site.folder, site.bin("vite"), ["build"]);
+      const port = await freePort();
+      const env = { PORT: String(port), HOST: "127.0.0.1", ORIGIN: `http://127.0.0.1:${port}` };
+      await server(site.folder, node, ["build"], /Listening/, site.ended, site.log, env);
+      const origin = `http://127.0.0.1:${port}`;
+      await requireComplete(`${origin}/visit`);
+      await site.chromium(`${origin}/`);
+    },
+  },
+  {
     name: "Nuxt 4, dev server",
     version: "npm nuxt",
     project: "nuxt",
@@ -672,6 +745,37 @@ const frameworks: Cell[] = [
   },
 ];
 
+const SVELTEKIT = {
+  "svelte.config.js":
+    'import adapter from "@sveltejs/adapter-node";\nexport default { kit: { adapter: adapter() } };\n',
+  "vite.config.js":
+    'import { sveltekit } from "@sveltejs/kit/vite";\nexport default { plugins: [sveltekit()] };\n',
+  "src/app.html": "<!doctype html><head>%sveltekit.head%</head><body>%sveltekit.body%</body>\n",
+  "src/routes/+page.svelte": `
+<script>
+import { onMount } from "svelte";
+import { go } from "../../page.js";
+onMount(() => { go(); });
+</script>
+<p>wassl</p>
+`,
+  // What the route reports, the page of the cell must not.
+  "route.js": programsFor("node"),
+  "src/routes/visit/+server.js": `
+import { json } from "@sveltejs/kit";
+import { go } from "../../../route.js";
+export const GET = async () => json(await go());
+`,
+};
+
+/** Of a route that answers with its visit. */
+async function requireComplete(url: string): Promise<void> {
+  const { error, how } = (await (await fetch(url)).json()) as { error?: string; how?: string };
+  if (how !== "complete") throw new Error(`in the route: ${error ?? how}`);
+}
+
+const firstLine = (error: Error) => error.message.trim().split("\n").slice(0, 3).join(" ");
+
 const NUXT = {
   "nuxt.config.ts": 'export default { compatibilityDate: "2025-07-01", telemetry: false };\n',
   "app/app.vue": `
@@ -695,11 +799,7 @@ function nextCell(name: string, args: string[]): Cell {
     project: "next",
     async run(site) {
       const origin = await next(site, args, "nodejs");
-      const { error, how } = (await (await fetch(`${origin}/visit`)).json()) as {
-        error?: string;
-        how?: string;
-      };
-      if (how !== "complete") throw new Error(`in the route: ${error ?? how}`);
+      await requireComplete(`${origin}/visit`);
       await site.chromium(`${origin}/`);
     },
   };

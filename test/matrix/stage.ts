@@ -8,7 +8,7 @@ import { extname, join } from "node:path";
 import { promisify } from "node:util";
 import type { Browser as Playwright } from "playwright-core";
 import { type WebSocket, WebSocketServer } from "ws";
-import { startFirefox, startWebKit } from "../browsers.ts";
+import { startChromium, startFirefox, startWebKit } from "../browsers.ts";
 import type { CertFiles } from "../peers/certs.ts";
 import { Peers } from "../peers/index.ts";
 import { killAtEnd } from "../processes.ts";
@@ -148,6 +148,12 @@ export class Stage {
     page.on("requestfailed", (request) => log(`request failed: ${request.url()}`));
     ended.addEventListener("abort", () => void page.close().catch(() => {}));
     await page.goto(url, { waitUntil: "commit" });
+  }
+
+  /** Chromium with the extension that is in `root`, in a process of its own. */
+  extension(root: string, profile: string, ended: AbortSignal): void {
+    const flags = [`--load-extension=${root}`, "--disable-features=DisableLoadExtensionCommandLineSwitch"];
+    this.#end(startChromium(this.tools.chromium, profile, "about:blank", flags), ended);
   }
 
   async webkit(url: string, profile: string, ended: AbortSignal): Promise<void> {

@@ -1,5 +1,6 @@
 /** ASN.1 as a tree (X.690): read, written, and changed in ways that each break another assumption of a parser. */
-import { type Dice, join } from "./dice.ts";
+import { integerContent, join, lengthOf, octetsOf, oidContent } from "../der.ts";
+import type { Dice } from "./dice.ts";
 
 export interface Der {
   /** The identifier octets. */
@@ -37,30 +38,8 @@ export const bool = (value: boolean): Der => leaf(1, Uint8Array.of(value ? 0xff 
 export const text = (value: string, tag = 12): Der => leaf(tag, new TextEncoder().encode(value));
 export const enumerated = (value: number): Der => leaf(10, Uint8Array.of(value));
 
-export function int(value: number | bigint | Uint8Array): Der {
-  let bytes: Uint8Array;
-  if (value instanceof Uint8Array) bytes = value;
-  else {
-    const hex = value.toString(16);
-    bytes = Uint8Array.from(Buffer.from(hex.length % 2 ? `0${hex}` : hex, "hex"));
-  }
-  let at = 0;
-  while (at < bytes.length - 1 && bytes[at] === 0) at++;
-  bytes = bytes.subarray(at);
-  return leaf(2, bytes[0]! & 0x80 ? join(Uint8Array.of(0), bytes) : bytes);
-}
-
-export function oid(dotted: string): Der {
-  const [first = 0, second = 0, ...rest] = dotted.split(".").map(Number);
-  const out: number[] = [];
-  for (const arc of [first * 40 + second, ...rest]) {
-    const groups = [arc & 0x7f];
-    for (let left = Math.floor(arc / 128); left > 0; left = Math.floor(left / 128))
-      groups.unshift((left & 0x7f) | 0x80);
-    out.push(...groups);
-  }
-  return leaf(6, Uint8Array.from(out));
-}
+export const int = (value: number | bigint | Uint8Array): Der => leaf(2, integerContent(value));
+export const oid = (dotted: string): Der => leaf(6, oidContent(dotted));
 
 // ---- reading -----------------------------------------------------------------------------------------------------
 
@@ -163,11 +142,10 @@ function writeTo(node: Der, parts: Uint8Array[]): number {
 function lengthOctets(content: number, how: Der["length"]): Uint8Array {
   if (how?.kind === "indefinite") return Uint8Array.of(0x80);
   const length = Math.max(content + (how?.kind === "wrong" ? how.by : 0), 0);
-  const bytes: number[] = [];
-  for (let left = length; left > 0; left = Math.floor(left / 256)) bytes.unshift(left % 256);
-  if (how?.kind === "long") while (bytes.length < how.octets) bytes.unshift(0);
-  else if (length < 0x80) return Uint8Array.of(length);
-  return Uint8Array.of(0x80 | bytes.length, ...bytes);
+  if (how?.kind !== "long") return lengthOf(length);
+  const octets = octetsOf(length);
+  while (octets.length < how.octets) octets.unshift(0);
+  return Uint8Array.of(0x80 | octets.length, ...octets);
 }
 
 export function clone(node: Der): Der {

@@ -1,4 +1,5 @@
 /** The choices of one case. They follow from the run's seed and the case's number alone. */
+import { join } from "../der.ts";
 import { random } from "../helpers/random.ts";
 
 /** Where parsers have their borders. */
@@ -76,16 +77,6 @@ export class Dice {
     }
     return out;
   }
-}
-
-export function join(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 export function equal(a: Uint8Array, b: Uint8Array): boolean {

@@ -1,6 +1,8 @@
 /** Handshake messages (RFC 8446 §4, RFC 5246 §7.4, RFC 6347 §4.2) as trees of vectors, and how they are changed. */
+
+import { join } from "../der.ts";
 import { type Der, mutate as mutateDer, parse as parseDer, write as writeDer } from "./der.ts";
-import { type Dice, join } from "./dice.ts";
+import type { Dice } from "./dice.ts";
 
 /** Bytes, or a vector with its length in `size` bytes; 0 = no length, the fields of a struct. */
 export interface Field {

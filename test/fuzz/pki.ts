@@ -14,6 +14,7 @@ import {
   pbkdf2Sync,
   sign as signWith,
 } from "node:crypto";
+import { join } from "../der.ts";
 import {
   bits,
   bool,
@@ -31,7 +32,6 @@ import {
   wrapped,
   write,
 } from "./der.ts";
-import { join } from "./dice.ts";
 
 // ---- keys --------------------------------------------------------------------------------------------------------
 

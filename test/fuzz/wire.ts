@@ -4,7 +4,7 @@
  * §7.3), for TLS_AES_128_GCM_SHA256; what TLS 1.2 encrypts goes on as it is.
  */
 import { createCipheriv, createDecipheriv, createHmac } from "node:crypto";
-import { join } from "./dice.ts";
+import { join } from "../der.ts";
 import { bigEndian } from "./messages.ts";
 
 export const CHANGE_CIPHER_SPEC = 20;

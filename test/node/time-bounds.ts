@@ -9,19 +9,13 @@ import { join } from "node:path";
 import QUnit from "qunit";
 import { OpenSsl, TlsError, type VerifyOptions, verifyChain } from "wassl";
 import * as ssl from "wassl/openssl";
-import { Contexts } from "../fakes/two-ends.ts";
-import { concat, tlsError, utf8 } from "../helpers/basics.ts";
-import { connectTls } from "../helpers/connect.ts";
 import {
   basicConstraints,
   bits,
-  certificate,
   commonName,
   dnsName,
   extension,
   integer,
-  type Key,
-  newKey,
   octets,
   oid,
   pem,
@@ -30,7 +24,11 @@ import {
   subjectAltNames,
   tlv,
   utf8String,
-} from "../helpers/der.ts";
+} from "../der.ts";
+import { Contexts } from "../fakes/two-ends.ts";
+import { concat, tlsError, utf8 } from "../helpers/basics.ts";
+import { certificate, type Key, newKey } from "../helpers/certificates.ts";
+import { connectTls } from "../helpers/connect.ts";
 import { env } from "../helpers/env.ts";
 
 /** Milliseconds; nothing of 100 KiB may take as many. */

@@ -5,29 +5,22 @@
 import { createHash, generateKeyPairSync, sign as signWith } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { bits, extension, integer, octets, oid, pem, sequence, tlv } from "../der.ts";
 import {
   ALGORITHMS,
-  bits,
   certificate,
   contents,
   ecdsa,
   explicitParameters,
   explicitSpki,
-  extension,
   G,
-  int,
   type Key,
   keyBits,
   newKey,
-  octets,
-  oid,
   parts,
-  pem,
   pointOf,
   pss,
-  seq,
-  tlv,
-} from "./der.ts";
+} from "./handmade.ts";
 import { makeRevocation, type Revocation } from "./revocation.ts";
 
 export interface Forgery {
@@ -73,11 +66,11 @@ export function makeForged(folder: string): Forged {
   const rootKey = newKey();
   const root = certificate({ issuer: ROOT, subject: ROOT, spki: rootKey.spki, by: rootKey, ca: true });
   const leafKey = newKey();
-  const ca = (spki: Buffer, by: Pick<Key, "sign" | "algorithm"> = rootKey) =>
+  const ca = (spki: Uint8Array, by: Pick<Key, "sign" | "algorithm"> = rootKey) =>
     certificate({ issuer: ROOT, subject: CA, spki, by, ca: true });
   /** Made without the root's key. */
-  const nobody = { sign: () => seq(int(7), int(7)), algorithm: ALGORITHMS.ecdsa };
-  const leaf = (by: Pick<Key, "sign" | "algorithm">, outer?: Buffer) =>
+  const nobody = { sign: () => sequence(integer(7), integer(7)), algorithm: ALGORITHMS.ecdsa };
+  const leaf = (by: Pick<Key, "sign" | "algorithm">, outer?: Uint8Array) =>
     certificate({
       issuer: CA,
       subject: "leaf",
@@ -86,7 +79,7 @@ export function makeForged(folder: string): Forged {
       san: "localhost",
       ...(outer ? { outer } : {}),
     });
-  const chain = (...certificates: Buffer[]) => certificates.map((each) => pem(each)).join("");
+  const chain = (...certificates: Uint8Array[]) => certificates.map((each) => pem(each)).join("");
   const chains: Record<string, Forgery> = {};
   const roots = pem(root);
 
@@ -126,14 +119,14 @@ export function makeForged(folder: string): Forged {
     const [tbs, , signature] = parts(good) as [Buffer, Buffer, Buffer];
     chains["another algorithm outside of what is signed"] = {
       look: chain(good, honestEc),
-      want: chain(seq(tbs, ALGORITHMS.ecdsaSha384, signature), honestEc),
+      want: chain(sequence(tbs, ALGORITHMS.ecdsaSha384, signature), honestEc),
       roots,
     };
   }
   const rsa = generateKeyPairSync("rsa", { modulusLength: 2048 });
   const plain = rsa.publicKey.export({ format: "der", type: "spki" });
   const modulus = keyBits(plain);
-  const restricted = (hash: "sha256" | "sha512") => seq(pss(hash), bits(modulus));
+  const restricted = (hash: "sha256" | "sha512") => sequence(pss(hash), bits(modulus));
   const byRsa = {
     sign: (data: Uint8Array) => signWith("sha256", data, rsa.privateKey),
     algorithm: ALGORITHMS.rsa,
@@ -166,7 +159,7 @@ export function makeForged(folder: string): Forged {
     const n = contents(contents(modulus));
     const forgedSignature = (data: Uint8Array) => {
       const digest = signWith("sha256", data, rsa.privateKey); // its length alone matters
-      const info = seq(seq(oid("2.16.840.1.101.3.4.2.1"), tlv(5)), octets(sha256(data)));
+      const info = sequence(sequence(oid("2.16.840.1.101.3.4.2.1"), tlv(5)), octets(sha256(data)));
       return Buffer.concat([
         Buffer.of(0, 1),
         Buffer.alloc(digest.length - 3 - info.length, 255),
@@ -175,7 +168,10 @@ export function makeForged(folder: string): Forged {
       ]);
     };
     const forged = leaf({ sign: forgedSignature, algorithm: ALGORITHMS.rsa });
-    const one = seq(seq(oid("1.2.840.113549.1.1.1"), tlv(5)), bits(seq(tlv(2, n), int(1))));
+    const one = sequence(
+      sequence(oid("1.2.840.113549.1.1.1"), tlv(5)),
+      bits(sequence(tlv(2, n), integer(1))),
+    );
     chains["the exponent 1"] = {
       look: chain(forged, ca(one, nobody)),
       want: chain(forged, ca(plain)),
@@ -222,17 +218,22 @@ export function makeForged(folder: string): Forged {
 
   const d = Buffer.from(leafKey.private.export({ format: "jwk" }).d!, "base64url");
   const point = keyBits(leafKey.spki);
-  const explicitKey = seq(int(1), octets(d), tlv(0xa0, explicitParameters(G)), tlv(0xa1, bits(point)));
-  const pkcs8 = seq(
-    int(0),
-    seq(oid("1.2.840.10045.2.1"), explicitParameters(G)),
-    octets(seq(int(1), octets(d), tlv(0xa1, bits(point)))),
+  const explicitKey = sequence(
+    integer(1),
+    octets(d),
+    tlv(0xa0, explicitParameters(G)),
+    tlv(0xa1, bits(point)),
+  );
+  const pkcs8 = sequence(
+    integer(0),
+    sequence(oid("1.2.840.10045.2.1"), explicitParameters(G)),
+    octets(sequence(integer(1), octets(d), tlv(0xa1, bits(point)))),
   );
   const explicitLeafSpki = explicitSpki(pointOf(leafKey.spki), G);
   const explicit = {
     sec1: pem(explicitKey, "EC PRIVATE KEY"),
     pkcs8: pem(pkcs8, "PRIVATE KEY"),
-    pkcs8Der: pkcs8.toString("base64"),
+    pkcs8Der: Buffer.from(pkcs8).toString("base64"),
     selfSigned: pem(
       certificate({
         issuer: "explicit",
@@ -253,7 +254,7 @@ export function makeForged(folder: string): Forged {
     ),
     roots,
   };
-  const policies = extension("2.5.29.32", false, seq(seq(oid("1.2.3.4"))));
+  const policies = extension("2.5.29.32", sequence(sequence(oid("1.2.3.4"))));
   const policyCaKey = newKey();
   const policyCa = certificate({
     ...{
@@ -295,8 +296,8 @@ export function makeForged(folder: string): Forged {
       ["*.bank.test", "a.bank.test", true],
     ] as const
   ).map(([excluded, name, ok]) => {
-    const constraints = seq(tlv(0xa1, seq(tlv(0x82, Buffer.from(excluded)))));
-    const extra = [extension("2.5.29.30", true, constraints)];
+    const constraints = sequence(tlv(0xa1, sequence(tlv(0x82, Buffer.from(excluded)))));
+    const extra = [extension("2.5.29.30", constraints, true)];
     const intermediate = certificate({
       ...{ issuer: ROOT, subject: CA, spki: ec.spki, by: rootKey, ca: true, extra },
     });

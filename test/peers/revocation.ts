@@ -1,28 +1,30 @@
 /** OCSP responses and revocation lists, by hand: what a client has to make of each. Independent of OpenSSL. */
 import { createHash, sign as signWith } from "node:crypto";
 import {
-  ALGORITHMS,
-  authorityKeyId,
   bits,
-  certificate,
-  crl,
+  commonName,
   extension,
-  int,
-  type Key,
-  keyBits,
-  keyId,
+  generalizedTime,
+  integer,
   NULL,
-  name,
-  newKey,
   octets,
   oid,
   pem,
-  pss,
-  seq,
-  subjectKeyId,
-  time,
+  sequence,
   tlv,
-} from "./der.ts";
+} from "../der.ts";
+import {
+  ALGORITHMS,
+  authorityKeyId,
+  certificate,
+  crl,
+  type Key,
+  keyBits,
+  keyId,
+  newKey,
+  pss,
+  subjectKeyId,
+} from "./handmade.ts";
 
 export interface OcspCase {
   /** PEM, of the server. */
@@ -70,20 +72,20 @@ const SERIAL = 0x4711n;
 const SHA1 = "1.3.14.3.2.26";
 const SHA256 = "2.16.840.1.101.3.4.2.1";
 const NEVER_HEARD_OF = "1.3.6.1.4.1.99999.1";
-const tlsFeature = (value: Buffer) => extension("1.3.6.1.5.5.7.1.24", false, value);
-const unknownCritical = extension(NEVER_HEARD_OF, true, NULL);
-const unknown = extension(NEVER_HEARD_OF, false, NULL);
-const forOcsp = extension("2.5.29.37", false, seq(oid("1.3.6.1.5.5.7.3.9")));
+const tlsFeature = (value: Uint8Array) => extension("1.3.6.1.5.5.7.1.24", value);
+const unknownCritical = extension(NEVER_HEARD_OF, NULL, true);
+const unknown = extension(NEVER_HEARD_OF, NULL);
+const forOcsp = extension("2.5.29.37", sequence(oid("1.3.6.1.5.5.7.3.9")));
 
 interface Entry {
   status?: "good" | "revoked" | "unknown";
   serial?: bigint;
   /** Whose certificate it is about; by default that of CA. */
-  issuer?: { name?: string; spki?: Buffer };
+  issuer?: { name?: string; spki?: Uint8Array };
   hash?: string;
   from?: number;
   until?: number | null;
-  extensions?: Buffer[];
+  extensions?: Uint8Array[];
 }
 
 export function makeRevocation(): Revocation {
@@ -102,13 +104,13 @@ export function makeRevocation(): Revocation {
     ...{ issuer: ROOT, subject: CA, spki: caKey.spki, by: rootKey, ca: true, serial: 0x1001n },
     extra: [subjectKeyId(caKey), authorityKeyId(rootKey)],
   });
-  const leafOf = (extra: Buffer[] = []) =>
+  const leafOf = (extra: Uint8Array[] = []) =>
     certificate({
       ...{ issuer: CA, subject: "leaf", spki: leafKey.spki, by: caKey, san: "localhost", serial: SERIAL },
       extra: [authorityKeyId(caKey), ...extra],
     });
   const leaf = leafOf();
-  const chain = (...certificates: Buffer[]) => certificates.map((each) => pem(each)).join("");
+  const chain = (...certificates: Uint8Array[]) => certificates.map((each) => pem(each)).join("");
   const roots = pem(root);
 
   // ---- OCSP --------------------------------------------------------------------------------------------------------
@@ -122,44 +124,56 @@ export function makeRevocation(): Revocation {
     until = now + DAY,
     extensions = [],
   }: Entry) => {
-    const digest = (data: Buffer) =>
+    const digest = (data: Uint8Array) =>
       createHash(hash === SHA256 ? "sha256" : hash === SHA1 ? "sha1" : "md5")
         .update(data)
         .digest();
     const { name: issuerName = CA, spki = caKey.spki } = issuer;
     const keyHash = hash === SHA1 ? keyId(spki) : digest(keyBits(spki));
-    const id = seq(seq(oid(hash), NULL), octets(digest(name(issuerName))), octets(keyHash), int(serial));
+    const id = sequence(
+      sequence(oid(hash), NULL),
+      octets(digest(commonName(issuerName))),
+      octets(keyHash),
+      integer(serial),
+    );
     const said =
-      status === "good" ? tlv(0x80) : status === "unknown" ? tlv(0x82) : tlv(0xa1, time(new Date(from)));
-    return seq(
+      status === "good"
+        ? tlv(0x80)
+        : status === "unknown"
+          ? tlv(0x82)
+          : tlv(0xa1, generalizedTime(new Date(from)));
+    return sequence(
       id,
       said,
-      time(new Date(from)),
-      ...(until === null ? [] : [tlv(0xa0, time(new Date(until)))]),
-      ...(extensions.length > 0 ? [tlv(0xa1, seq(...extensions))] : []),
+      generalizedTime(new Date(from)),
+      ...(until === null ? [] : [tlv(0xa0, generalizedTime(new Date(until)))]),
+      ...(extensions.length > 0 ? [tlv(0xa1, sequence(...extensions))] : []),
     );
   };
   interface Response {
     entries?: Entry[];
-    extensions?: Buffer[];
+    extensions?: Uint8Array[];
     by?: Pick<Key, "sign" | "algorithm" | "spki">;
-    certificates?: Buffer[];
+    certificates?: Uint8Array[];
   }
   const responseOf = ({ entries = [{}], extensions = [], by = caKey, certificates = [] }: Response = {}) => {
-    const data = seq(
+    const data = sequence(
       tlv(0xa2, octets(keyId(by.spki))),
-      time(new Date(now)),
-      seq(...entries.map(entryOf)),
-      ...(extensions.length > 0 ? [tlv(0xa1, seq(...extensions))] : []),
+      generalizedTime(new Date(now)),
+      sequence(...entries.map(entryOf)),
+      ...(extensions.length > 0 ? [tlv(0xa1, sequence(...extensions))] : []),
     );
-    const basic = seq(
+    const basic = sequence(
       data,
       by.algorithm,
       bits(by.sign(data)),
-      ...(certificates.length > 0 ? [tlv(0xa0, seq(...certificates))] : []),
+      ...(certificates.length > 0 ? [tlv(0xa0, sequence(...certificates))] : []),
     );
-    const whole = seq(tlv(0x0a, Buffer.of(0)), tlv(0xa0, seq(oid("1.3.6.1.5.5.7.48.1.1"), octets(basic))));
-    return whole.toString("base64");
+    const whole = sequence(
+      tlv(0x0a, Buffer.of(0)),
+      tlv(0xa0, sequence(oid("1.3.6.1.5.5.7.48.1.1"), octets(basic))),
+    );
+    return Buffer.from(whole).toString("base64");
   };
   const served = { chain: chain(leaf, ca), key: leafKey.pem, roots };
   const ocsp: Record<string, OcspCase> = {};
@@ -247,7 +261,7 @@ export function makeRevocation(): Revocation {
     says: "malformed",
   };
 
-  const weak = (hash: string, algorithm: Buffer, padding = 1) => ({
+  const weak = (hash: string, algorithm: Uint8Array, padding = 1) => ({
     by: {
       ...caKey,
       algorithm,
@@ -274,12 +288,12 @@ export function makeRevocation(): Revocation {
 
   const responderKey = newKey();
   const responder = (
-    extra: Buffer[],
+    extra: Uint8Array[],
     more: { by?: Key; issuer?: string; from?: Date; to?: Date; usage?: number } = {},
   ) => certificate({ issuer: CA, subject: "responder", spki: responderKey.spki, by: caKey, ...more, extra });
   const delegated = (
     title: string,
-    certificates: Buffer[],
+    certificates: Uint8Array[],
     soft: string,
     more: Partial<OcspCase> = {},
     response: Response = {},
@@ -293,7 +307,7 @@ export function makeRevocation(): Revocation {
   delegated("that is for something else", [responder([])], FAILED);
   delegated(
     "that is for anything",
-    [responder([extension("2.5.29.37", false, seq(oid("2.5.29.37.0")))])],
+    [responder([extension("2.5.29.37", sequence(oid("2.5.29.37.0")))])],
     FAILED,
   );
   delegated("whose key is for something else", [responder([forOcsp], { usage: 0x20 })], FAILED);
@@ -327,14 +341,24 @@ export function makeRevocation(): Revocation {
     judged(`a partial chain, ${title}`, response, "ok", { roots: pem(ca), partialChain: true });
   }
 
-  const promises: [string, Buffer[], Buffer[], string][] = [
-    ["the leaf", [tlsFeature(seq(int(5)))], [], NEEDED],
-    ["the leaf, among others", [tlsFeature(seq(int(17), int(5)))], [], NEEDED],
-    ["the leaf, of something else", [tlsFeature(seq(int(17)))], [], "ok"],
+  const promises: [string, Uint8Array[], Uint8Array[], string][] = [
+    ["the leaf", [tlsFeature(sequence(integer(5)))], [], NEEDED],
+    ["the leaf, among others", [tlsFeature(sequence(integer(17), integer(5)))], [], NEEDED],
+    ["the leaf, of something else", [tlsFeature(sequence(integer(17)))], [], "ok"],
     ["the leaf, unreadably", [tlsFeature(octets())], [], NEEDED],
-    ["the leaf, behind what can be read", [tlsFeature(Buffer.concat([seq(int(17)), NULL]))], [], NEEDED],
-    ["the leaf, the second time", [tlsFeature(seq(int(17))), tlsFeature(seq(int(5)))], [], NEEDED],
-    ["its issuer", [], [tlsFeature(seq(int(5)))], NEEDED],
+    [
+      "the leaf, behind what can be read",
+      [tlsFeature(Buffer.concat([sequence(integer(17)), NULL]))],
+      [],
+      NEEDED,
+    ],
+    [
+      "the leaf, the second time",
+      [tlsFeature(sequence(integer(17))), tlsFeature(sequence(integer(5)))],
+      [],
+      NEEDED,
+    ],
+    ["its issuer", [], [tlsFeature(sequence(integer(5)))], NEEDED],
   ];
   for (const [who, ofLeaf, ofCa, soft] of promises) {
     const other = certificate({
@@ -353,26 +377,25 @@ export function makeRevocation(): Revocation {
 
   // ---- revocation lists
   // -----------------------------------------------------------------------------------------------
-  const number = (n: number) => extension("2.5.29.20", false, int(n));
-  const deltaOf = (n: number) => extension("2.5.29.27", true, int(n));
+  const number = (n: number) => extension("2.5.29.20", integer(n));
+  const deltaOf = (n: number) => extension("2.5.29.27", integer(n), true);
   const freshest = extension(
     "2.5.29.46",
-    false,
-    seq(seq(tlv(0xa0, tlv(0xa0, tlv(0x86, Buffer.from("http://crl.test/")))))),
+    sequence(sequence(tlv(0xa0, tlv(0xa0, tlv(0x86, Buffer.from("http://crl.test/")))))),
   );
-  const someReasons = extension("2.5.29.28", true, seq(tlv(0x83, Buffer.of(1, 0x7e))));
+  const someReasons = extension("2.5.29.28", sequence(tlv(0x83, Buffer.of(1, 0x7e))), true);
   const ofRoot = pem(crl({ issuer: ROOT, by: rootKey }), "X509 CRL");
   const crls: Record<string, CrlCase> = {};
   const EXTENDED = "X509_V_FLAG_EXTENDED_CRL_SUPPORT";
   const DELTAS = "X509_V_FLAG_USE_DELTAS";
-  const listed = (title: string, lists: Buffer[], error: string, more: Partial<CrlCase> = {}) => {
+  const listed = (title: string, lists: Uint8Array[], error: string, more: Partial<CrlCase> = {}) => {
     crls[title] = {
       ...{ leaf: pem(leaf), intermediates: [pem(ca)], roots, flags: [], error },
       crls: [...lists.map((each) => pem(each, "X509 CRL")), ofRoot],
       ...more,
     };
   };
-  const base = (revokes: bigint[] = [], extensions: Buffer[] = []) =>
+  const base = (revokes: bigint[] = [], extensions: Uint8Array[] = []) =>
     crl({
       issuer: CA,
       by: caKey,
@@ -380,7 +403,7 @@ export function makeRevocation(): Revocation {
       extensions: [number(1), ...extensions],
       from: new Date(now - 3 * DAY),
     });
-  const delta = (revokes: bigint[] = [], extensions: Buffer[] = []) =>
+  const delta = (revokes: bigint[] = [], extensions: Uint8Array[] = []) =>
     crl({
       issuer: CA,
       by: caKey,
@@ -407,12 +430,12 @@ export function makeRevocation(): Revocation {
   }
 
   // A program that cannot read what a list is about must not take it for a list about everything.
-  const unread: Record<string, Buffer[]> = {
-    "a scope": [number(1), extension("2.5.29.28", true, tlv(0x02, Buffer.of(3)))],
-    "two scopes": [number(1), someReasons, extension("2.5.29.28", true, seq(tlv(0x82, Buffer.of(255))))],
-    "a base": [number(2), extension("2.5.29.27", true, octets(Buffer.of(1)))],
+  const unread: Record<string, Uint8Array[]> = {
+    "a scope": [number(1), extension("2.5.29.28", tlv(0x02, Buffer.of(3)), true)],
+    "two scopes": [number(1), someReasons, extension("2.5.29.28", sequence(tlv(0x82, Buffer.of(255))), true)],
+    "a base": [number(2), extension("2.5.29.27", octets(Buffer.of(1)), true)],
     "two bases": [number(2), deltaOf(1), deltaOf(1)],
-    "a number": [extension("2.5.29.20", false, octets(Buffer.of(1)))],
+    "a number": [extension("2.5.29.20", octets(Buffer.of(1)))],
   };
   for (const [what, extensions] of Object.entries(unread))
     for (const flags of [[], [EXTENDED], [DELTAS]])
@@ -440,7 +463,13 @@ export function makeRevocation(): Revocation {
       ...more,
     });
   const list = (revokes: bigint[] = []) => crl({ issuer: CA, by: crlKey, revokes });
-  const separate = (title: string, issuer: Buffer, lists: Buffer[], error: string, rootList = ofRoot) =>
+  const separate = (
+    title: string,
+    issuer: Uint8Array,
+    lists: Uint8Array[],
+    error: string,
+    rootList = ofRoot,
+  ) =>
     listed(`by a key of its own: ${title}`, [], error, {
       flags: [EXTENDED],
       intermediates: [pem(ca), pem(issuer)],

@@ -3,7 +3,8 @@
  * must name that, and nothing else.
  */
 import { generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
-import { ALGORITHMS, bits, certificate, type Key, NULL, newKey, oid, pem, seq } from "./der.ts";
+import { bits, NULL, oid, pem, sequence } from "../der.ts";
+import { ALGORITHMS, certificate, type Key, newKey } from "./handmade.ts";
 
 export interface Unsupported {
   /** A trust anchor with an ordinary key. */
@@ -27,7 +28,7 @@ export function makeUnsupported(): Unsupported {
     pem(certificate({ issuer, subject: "leaf", spki: key.spki, by, san: "localhost", ...more }));
   const made = (
     { publicKey, privateKey }: { publicKey: KeyObject; privateKey: KeyObject },
-    algorithm: Buffer,
+    algorithm: Uint8Array,
     hash: string | null = "sha256",
   ): Key => ({
     spki: publicKey.export({ format: "der", type: "spki" }),
@@ -37,29 +38,29 @@ export function makeUnsupported(): Unsupported {
     algorithm,
   });
   const curve = (namedCurve: string) => made(generateKeyPairSync("ec", { namedCurve }), ALGORITHMS.ecdsa);
-  const mlDsa = seq(oid("2.16.840.1.101.3.4.3.17"));
+  const mlDsa = sequence(oid("2.16.840.1.101.3.4.3.17"));
   const odd: Record<string, Pick<Key, "spki" | "sign" | "algorithm"> & { pem?: string }> = {
     brainpoolP256r1: curve("brainpoolP256r1"),
     secp256k1: curve("secp256k1"),
     "P-224": curve("secp224r1"),
-    Ed448: made(generateKeyPairSync("ed448"), seq(oid("1.3.101.113")), null),
+    Ed448: made(generateKeyPairSync("ed448"), sequence(oid("1.3.101.113")), null),
     // Nobody here can make one: a key and a signature by their lengths.
     "ML-DSA-44": {
-      spki: seq(mlDsa, bits(randomBytes(1312))),
+      spki: sequence(mlDsa, bits(randomBytes(1312))),
       sign: () => randomBytes(2420),
       algorithm: mlDsa,
     },
     DSA: made(
       generateKeyPairSync("dsa", { modulusLength: 2048, divisorLength: 256 }),
-      seq(oid("2.16.840.1.101.3.4.3.2")),
+      sequence(oid("2.16.840.1.101.3.4.3.2")),
     ),
     "RSA 1024": made(generateKeyPairSync("rsa", { modulusLength: 1024 }), ALGORITHMS.rsa),
   };
   const ec = newKey();
   const rsa = newKey("rsa");
-  const signed = (key: Key, id: string, hash: string, ...parameters: Buffer[]) => ({
+  const signed = (key: Key, id: string, hash: string, ...parameters: Uint8Array[]) => ({
     ...key,
-    algorithm: seq(oid(id), ...parameters),
+    algorithm: sequence(oid(id), ...parameters),
     sign: (data: Uint8Array) => sign(hash, data, key.private),
   });
   const signers = {
@@ -67,7 +68,11 @@ export function makeUnsupported(): Unsupported {
     "ECDSA with SHA3-256": signed(ec, "2.16.840.1.101.3.4.3.10", "sha3-256"),
     "RSA with SHA3-256": signed(rsa, "2.16.840.1.101.3.4.3.14", "sha3-256", NULL),
     SHA1: signed(rsa, "1.2.840.113549.1.1.5", "sha1", NULL),
-    "OID 1.3.9999.3.6.4": { ...rsa, algorithm: seq(oid("1.3.9999.3.6.4")), sign: () => randomBytes(700) },
+    "OID 1.3.9999.3.6.4": {
+      ...rsa,
+      algorithm: sequence(oid("1.3.9999.3.6.4")),
+      sign: () => randomBytes(700),
+    },
   };
   return {
     root: pem(certificate({ issuer: "Root", subject: "Root", spki: rootKey.spki, by: rootKey, ca: true })),

@@ -1,16 +1,11 @@
 /** How long the certificates of a peer may be, and how much memory they take. */
 import QUnit from "qunit";
 import { acceptTls, type ClientOptions, OpenSsl, startTls, TlsContext, type TlsError } from "wassl";
-import { pair } from "../../fakes/pair.ts";
-import { tlsError } from "../../helpers/basics.ts";
-import { settled } from "../../helpers/damage.ts";
 import {
   basicConstraints,
-  certificate,
   commonName,
   dnsName,
   extension,
-  newKey,
   oid,
   pem,
   rdn,
@@ -18,7 +13,11 @@ import {
   subjectAltNames,
   tlv,
   utf8String,
-} from "../../helpers/der.ts";
+} from "../../der.ts";
+import { pair } from "../../fakes/pair.ts";
+import { tlsError } from "../../helpers/basics.ts";
+import { certificate, newKey } from "../../helpers/certificates.ts";
+import { settled } from "../../helpers/damage.ts";
 
 const load = () => OpenSsl.load();
 

@@ -2,17 +2,9 @@
 
 import QUnit from "qunit";
 import { OpenSsl, type Ssl } from "wassl/openssl";
+import { commonName, dnsName, extension, pem, subjectAltNames } from "../../der.ts";
 import { concat, sleep, utf8 } from "../../helpers/basics.ts";
-import {
-  certificate,
-  commonName,
-  dnsName,
-  extension,
-  type Key,
-  newKey,
-  pem,
-  subjectAltNames,
-} from "../../helpers/der.ts";
+import { certificate, type Key, newKey } from "../../helpers/certificates.ts";
 import { dispose } from "../../helpers/dispose.ts";
 import { env, share } from "../../helpers/env.ts";
 import { random } from "../../helpers/random.ts";

@@ -47,9 +47,10 @@ import {
   type WebSocketTransportOptions,
   webSocketTransport,
 } from "wassl/transports/websocket";
+import { basicConstraints, commonName, pem } from "../../der.ts";
 import { pair } from "../../fakes/pair.ts";
 import { client, clientCert, connected, server } from "../../helpers/both-ends.ts";
-import { basicConstraints, certificate, commonName, newKey, pem } from "../../helpers/der.ts";
+import { certificate, newKey } from "../../helpers/certificates.ts";
 import { afterTest, env } from "../../helpers/env.ts";
 
 /** What may be given by mistake, by what it is. */

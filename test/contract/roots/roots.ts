@@ -3,20 +3,12 @@ import QUnit from "qunit";
 import { acceptTls, type CaCerts, OpenSsl, startTls, TlsError, type TrustAnchors, verifyChain } from "wassl";
 import { mozillaRoots, mozillaRootsSource } from "wassl/roots";
 import { tableOf } from "../../../wasm/build/anchors.ts";
+import { basicConstraints, commonName, dnsName, pem as pemOf, subjectAltNames } from "../../der.ts";
 import { pair } from "../../fakes/pair.ts";
 import { rejection, tlsError } from "../../helpers/basics.ts";
+import { certificate, newKey, subjectHash } from "../../helpers/certificates.ts";
 import { derOf, nameOf, optionsOf, pem, verdict } from "../../helpers/chains.ts";
 import { connectTls } from "../../helpers/connect.ts";
-import {
-  basicConstraints,
-  certificate,
-  commonName,
-  dnsName,
-  newKey,
-  pem as pemOf,
-  subjectAltNames,
-  subjectHash,
-} from "../../helpers/der.ts";
 import { env, share } from "../../helpers/env.ts";
 
 const load = () => OpenSsl.load();

@@ -1,8 +1,9 @@
 /** What is read from files and stores: sessions, tickets, PKCS #12, private keys, PEM, sets of trust anchors. */
 import { createCipheriv, createDecipheriv, createHmac, generateKeyPairSync } from "node:crypto";
 import * as openssl from "wassl/openssl";
+import { join } from "../../der.ts";
 import { clone, type Der, mutate, octets, parse, parseFirst, seq, write } from "../der.ts";
-import { type Dice, equal, join } from "../dice.ts";
+import { type Dice, equal } from "../dice.ts";
 import * as pki from "../pki.ts";
 import { attempt, insist, note, type Run, type Target } from "../target.ts";
 import { look, makeChain } from "./certificates.ts";

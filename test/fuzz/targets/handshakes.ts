@@ -4,8 +4,9 @@
  */
 import { acceptTls, type ClientHello, startTls, TlsContext, type Transport } from "wassl";
 import * as openssl from "wassl/openssl";
+import { join } from "../../der.ts";
 import { canonical, clone, mutate, parseFirst, write } from "../der.ts";
-import { type Dice, equal, join } from "../dice.ts";
+import { type Dice, equal } from "../dice.ts";
 import { bigEndian, mutateMessage, NAMES, parseMessage, writeField } from "../messages.ts";
 import * as pki from "../pki.ts";
 import { attempt, attemptAsync, Failure, insist, note, type Run, type Target } from "../target.ts";

@@ -7,8 +7,9 @@ import { OpenSsl, TlsError, type Transport } from "wassl";
 import { BlockingTransport, carry, newChannel } from "wassl/blocking";
 import * as openssl from "wassl/openssl";
 import { RedisSessionStore } from "wassl/sessions/redis";
+import { join } from "../../der.ts";
 import { write } from "../der.ts";
-import { type Dice, equal, join } from "../dice.ts";
+import { type Dice, equal } from "../dice.ts";
 import {
   attempt,
   attemptAsync,

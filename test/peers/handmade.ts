@@ -1,87 +1,53 @@
 /** Certificates and what belongs to them, byte by byte: what no tool would make. Nothing here is constant-time. */
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:crypto";
+import {
+  basicConstraints,
+  bits,
+  commonName,
+  dnsName,
+  extension,
+  generalizedTime,
+  integer,
+  NULL,
+  octets,
+  oid,
+  sequence,
+  subjectAltNames,
+  tlv,
+} from "../der.ts";
 
 type Bytes = Uint8Array;
 
-export function tlv(tag: number, ...parts: Bytes[]): Buffer {
-  const body = Buffer.concat(parts);
-  const { length } = body;
-  const head =
-    length < 128
-      ? [length]
-      : length < 256
-        ? [0x81, length]
-        : length < 65_536
-          ? [0x82, length >> 8, length & 255]
-          : [0x83, length >> 16, (length >> 8) & 255, length & 255];
-  return Buffer.concat([Buffer.from([tag, ...head]), body]);
-}
-export const seq = (...parts: Bytes[]) => tlv(0x30, ...parts);
-export const set = (...parts: Bytes[]) => tlv(0x31, ...parts);
-export const octets = (...parts: Bytes[]) => tlv(0x04, ...parts);
-export const bits = (bytes: Bytes) => tlv(0x03, Buffer.of(0), bytes);
-export const NULL = tlv(5);
-export const TRUE = tlv(1, Buffer.of(255));
-
-export function int(value: bigint | number): Buffer {
-  const hex = BigInt(value).toString(16);
-  const bytes = Buffer.from(hex.length % 2 ? `0${hex}` : hex, "hex");
-  return tlv(0x02, ...(bytes[0]! & 0x80 ? [Buffer.of(0)] : []), bytes);
-}
-
-export function oid(text: string): Buffer {
-  const [first = 0, second = 0, ...rest] = text.split(".").map(Number);
-  const out = [40 * first + second];
-  for (const value of rest) {
-    const digits = [value & 127];
-    for (let left = Math.floor(value / 128); left > 0; left = Math.floor(left / 128))
-      digits.unshift((left & 127) | 128);
-    out.push(...digits);
-  }
-  return tlv(6, Buffer.from(out));
-}
-
-export const name = (cn: string) => seq(set(seq(oid("2.5.4.3"), tlv(0x0c, Buffer.from(cn)))));
-export const time = (date: Date) =>
-  tlv(0x18, Buffer.from(`${date.toISOString().replace(/[-:T]/g, "").slice(0, 14)}Z`));
-export const extension = (id: string, critical: boolean, value: Bytes) =>
-  seq(oid(id), ...(critical ? [TRUE] : []), octets(value));
-export const pem = (der: Bytes, what = "CERTIFICATE") =>
-  `-----BEGIN ${what}-----\n${Buffer.from(der)
-    .toString("base64")
-    .match(/.{1,64}/g)!
-    .join("\n")}\n-----END ${what}-----\n`;
-
 export const ALGORITHMS = {
-  ecdsa: seq(oid("1.2.840.10045.4.3.2")),
-  ecdsaSha384: seq(oid("1.2.840.10045.4.3.3")),
-  ecdsaSha1: seq(oid("1.2.840.10045.4.1")),
-  rsa: seq(oid("1.2.840.113549.1.1.11"), NULL),
-  rsaSha1: seq(oid("1.2.840.113549.1.1.5"), NULL),
-  ed25519: seq(oid("1.3.101.112")),
+  ecdsa: sequence(oid("1.2.840.10045.4.3.2")),
+  ecdsaSha384: sequence(oid("1.2.840.10045.4.3.3")),
+  ecdsaSha1: sequence(oid("1.2.840.10045.4.1")),
+  rsa: sequence(oid("1.2.840.113549.1.1.11"), NULL),
+  rsaSha1: sequence(oid("1.2.840.113549.1.1.5"), NULL),
+  ed25519: sequence(oid("1.3.101.112")),
 };
 
 /** RSASSA-PSS-params with that hash; sha1 is the default, and is left out. */
-export function pssParameters(hash: "sha1" | "sha256" | "sha512"): Buffer {
-  if (hash === "sha1") return seq();
-  const algorithm = seq(oid(`2.16.840.1.101.3.4.2.${hash === "sha256" ? 1 : 3}`), NULL);
+export function pssParameters(hash: "sha1" | "sha256" | "sha512"): Uint8Array {
+  if (hash === "sha1") return sequence();
+  const algorithm = sequence(oid(`2.16.840.1.101.3.4.2.${hash === "sha256" ? 1 : 3}`), NULL);
   const salt = hash === "sha256" ? 32 : 64;
-  return seq(
+  return sequence(
     tlv(0xa0, algorithm),
-    tlv(0xa1, seq(oid("1.2.840.113549.1.1.8"), algorithm)),
-    tlv(0xa2, int(salt)),
+    tlv(0xa1, sequence(oid("1.2.840.113549.1.1.8"), algorithm)),
+    tlv(0xa2, integer(salt)),
   );
 }
 export const pss = (hash: "sha1" | "sha256" | "sha512") =>
-  seq(oid("1.2.840.113549.1.1.10"), pssParameters(hash));
+  sequence(oid("1.2.840.113549.1.1.10"), pssParameters(hash));
 
 export type Sign = (data: Bytes) => Bytes;
 export interface Key {
-  spki: Buffer;
+  spki: Uint8Array;
   private: KeyObject;
   pem: string;
   sign: Sign;
-  algorithm: Buffer;
+  algorithm: Uint8Array;
 }
 
 export function newKey(kind: "ec" | "rsa" | "ed25519" = "ec"): Key {
@@ -101,31 +67,31 @@ export function newKey(kind: "ec" | "rsa" | "ed25519" = "ec"): Key {
 }
 
 /** SHA-1 of the key's bits, as RFC 5280 §4.2.1.2 has it and an OCSP responder's id. */
-export const keyId = (spki: Buffer) => createHash("sha1").update(keyBits(spki)).digest();
+export const keyId = (spki: Uint8Array) => createHash("sha1").update(keyBits(spki)).digest();
 
 /** What is in the BIT STRING that ends a SubjectPublicKeyInfo. */
-export function keyBits(spki: Buffer): Buffer {
+export function keyBits(spki: Uint8Array): Uint8Array {
   return contents(parts(spki)[1]!).subarray(1);
 }
-const headOf = (der: Buffer, at: number) => (der[at + 1]! < 128 ? 2 : 2 + (der[at + 1]! & 127));
-function sizeOf(der: Buffer, at: number): number {
+const headOf = (der: Uint8Array, at: number) => (der[at + 1]! < 128 ? 2 : 2 + (der[at + 1]! & 127));
+function sizeOf(der: Uint8Array, at: number): number {
   const head = headOf(der, at);
   if (head === 2) return 2 + der[at + 1]!;
-  return head + Number.parseInt(der.subarray(at + 2, at + head).toString("hex"), 16);
+  return head + Number.parseInt(Buffer.from(der.subarray(at + 2, at + head)).toString("hex"), 16);
 }
 /** What stands in it, one by one. */
-export function parts(der: Buffer): Buffer[] {
-  const all: Buffer[] = [];
+export function parts(der: Uint8Array): Uint8Array[] {
+  const all: Uint8Array[] = [];
   for (let rest = contents(der); rest.length > 0; rest = rest.subarray(all.at(-1)!.length))
     all.push(rest.subarray(0, sizeOf(rest, 0)));
   return all;
 }
-export const contents = (der: Buffer) => der.subarray(headOf(der, 0), sizeOf(der, 0));
+export const contents = (der: Uint8Array) => der.subarray(headOf(der, 0), sizeOf(der, 0));
 
 export interface Certificate {
   issuer: string;
   subject: string;
-  spki: Buffer;
+  spki: Uint8Array;
   by: Pick<Key, "sign" | "algorithm">;
   ca?: boolean;
   /** By default keyCertSign and cRLSign for a CA, and no usage for others. */
@@ -134,60 +100,71 @@ export interface Certificate {
   serial?: bigint;
   to?: Date;
   from?: Date;
-  extra?: Buffer[];
+  extra?: Uint8Array[];
   /** What stands outside of what is signed, if it is not the same. */
-  outer?: Buffer;
+  outer?: Uint8Array;
 }
 
 const DAY = 86_400_000;
 
-export function certificate(c: Certificate): Buffer {
-  const extensions = [extension("2.5.29.19", true, c.ca ? seq(TRUE) : seq())];
+export function certificate(c: Certificate): Uint8Array {
+  const extensions = [basicConstraints(c.ca ?? false)];
   const usage = c.usage ?? (c.ca ? 0x06 : undefined);
-  if (usage !== undefined) extensions.push(extension("2.5.29.15", true, tlv(3, Buffer.of(1, usage))));
-  if (c.san) extensions.push(extension("2.5.29.17", false, seq(tlv(0x82, Buffer.from(c.san)))));
-  const tbs = seq(
-    tlv(0xa0, int(2)),
-    int(c.serial ?? BigInt(`0x40${randomBytes(7).toString("hex")}`)),
+  if (usage !== undefined) extensions.push(extension("2.5.29.15", tlv(3, Buffer.of(1, usage)), true));
+  if (c.san) extensions.push(subjectAltNames(dnsName(c.san)));
+  const tbs = sequence(
+    tlv(0xa0, integer(2)),
+    integer(c.serial ?? BigInt(`0x40${randomBytes(7).toString("hex")}`)),
     c.by.algorithm,
-    name(c.issuer),
-    seq(time(c.from ?? new Date(Date.now() - DAY)), time(c.to ?? new Date(Date.now() + 30 * DAY))),
-    name(c.subject),
+    commonName(c.issuer),
+    sequence(
+      generalizedTime(c.from ?? new Date(Date.now() - DAY)),
+      generalizedTime(c.to ?? new Date(Date.now() + 30 * DAY)),
+    ),
+    commonName(c.subject),
     c.spki,
-    tlv(0xa3, seq(...extensions, ...(c.extra ?? []))),
+    tlv(0xa3, sequence(...extensions, ...(c.extra ?? []))),
   );
-  return seq(tbs, c.outer ?? c.by.algorithm, bits(c.by.sign(tbs)));
+  return sequence(tbs, c.outer ?? c.by.algorithm, bits(c.by.sign(tbs)));
 }
 
 /** The key identifiers, by which OpenSSL finds the issuer among several of one name. */
-export const subjectKeyId = (key: Pick<Key, "spki">) =>
-  extension("2.5.29.14", false, octets(keyId(key.spki)));
+export const subjectKeyId = (key: Pick<Key, "spki">) => extension("2.5.29.14", octets(keyId(key.spki)));
 export const authorityKeyId = (key: Pick<Key, "spki">) =>
-  extension("2.5.29.35", false, seq(tlv(0x80, keyId(key.spki))));
+  extension("2.5.29.35", sequence(tlv(0x80, keyId(key.spki))));
 
 export interface Crl {
   issuer: string;
   by: Key;
   /** Of which certificates; serial numbers. */
   revokes?: bigint[];
-  extensions?: Buffer[];
+  extensions?: Uint8Array[];
   /** Whose signature it has in truth. */
   sign?: Sign;
   from?: Date;
 }
 
-export function crl({ issuer, by, revokes = [], extensions = [], sign: signs = by.sign, from }: Crl): Buffer {
+export function crl({
+  issuer,
+  by,
+  revokes = [],
+  extensions = [],
+  sign: signs = by.sign,
+  from,
+}: Crl): Uint8Array {
   const begin = from ?? new Date(Date.now() - DAY);
-  const tbs = seq(
-    int(1),
+  const tbs = sequence(
+    integer(1),
     by.algorithm,
-    name(issuer),
-    time(begin),
-    time(new Date(Date.now() + 30 * DAY)),
-    ...(revokes.length > 0 ? [seq(...revokes.map((serial) => seq(int(serial), time(begin))))] : []),
-    tlv(0xa0, seq(authorityKeyId(by), ...extensions)),
+    commonName(issuer),
+    generalizedTime(begin),
+    generalizedTime(new Date(Date.now() + 30 * DAY)),
+    ...(revokes.length > 0
+      ? [sequence(...revokes.map((serial) => sequence(integer(serial), generalizedTime(begin))))]
+      : []),
+    tlv(0xa0, sequence(authorityKeyId(by), ...extensions)),
   );
-  return seq(tbs, by.algorithm, bits(signs(tbs)));
+  return sequence(tbs, by.algorithm, bits(signs(tbs)));
 }
 
 // ---- P-256, with any generator --------------------------------------------------------------------------------------
@@ -229,7 +206,7 @@ const number = (bytes: Bytes) => BigInt(`0x${Buffer.from(bytes).toString("hex")}
 const encoded = (point: Point) => Buffer.concat([Buffer.of(4), bytes32(point[0]), bytes32(point[1])]);
 
 /** The point of an EC key on P-256. */
-export function pointOf(spki: Buffer): Point {
+export function pointOf(spki: Uint8Array): Point {
   const raw = keyBits(spki);
   return [number(raw.subarray(1, 33)), number(raw.subarray(33))];
 }
@@ -240,19 +217,19 @@ export function ecdsa(d: bigint, generator: Point): Sign {
     const hash = number(createHash("sha256").update(data).digest());
     const k = mod(number(randomBytes(40)), N - 1n) + 1n;
     const r = mod(times(k, generator)[0], N);
-    return seq(int(r), int(mod(inverse(k, N) * (hash + r * d), N)));
+    return sequence(integer(r), integer(mod(inverse(k, N) * (hash + r * d), N)));
   };
 }
 
 /** SpecifiedECDomain (X9.62): P-256's curve, and a generator of one's own. */
 export const explicitParameters = (generator: Point) =>
-  seq(
-    int(1),
-    seq(oid("1.2.840.10045.1.1"), int(P)),
-    seq(octets(bytes32(P - 3n)), octets(bytes32(B))),
+  sequence(
+    integer(1),
+    sequence(oid("1.2.840.10045.1.1"), integer(P)),
+    sequence(octets(bytes32(P - 3n)), octets(bytes32(B))),
     octets(encoded(generator)),
-    int(N),
-    int(1),
+    integer(N),
+    integer(1),
   );
 export const explicitSpki = (point: Point, generator: Point) =>
-  seq(seq(oid("1.2.840.10045.2.1"), explicitParameters(generator)), bits(encoded(point)));
+  sequence(sequence(oid("1.2.840.10045.2.1"), explicitParameters(generator)), bits(encoded(point)));

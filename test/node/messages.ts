@@ -46,11 +46,11 @@ const elsewhere: [text: string, why: string][] = [
   ["cut short", "src/openssl/algorithms.ts catches it"],
   [
     "the TLS connection was dropped without an end: who holds it must end it, or read it to its end",
-    "test/contract/dropped.ts, where garbage can be collected",
+    "test/contract/connection/dropped.ts, where garbage can be collected",
   ],
   [
     "The other end of the MessagePort is gone, its page or worker with it",
-    "test/contract/transports.ts, in engines with locks",
+    "test/contract/transports/transports.ts, in engines with locks",
   ],
   [
     "the connection to Redis was closed",

@@ -108,7 +108,7 @@ export const DEFAULT_CLOSE_TIMEOUT = 2_000;
  * ```
  */
 export class TlsStream implements Transport, AsyncDisposable {
-  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
+  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>> & AsyncIterable<Uint8Array<ArrayBuffer>>;
   readonly writable: WritableStream<Uint8Array>;
   /**
    * How the connection ended. Resolves when the end was proper. Otherwise it rejects with a `TlsError`, whose `outcome`

@@ -24,7 +24,9 @@ export interface ByteSource {
  * WebKit has no byte streams. There it is a stream of the same chunks, without `getReader({ mode: "byob" })`, and each
  * chunk is a copy. `for await` cannot read a stream in WebKit by itself, so this one gets what that needs.
  */
-export function byteStream(source: ByteSource): ReadableStream<Uint8Array<ArrayBuffer>> {
+export function byteStream(
+  source: ByteSource,
+): ReadableStream<Uint8Array<ArrayBuffer>> & AsyncIterable<Uint8Array<ArrayBuffer>> {
   const stream = hasByteStreams()
     ? new ReadableStream({ ...source, type: "bytes" } as UnderlyingByteSource)
     : new ReadableStream(source as UnderlyingDefaultSource<Uint8Array<ArrayBuffer>>, {

@@ -22,7 +22,7 @@ export interface StreamsOwner {
 }
 
 export class DataStreams {
-  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
+  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>> & AsyncIterable<Uint8Array<ArrayBuffer>>;
   readonly writable: WritableStream<Uint8Array>;
 
   readonly #pump: Pump;

@@ -3,6 +3,9 @@
  * connection. `websockify`, `wsproxy` and many others are such relays. A relay sees where to, when and how much; of
  * what goes over it as TLS it sees ciphertext only.
  *
+ * WebSocketStream, which Chromium has and which can be paused, is not used: when the peer closes it, Chromium drops what
+ * has arrived and was not read yet.
+ *
  * @module
  */
 

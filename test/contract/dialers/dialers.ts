@@ -1,9 +1,12 @@
 /** Dialers: what all of them promise, and what each does beside it. */
 import QUnit from "qunit";
 import { type Dialer, startTls } from "wassl";
+import { cloudflareDialer } from "wassl/dialers/cloudflare";
+import { directSocketsDialer } from "wassl/dialers/direct-sockets";
 import { webSocketDialer } from "wassl/dialers/websocket";
 import { wispDialer } from "wassl/dialers/wisp";
-import { readAtLeast, rejection, sha256, text, tlsError, utf8, write } from "../../helpers/basics.ts";
+import { createConnect } from "wassl/sockets";
+import { readAtLeast, rejection, sha256, sleep, text, tlsError, utf8, write } from "../../helpers/basics.ts";
 import { afterTest, env } from "../../helpers/env.ts";
 import { randomBytes } from "../../helpers/random.ts";
 
@@ -25,6 +28,11 @@ const dialers: Record<string, () => Dialer | Promise<Dialer>> = {
   "Wisp 1": byWisp(1),
   "Wisp 2": byWisp(2),
 };
+
+async function destination(peer: string) {
+  const { host, port } = await env.peer(peer);
+  return { hostname: host, port };
+}
 
 async function dial(dialer: Dialer, peer: string, signal?: AbortSignal) {
   const { host, port } = await env.peer(peer);
@@ -129,6 +137,82 @@ QUnit.module("dialers: the runtime's own socket", () => {
       assert.true(v6.message.startsWith("No connection to [::1]:1: "), v6.message);
     },
   );
+});
+
+QUnit.module("dialers: other engines' sockets", () => {
+  QUnit.test("cloudflareDialer: connect() of another implementation", async (assert) => {
+    const connect = createConnect({ dialer: env.dial });
+    const dial = cloudflareDialer(connect);
+    const transport = await dial(await destination("tcp?do=echo"));
+    afterTest(() => transport.writable.abort());
+    await write(transport.writable, utf8("hello"));
+    assert.strictEqual(text(await readAtLeast(transport.readable, 5)), "hello");
+    if (!inPage) assert.deepEqual(transport.remoteAddress, await destination("tcp?do=echo"));
+    const failing = cloudflareDialer(createConnect({ dialer: () => Promise.reject(new Error("no way")) }));
+    const error = await tlsError(failing({ hostname: "x", port: 1 }));
+    assert.strictEqual(error.code, "transport");
+    assert.strictEqual(error.message, "No connection to x:1: no way");
+    assert.throws(() => cloudflareDialer(undefined as never), /connect must be a function/);
+    const reason = new Error("changed my mind");
+    let closed = false;
+    const silent = cloudflareDialer(() => ({
+      readable: new ReadableStream(),
+      writable: new WritableStream(),
+      opened: new Promise(() => {}),
+      async close() {
+        closed = true;
+      },
+    }));
+    const abort = new AbortController();
+    const dialing = silent({ hostname: "x", port: 1, signal: abort.signal });
+    abort.abort(reason);
+    assert.strictEqual(await rejection(dialing), reason);
+    assert.true(closed);
+  });
+
+  QUnit.test("directSocketsDialer: a TCPSocket of the same shape", async (assert) => {
+    const scope = globalThis as { TCPSocket?: unknown };
+    assert.throws(() => directSocketsDialer(), /needs TCPSocket/);
+    const seen: unknown[] = [];
+    let closed = 0;
+    scope.TCPSocket = class {
+      readonly opened: Promise<object>;
+      constructor(hostname: string, port: number, options: object) {
+        seen.push([hostname, port, options]);
+        this.opened =
+          port === 1
+            ? Promise.reject(new DOMException("refused", "NetworkError"))
+            : env.dial({ hostname, port }).then(({ readable, writable }) => ({
+                ...{ readable, writable, localAddress: "127.0.0.1", localPort: 7 },
+                ...{ remoteAddress: hostname, remotePort: port },
+              }));
+      }
+      async close() {
+        closed++;
+      }
+    };
+    try {
+      const dial = directSocketsDialer();
+      const to = await destination("tcp?do=echo");
+      const transport = await dial(to);
+      afterTest(() => transport.writable.abort());
+      await write(transport.writable, utf8("hello"));
+      assert.strictEqual(text(await readAtLeast(transport.readable, 5)), "hello");
+      assert.deepEqual(transport.localAddress, { hostname: "127.0.0.1", port: 7 });
+      assert.deepEqual(transport.remoteAddress, to);
+      assert.deepEqual(seen, [[to.hostname, to.port, { noDelay: true }]]);
+      const error = await tlsError(dial({ hostname: "x", port: 1 }));
+      assert.strictEqual(error.message, "No connection to x:1: refused");
+      const abort = new AbortController();
+      const dialing = dial({ ...to, signal: abort.signal });
+      abort.abort(new Error("no"));
+      assert.strictEqual(String(await rejection(dialing)), "Error: no");
+      for (let i = 0; i < 100 && closed === 0; i++) await sleep(20);
+      assert.strictEqual(closed, 1, "what opens too late is closed");
+    } finally {
+      delete scope.TCPSocket;
+    }
+  });
 });
 
 QUnit.module("dialers: webSocketDialer", () => {

@@ -10,6 +10,8 @@ import { rejection, write } from "../../helpers/basics.ts";
 import { over } from "../../helpers/both-ends.ts";
 import { afterTest, env } from "../../helpers/env.ts";
 
+let pairs = 0;
+
 const kit = (name: string, options: () => TransportTestOptions) => {
   QUnit.module(`transports: the kit, ${name}`, () => {
     // The seed is known when a test runs.
@@ -48,7 +50,6 @@ kit("TLS", () => ({
   },
 }));
 
-let pairs = 0;
 const webSocketPair = async () => {
   const url = env.ws(`/ws/pair?id=${env.runtime}-kit-${pairs++}`);
   const connect = () => connectWebSocket(url, { WebSocket: env.WebSocket });

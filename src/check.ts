@@ -317,7 +317,7 @@ function unknown(
 }
 
 /** A third of the letters may differ, or one is the beginning of the other. */
-function nearest(name: string, known: readonly string[]): string | undefined {
+export function nearest(name: string, known: readonly string[]): string | undefined {
   const small = name.slice(0, 60).toLowerCase();
   const begins = (a: string, b: string) => a.length >= 3 && b.startsWith(a);
   let best: string | undefined;

@@ -70,18 +70,21 @@ function versions(o: Given): Pick<ContextOptions, "minVersion" | "maxVersion"> {
   return { ...(minVersion && { minVersion }), ...(maxVersion && { maxVersion }) };
 }
 
-/** Node.js has the suites of both versions in one list. */
+/** Node.js has the suites of both versions in one list, and leaves out what OpenSSL does not know. */
 function ciphers({ ciphers: given }: Given): Pick<ContextOptions, "ciphers" | "cipherSuites"> {
   if (given === undefined || given === null || given === "" || given === DEFAULT_CIPHERS) return {};
   if (typeof given !== "string") throw wrongType('"options.ciphers" property', "string");
-  const all = given.split(":").filter(Boolean);
-  const suites = all.filter((name) => name.startsWith("TLS_"));
-  const others = all.filter((name) => !name.startsWith("TLS_"));
+  const all = given.split(":").filter(Boolean).map(optional);
+  const suites = all.filter((name) => name.startsWith("?TLS_"));
+  const others = all.filter((name) => !name.startsWith("?TLS_"));
   return {
     ...(suites.length > 0 && { cipherSuites: suites.join(":") }),
     ...(others.length > 0 && { ciphers: others.join(":") }),
   };
 }
+
+/** A name may be unknown; a keyword that has to stand first, and an operator, are as they are. */
+const optional = (name: string) => (/^(?:[-+!@]|DEFAULT|SUITEB)/.test(name) ? name : `?${name}`);
 
 /** A list of names, or what Node.js makes of it: each behind its length. */
 export function alpnProtocols(

@@ -1,5 +1,6 @@
 import { WASSL_ROLE_DTLS, WASSL_ROLE_SERVER } from "../binding/abi.js";
 import { type Borrowed, type Bytes, bool, type Ok, type Owned, type Text } from "../binding/pointers.js";
+import { nearest } from "../check.js";
 import { type OpenSslError, TlsError } from "../errors.js";
 import { whatIsLacking } from "./algorithms.js";
 import type { BioPairCore } from "./bio-pair-core.js";
@@ -31,6 +32,12 @@ function requireVersion(version: unknown): void {
       "a version must be one of OpenSSL's numbers, such as TLS1_3_VERSION",
     );
 }
+
+/** What a name that OpenSSL does not know may have been meant for. */
+const SUITES = "TLS_CHACHA20_POLY1305_SHA256 TLS_AES_128_GCM_SHA256 TLS_AES_256_GCM_SHA384";
+const GROUPS = "X25519MLKEM768 X25519 P-256 P-384 P-521 secp256r1 secp384r1 secp521r1";
+const SIGNATURES =
+  "ecdsa_secp256r1_sha256 ecdsa_secp384r1_sha384 ed25519 rsa_pss_rsae_sha256 rsa_pkcs1_sha256 ECDSA+SHA256 RSA-PSS+SHA256";
 
 /** What this package's own clients need of an `SSL_CTX`. {@link SslContext} has the rest. */
 export class SslContextCore extends Handle<"contexts"> {
@@ -67,15 +74,24 @@ export class SslContextCore extends Handle<"contexts"> {
   }
 
   /** A list of names. OpenSSL takes it or not; the name that it does not know is found by trying each. */
-  #setNames(what: string, list: string, call: (ctx: Borrowed<"SSL_CTX">, ptr: Text) => Ok): void {
+  #setNames(
+    what: string,
+    list: string,
+    usual: string,
+    call: (ctx: Borrowed<"SSL_CTX">, ptr: Text) => Ok,
+  ): void {
     const { memory } = this.library;
     const isUnknown = (name: string) => memory.withText(name, (ptr) => call(this.ptr, ptr)) === 0;
     const explain = () => {
       // "?" and "*" and "-" in front of a group are no part of its name, and "/" is as good as ":".
       const names =
         typeof list === "string" ? list.split(/[:/]/).map((each) => each.replace(/^[?*-]+/, "")) : [];
-      const unknown = names.filter(isUnknown).map((each) => `"${each}"`);
-      return unknown.length > 0 ? `this build of OpenSSL does not know ${unknown.join(", ")}` : "";
+      const unknown = names.filter(isUnknown);
+      const [first = ""] = unknown;
+      const near = unknown.length === 1 && nearest(first, usual.split(" "));
+      const hint = near ? `; did you mean "${near}"?` : "";
+      const quoted = unknown.map((each) => `"${each}"`).join(", ");
+      return unknown.length > 0 ? `this build of OpenSSL does not know ${quoted}${hint}` : "";
     };
     memory.withText(list, (ptr) => this.set(`${what} "${list}"`, (ctx) => call(ctx, ptr), explain));
   }
@@ -166,17 +182,19 @@ export class SslContextCore extends Handle<"contexts"> {
 
   /** Cipher suites of TLS 1.3, by name, with colons between. */
   setCiphersuites(list: string): void {
-    this.#setNames("cipher suites", list, (c, p) => this.library.abi.wassl_SSL_CTX_set_ciphersuites(c, p));
+    this.#setNames("cipher suites", list, SUITES, (c, p) =>
+      this.library.abi.wassl_SSL_CTX_set_ciphersuites(c, p),
+    );
   }
 
   /** `SSL_CTX_set1_groups_list(3)` */
   setGroups(list: string): void {
-    this.#setNames("groups", list, (c, p) => this.library.abi.wassl_SSL_CTX_set1_groups_list(c, p));
+    this.#setNames("groups", list, GROUPS, (c, p) => this.library.abi.wassl_SSL_CTX_set1_groups_list(c, p));
   }
 
   /** `SSL_CTX_set1_sigalgs_list(3)` */
   setSignatureAlgorithms(list: string): void {
-    this.#setNames("signature algorithms", list, (c, p) =>
+    this.#setNames("signature algorithms", list, SIGNATURES, (c, p) =>
       this.library.abi.wassl_SSL_CTX_set1_sigalgs_list(c, p),
     );
   }

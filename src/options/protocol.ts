@@ -12,6 +12,7 @@ import {
   TLS1_3_VERSION,
 } from "../openssl/constants.js";
 import type { SslContextCore } from "../openssl/context-core.js";
+import { ciphersOf } from "./cipher-names.js";
 
 export type TlsVersion = "TLSv1.2" | "TLSv1.3";
 
@@ -30,12 +31,13 @@ export interface ContextOptions {
    * Cipher suites of TLS 1.2, as `openssl-ciphers(1)` writes them. A server's order counts. Default: OpenSSL's, those
    * with ChaCha20-Poly1305 first, without RSA key exchange (also of RSA-PSK) and without CBC. A peer from before 2013
    * may have nothing else; "DEFAULT" turns them on. Suites where neither end proves its identity ("aNULL") are never
-   * among them.
+   * among them. A name that OpenSSL does not know fails with "invalid-argument", where OpenSSL itself leaves it out;
+   * behind "?" it is left out here too, as in `groups`.
    */
   ciphers?: string;
   /**
    * Cipher suites of TLS 1.3, best first, with ":" between. A server's order counts. By default the fastest in
-   * WebAssembly comes first: "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384".
+   * WebAssembly comes first: "TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384". Unknown names as in `ciphers`.
    */
   cipherSuites?: string;
   /**
@@ -182,15 +184,41 @@ export function configure(context: SslContextCore, options: ContextOptions): voi
   context.setMaxCertList(options.maxCertificateList ?? MAX_CERTIFICATE_LIST);
   // "ALL" includes them, and with them an attacker in between needs no certificate. Only options whose names begin with
   // "unsafely" may turn verification off.
-  context.setCipherList(ciphers === undefined ? CIPHERS : `${ciphers}:!aNULL`);
+  const asked = ciphers !== undefined && `${ciphersOf(ciphers, (name) => hasCiphers(context, name))}:!aNULL`;
+  context.setCipherList(asked || CIPHERS);
   // A pre-shared key counts only with a suite of its hash: a server that also has a certificate would ignore the key
   // otherwise.
-  context.setCiphersuites(cipherSuites ?? (psks.length > 0 ? SUITES_BY_HASH[hash] : SUITES));
+  const suites = cipherSuites === undefined ? undefined : suitesOf(context, cipherSuites);
+  context.setCiphersuites(suites ?? (psks.length > 0 ? SUITES_BY_HASH[hash] : SUITES));
   if (groups !== undefined) context.setGroups(groups);
   if (signatureAlgorithms !== undefined) context.setSignatureAlgorithms(signatureAlgorithms);
   for (const each of psks) context.setPsk(each.identity, each.key, hash);
   if (options.legacyServerConnect) context.setOptions(SSL_OP_LEGACY_SERVER_CONNECT);
   if (options.maxSendFragment !== undefined) context.setMaxSendFragment(options.maxSendFragment);
+}
+
+/** The names of suites that are here. There are no more than the module has. */
+const known = new Set<string>();
+
+/** OpenSSL says so only when it finds nothing else; the list of `context` is another one then. */
+function hasCiphers(context: SslContextCore, name: string): boolean {
+  if (known.has(name)) return true;
+  try {
+    context.setCipherList(name);
+  } catch (error) {
+    if (error instanceof TlsError && error.code === "invalid-argument") return false;
+    throw error;
+  }
+  known.add(name);
+  return true;
+}
+
+/** The same for TLS 1.3, where there are only names. */
+function suitesOf(context: SslContextCore, list: string): string {
+  for (const name of list.split(":")) {
+    if (name && !name.startsWith("?")) context.setCiphersuites(name);
+  }
+  return list.replaceAll("?", "");
 }
 
 function keysOf({ psk, psks }: ContextOptions): readonly PreSharedKey[] {

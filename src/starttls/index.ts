@@ -13,6 +13,7 @@
  *
  * @module
  */
+import { custom, type Kind, longerThan0, oneOf, readOptions, signal, type Table } from "../check.js";
 import { TlsError } from "../errors.js";
 import type { Transport } from "../transport.js";
 import { inTheClear } from "./clear.js";
@@ -115,11 +116,15 @@ export async function requestStartTls(
   transport: Transport,
   options: RequestStartTlsOptions,
 ): Promise<RequestStartTlsResult> {
-  const { protocol, signal, timeout } = common(options);
-  const { hostname, name = "[127.0.0.1]" } = options;
-  requireName("name", name);
-  if (hostname !== undefined) requireName("hostname", hostname);
-  else if (protocol === "xmpp") {
+  const {
+    protocol,
+    signal,
+    timeout = DEFAULT_TIMEOUT,
+    hostname,
+    name = "[127.0.0.1]",
+  } = readOptions(options, REQUEST, "requestStartTls");
+  requireProtocol(protocol);
+  if (hostname === undefined && protocol === "xmpp") {
     throw new TlsError("invalid-argument", 'hostname is missing: a client of "xmpp" says it before TLS');
   }
   const said = await inTheClear(transport, protocol, "server", { signal, timeout }, async (clear) => {
@@ -157,9 +162,13 @@ export async function acceptStartTls(
   transport: Transport,
   options: AcceptStartTlsOptions,
 ): Promise<AcceptStartTlsResult> {
-  const { protocol, signal, timeout } = common(options);
-  const { name = "localhost" } = options;
-  requireName("name", name);
+  const {
+    protocol,
+    signal,
+    timeout = DEFAULT_TIMEOUT,
+    name = "localhost",
+  } = readOptions(options, ACCEPT, "acceptStartTls", { requestStartTls: REQUEST });
+  requireProtocol(protocol);
   const { greeting, rest } = await inTheClear(
     transport,
     protocol,
@@ -173,31 +182,26 @@ export async function acceptStartTls(
   return { transport: rest.byteLength > 0 ? new After(rest, transport) : transport, greeting };
 }
 
-function common(options: StartTlsOptions): Required<Omit<StartTlsOptions, "signal">> & {
-  signal: AbortSignal | undefined;
-} {
-  const { protocol, signal, timeout = DEFAULT_TIMEOUT } = options ?? {};
-  if (!startTlsProtocols.includes(protocol as StartTlsProtocol)) {
-    const all = startTlsProtocols.map((each) => `"${each}"`).join(", ");
-    throw new TlsError("invalid-argument", `protocol must be one of ${all}; not ${JSON.stringify(protocol)}`);
-  }
-  if (typeof timeout !== "number" || !(timeout > 0)) {
-    throw new TlsError("invalid-argument", "timeout must be more than 0 ms");
-  }
-  if (signal !== undefined && typeof signal?.addEventListener !== "function") {
-    throw new TlsError("invalid-argument", "signal must be an AbortSignal");
-  }
-  return { protocol: protocol as StartTlsProtocol, signal, timeout };
-}
-
 /** It goes into commands and XML as it is. */
-function requireName(option: string, value: unknown): void {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what a name must not have
-  if (typeof value === "string" && /^[^\s\x00-\x1f\x7f-\x9f<>&'"]{1,255}$/.test(value)) return;
-  throw new TlsError(
-    "invalid-argument",
-    `${option} must be a name of 1 to 255 characters, without white space and < > & ' "; not ${JSON.stringify(value)}`,
-  );
+const NAME: Kind = {
+  ...custom(
+    "a name of 1 to 255 characters, without white space and < > & ' \"",
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what a name must not have
+    (value) => typeof value === "string" && /^[^\s\x00-\x1f\x7f-\x9f<>&'"]{1,255}$/.test(value),
+  ),
+  shows: true,
+};
+
+const COMMON: Table<StartTlsOptions> = {
+  protocol: oneOf(...startTlsProtocols),
+  signal,
+  timeout: longerThan0,
+};
+const REQUEST: Table<RequestStartTlsOptions> = { ...COMMON, hostname: NAME, name: NAME };
+const ACCEPT: Table<AcceptStartTlsOptions> = { ...COMMON, name: NAME };
+
+function requireProtocol(protocol: StartTlsProtocol | undefined): void {
+  if (protocol === undefined) throw new TlsError("invalid-argument", "protocol is missing");
 }
 
 /** A transport of which some bytes were received already. */

@@ -231,7 +231,54 @@ export const handshakes: Table = {
       "invalid-argument",
       'cipher suites "TLS_NOPE": this build of OpenSSL does not know "TLS_NOPE"',
     ],
-    ["unknown ciphers", client({ ciphers: "NOPE" }), "invalid-argument", 'ciphers "NOPE": no cipher match'],
+    [
+      "a cipher suite among others that is mistyped",
+      client({ cipherSuites: "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA383" }),
+      "invalid-argument",
+      'cipher suites "TLS_AES_256_GCM_SHA383": this build of OpenSSL does not know "TLS_AES_256_GCM_SHA383"; did you mean "TLS_AES_256_GCM_SHA384"?',
+    ],
+    [
+      "groups that are mistyped",
+      client({ groups: "X25519:P-265" }),
+      "invalid-argument",
+      'groups "X25519:P-265": this build of OpenSSL does not know "P-265"; did you mean "P-256"?',
+    ],
+    [
+      "signature algorithms that are mistyped",
+      client({ signatureAlgorithms: "ed25519:ecdsa_secp256r1_sha265" }),
+      "invalid-argument",
+      'signature algorithms "ed25519:ecdsa_secp256r1_sha265": this build of OpenSSL does not know "ecdsa_secp256r1_sha265"; did you mean "ecdsa_secp256r1_sha256"?',
+    ],
+    [
+      "unknown ciphers",
+      client({ ciphers: "NOPE" }),
+      "invalid-argument",
+      'ciphers "NOPE": this build of OpenSSL does not know "NOPE"',
+    ],
+    [
+      "ciphers that are mistyped, among others",
+      client({ ciphers: "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GMC-SHA256" }),
+      "invalid-argument",
+      'ciphers "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GMC-SHA256": this build of OpenSSL does not know "ECDHE-RSA-AES128-GMC-SHA256"; did you mean "ECDHE-RSA-AES128-GCM-SHA256"?',
+    ],
+    [
+      "DEFAULT behind others",
+      client({ ciphers: "AESGCM:DEFAULT" }),
+      "invalid-argument",
+      'ciphers "AESGCM:DEFAULT": "DEFAULT" must stand at the beginning',
+    ],
+    [
+      "a suite of TLS 1.3 among those of TLS 1.2",
+      client({ ciphers: "TLS_AES_128_GCM_SHA256:ECDHE" }),
+      "invalid-argument",
+      'ciphers "TLS_AES_128_GCM_SHA256:ECDHE": "TLS_AES_128_GCM_SHA256" is of TLS 1.3, whose suites are `cipherSuites`',
+    ],
+    [
+      "ciphers of which none is here",
+      client({ ciphers: "RC4:3DES" }),
+      "invalid-argument",
+      'ciphers "RC4:3DES": no cipher match',
+    ],
   ],
   "a certificate is refused": [
     [

@@ -15,8 +15,9 @@ const hears =
     afterTest(() => theirs.writable.abort().catch(() => {}));
     if (says) write(theirs.writable, utf8(says)).catch(() => {});
     if (ends) setTimeout(() => void theirs.writable.close().catch(() => {}), 20);
-    const act = role === "client" ? requestStartTls : acceptStartTls;
-    await act(ours, { protocol: "smtp", hostname: "localhost", ...options } as never);
+    const given = { protocol: "smtp", ...options };
+    if (role === "client") await requestStartTls(ours, { hostname: "localhost", ...given } as never);
+    else await acceptStartTls(ours, given as never);
   };
 
 export const starttls: Table = {
@@ -25,25 +26,38 @@ export const starttls: Table = {
       "an unknown protocol",
       hears("client", { protocol: "https" }, ""),
       "invalid-argument",
-      'protocol must be one of "smtp", "imap", "pop3", "ftp", "postgres", "mysql", "xmpp", "ldap"; not "https"',
+      'protocol must be "smtp" or "imap" or "pop3" or "ftp" or "postgres" or "mysql" or "xmpp" or "ldap", not "https"',
+    ],
+    ["no protocol", hears("client", { protocol: undefined }, ""), "invalid-argument", "protocol is missing"],
+    [
+      "a name that was mistyped",
+      hears("client", { protocl: "imap" }, ""),
+      "invalid-argument",
+      "protocl is no option of requestStartTls: did you mean protocol?",
+    ],
+    [
+      "a client's option of a server",
+      hears("server", { hostname: "localhost" }, ""),
+      "invalid-argument",
+      "hostname is no option of acceptStartTls, but of requestStartTls",
     ],
     [
       "a time that is none",
       hears("client", { timeout: 0 }, ""),
       "invalid-argument",
-      "timeout must be more than 0 ms",
+      "timeout must be a number of milliseconds, more than 0, not 0",
     ],
     [
       "a signal that is none",
       hears("client", { signal: {} }, ""),
       "invalid-argument",
-      "signal must be an AbortSignal",
+      "signal must be an AbortSignal, not such an object",
     ],
     [
       "a name with a blank",
       hears("client", { name: "two words" }, ""),
       "invalid-argument",
-      'name must be a name of 1 to 255 characters, without white space and < > & \' "; not "two words"',
+      'name must be a name of 1 to 255 characters, without white space and < > & \' ", not "two words"',
     ],
     [
       "XMPP without a host name",

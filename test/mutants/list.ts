@@ -30,8 +30,8 @@ export const mutants: Mutant[] = [
   {
     file: "src/options/protocol.ts",
     what: "RSA key exchange and CBC are off by default",
-    search: "setCipherList(ciphers === undefined ? CIPHERS",
-    replace: 'setCipherList(ciphers === undefined ? "DEFAULT"',
+    search: "setCipherList(asked || CIPHERS)",
+    replace: 'setCipherList(asked || "DEFAULT")',
     tests: "/identity.*RSA key exchange/",
   },
   {

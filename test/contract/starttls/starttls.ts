@@ -637,7 +637,7 @@ QUnit.module("starttls", () => {
   QUnit.test("what cannot work is said at once, and nothing is touched", async (assert) => {
     const [ours] = pair();
     const bad: [Role, object, RegExp][] = [
-      ["client", { protocol: "nntp" }, /protocol must be one of "smtp", .*not "nntp"/],
+      ["client", { protocol: "nntp" }, /protocol must be "smtp" or .*not "nntp"/],
       ["client", { protocol: undefined }, /protocol/],
       ["client", { protocol: "smtp", timeout: 0 }, /timeout/],
       ["client", { protocol: "smtp", timeout: Number.NaN }, /timeout/],
@@ -651,6 +651,12 @@ QUnit.module("starttls", () => {
       ["server", { protocol: "smtp", name: "mx\n" }, /name/],
       ["server", { protocol: "xmpp", name: "<mx>" }, /name/],
       ["server", { protocol: "toString" }, /protocol/],
+      [
+        "client",
+        { protocol: "smtp", timout: 5 },
+        /timout is no option of requestStartTls: did you mean timeout/,
+      ],
+      ["server", { protocol: "smtp", host: "x" }, /host is no option of acceptStartTls/],
     ];
     for (const [role, options, message] of bad) {
       const error = (await rejection(own(role, "smtp", ours, options))) as TlsError;

@@ -127,8 +127,8 @@ export class SslCore extends Handle<"connections"> {
   }
 
   /**
-   * Reads what {@link SslCore.tryRead} would return in several calls, into `memory.bulk` from `at` on, up to `max` bytes.
-   * Returns how many. If it is fewer than `max`, {@link SslCore.stopped} says why.
+   * Reads what `tryRead` would return in several calls, into `memory.bulk` from `at` on, up to `max` bytes.
+   * Returns how many. If it is fewer than `max`, `stopped` says why.
    *
    * @internal
    */
@@ -137,7 +137,7 @@ export class SslCore extends Handle<"connections"> {
     return this.#many(abi.wassl_try_read_many(this.ptr, further(memory.bulk, at), max));
   }
 
-  /** The first `n` bytes of what {@link SslCore.tryReadMany} has read. @internal */
+  /** The first `n` bytes of what `tryReadMany` has read. @internal */
   bulk(n: number): Uint8Array<ArrayBuffer> {
     const { memory } = this.library;
     return memory.copyOut(memory.bulk, n);
@@ -150,8 +150,8 @@ export class SslCore extends Handle<"connections"> {
   }
 
   /**
-   * Writes what {@link SslCore.tryWrite} would take in several calls, at most 64 KiB. Returns how many bytes. See
-   * {@link SslCore.stopped}. @internal
+   * Writes what `tryWrite` would take in several calls, at most 64 KiB. Returns how many bytes. See
+   * `stopped`. @internal
    */
   tryWriteMany(src: Uint8Array): number {
     const { abi, memory } = this.library;
@@ -160,7 +160,7 @@ export class SslCore extends Handle<"connections"> {
   }
 
   /**
-   * Why {@link SslCore.tryReadMany} or {@link SslCore.tryWriteMany} stopped early: minus an `SSL_ERROR_*`; 0 = it did not.
+   * Why `tryReadMany` or `tryWriteMany` stopped early: minus an `SSL_ERROR_*`; 0 = it did not.
    *
    * @internal
    */
@@ -260,7 +260,7 @@ export class SslCore extends Handle<"connections"> {
     return result;
   }
 
-  /** Whether {@link SslCore.verifySession} finds nothing wrong. @internal */
+  /** Whether `verifySession` finds nothing wrong. @internal */
   acceptsSession(session: SslSession): boolean {
     return this.verifySession(session) === X509_V_OK;
   }
@@ -313,7 +313,7 @@ export class SslCore extends Handle<"connections"> {
 
   // Seeing inside
 
-  /** Whether {@link SslCore.takeEvents} tells of records and handshake messages too. */
+  /** Whether `takeEvents` tells of records and handshake messages too. */
   setTrace(on: boolean): void {
     this.library.abi.wassl_SSL_set_trace(this.ptr, bool(on));
   }
@@ -453,7 +453,7 @@ export class SslCore extends Handle<"connections"> {
 
   /**
    * `SSL_get0_verified_chain(3)`: the path that was judged, from the peer's certificate on, as far as it was built; up
-   * to the trust anchor if {@link SslCore.getVerifyResult} is `X509_V_OK`. For a session that is resumed, it is the path by
+   * to the trust anchor if `getVerifyResult` is `X509_V_OK`. For a session that is resumed, it is the path by
    * which the session's certificate was verified again. `known` are certificates that exist already, and are not made
    * again.
    */
@@ -479,8 +479,8 @@ export class SslCore extends Handle<"connections"> {
 
   /**
    * What was wrong with the peer's certificates, in the order in which OpenSSL found it, 8 at most. Where the
-   * verification goes on ({@link SslCore.suspendVerify} "anyway", or `SSL_VERIFY_NONE`) the last one is
-   * {@link SslCore.getVerifyResult}, which is what Node.js tells; otherwise there is one. Of a resumed session only that
+   * verification goes on (`suspendVerify` "anyway", or `SSL_VERIFY_NONE`) the last one is
+   * `getVerifyResult`, which is what Node.js tells; otherwise there is one. Of a resumed session only that
    * last one is known.
    */
   getVerifyFailures(): ChainFailure[] {
@@ -498,7 +498,7 @@ export class SslCore extends Handle<"connections"> {
 
   /**
    * Makes the handshake stop behind the peer's certificates (`SSL_ERROR_WANT_RETRY_VERIFY`) if OpenSSL accepts them.
-   * With "anyway" it also stops if OpenSSL does not, and what was wrong stays in {@link SslCore.getVerifyFailure}.
+   * With "anyway" it also stops if OpenSSL does not, and what was wrong stays in `getVerifyFailure`.
    */
   suspendVerify(when: "never" | "accepted" | "anyway"): void {
     const mode = { never: 0, accepted: WASSL_VERIFY_TOO, anyway: WASSL_VERIFY_ANYWAY }[when];

@@ -1,21 +1,11 @@
 /** What the processes of the benchmark run: the packed package, our programs beside it, and certificates. */
 import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-} from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { keyOf, newFolder } from "../kept.ts";
 import { installPackage } from "../pack.ts";
 import { makeCerts } from "../peers/certs.ts";
 
@@ -132,19 +122,20 @@ function linkPeers(modules: string): void {
   const peers = join(here, "peers");
   const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "wassl", "bench-peers");
   const files = ["package.json", "package-lock.json"];
-  const hash = createHash("sha256").update(process.version);
-  for (const file of files) hash.update(readFileSync(join(peers, file)));
-  const kept = join(cache, hash.digest("hex").slice(0, 16));
+  const key = keyOf(
+    [],
+    files.map((file) => join(peers, file)),
+  );
+  const kept = join(cache, key);
   if (!existsSync(kept)) {
-    mkdirSync(cache, { recursive: true });
-    const made = mkdtempSync(join(cache, ".new."));
+    const { folder: made, keep } = newFolder(cache);
     for (const file of files) cpSync(join(peers, file), join(made, file));
     // Not one of them has something to build.
     execFileSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
       cwd: made,
       stdio: ["ignore", "ignore", "inherit"],
     });
-    renameSync(made, kept);
+    keep(key);
   }
   const from = join(kept, "node_modules");
   for (const name of readdirSync(from)) {

@@ -8,7 +8,7 @@ import {
   type Transport,
 } from "wassl";
 import { pair } from "../fakes/pair.ts";
-import { readAtLeast, text, utf8, write } from "./basics.ts";
+import { readAtLeast, text, utf8, within, write } from "./basics.ts";
 import { afterTest, env } from "./env.ts";
 
 /** What a server needs. */
@@ -44,6 +44,13 @@ export async function handshake(
   ]);
   for (const end of both) if (end.status === "fulfilled") afterTest(() => end.value.abort());
   return both;
+}
+
+/** The client's newest session. In TLS 1.3 it comes behind the handshake, and so ahead of a byte of the server. */
+export async function sessionAfter(near: TlsStream, far: TlsStream): Promise<Uint8Array | undefined> {
+  await write(far.writable, utf8("."));
+  await within(readAtLeast(near.readable, 1), 3_000);
+  return near.getSession();
 }
 
 /** Both ends after a handshake that succeeds, and a few bytes each way. */

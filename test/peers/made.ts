@@ -3,20 +3,10 @@
  * take those of an earlier one.
  */
 import { execFileSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { keyOf, newFolder } from "../kept.ts";
 import { type CertFiles, type Certs, certFiles, makeCerts, publicOf } from "./certs.ts";
 import { type Chains, makeChains } from "./chains.ts";
 import { type Forged, makeForged } from "./forged.ts";
@@ -64,7 +54,9 @@ export function make(openssl: string, folder: string, seed: number): Made {
  */
 export async function keptOrMade(openssl: string, folder: string, seed: number | undefined): Promise<Made> {
   mkdirSync(cache, { recursive: true });
-  const key = keyOf(openssl);
+  // Of all that has a say in what is made.
+  const sources = [...readdirSync(here).map((name) => join(here, name)), join(here, "..", "der.ts")].sort();
+  const key = keyOf([execFileSync(openssl, ["version"], { encoding: "utf8" })], sources);
   const entries = readdirSync(cache).map((name) => {
     const [, of, ofSeed, made] = /^(\w+)-(\d+)-(\d+)$/.exec(name) ?? [];
     return { name, of, seed: Number(ofSeed), made: Number(made ?? 0) };
@@ -81,14 +73,11 @@ export async function keptOrMade(openssl: string, folder: string, seed: number |
     if (made < now - 4 * MAX_AGE && !name.startsWith("."))
       rmSync(join(cache, name), { recursive: true, force: true });
 
-  const aside = mkdtempSync(join(cache, ".new."));
-  process.once("exit", () => rmSync(aside, { recursive: true, force: true }));
+  const { folder: aside, keep } = newFolder(cache);
   const { certs, chains, ...made } = make(openssl, aside, seed ?? Math.floor(Math.random() * 2 ** 31));
   const kept: Kept = { ...made, certs: publicOf(certs), chains: await chains };
   writeFileSync(join(aside, "made.json"), JSON.stringify(kept));
-  const place = join(cache, `${key}-${made.seed}-${made.made}`);
-  renameSync(aside, place);
-  return load(place, folder);
+  return load(keep(`${key}-${made.seed}-${made.made}`), folder);
 }
 
 function load(from: string, folder: string): Made {
@@ -99,16 +88,4 @@ function load(from: string, folder: string): Made {
     certs: certFiles(kept.certs, join(folder, "certs")),
     chains: Promise.resolve(kept.chains),
   };
-}
-
-/** Of all that has a say in what is made. */
-function keyOf(openssl: string): string {
-  const hash = createHash("sha256")
-    .update(process.version)
-    .update(execFileSync(openssl, ["version"]));
-  for (const file of readdirSync(here).sort()) {
-    const path = join(here, file);
-    if (existsSync(path)) hash.update(file).update(readFileSync(path));
-  }
-  return hash.digest("hex").slice(0, 16);
 }

@@ -15,8 +15,8 @@ import {
   type X509,
 } from "wassl";
 import { pair } from "../../fakes/pair.ts";
-import { readAtLeast, utf8, within, write } from "../../helpers/basics.ts";
-import { client, server } from "../../helpers/both-ends.ts";
+import { utf8 } from "../../helpers/basics.ts";
+import { client, server, sessionAfter } from "../../helpers/both-ends.ts";
 import { afterTest, env, share } from "../../helpers/env.ts";
 import { random, randomBytes } from "../../helpers/random.ts";
 
@@ -134,9 +134,7 @@ async function meet(context: TlsContext, options: Partial<ClientOptions>): Promi
   ]);
   let session: Uint8Array | undefined;
   if (mine.status === "fulfilled" && theirs.status === "fulfilled") {
-    await write(theirs.value.writable, utf8("."));
-    await within(readAtLeast(mine.value.readable, 1), 3_000);
-    session = mine.value.getSession();
+    session = await sessionAfter(mine.value, theirs.value);
     // An abort would take the session out of the server's memory.
     await theirs.value.close();
     await mine.value.close();

@@ -2,8 +2,8 @@
 import QUnit from "qunit";
 import { acceptTls, type ClientOptions, type PreSharedKey, startTls, TlsContext } from "wassl";
 import { pair } from "../../fakes/pair.ts";
-import { readAtLeast, sleep, tlsError, utf8, within, write } from "../../helpers/basics.ts";
-import { client, clientCert, connected, handshake, server } from "../../helpers/both-ends.ts";
+import { sleep, tlsError, write } from "../../helpers/basics.ts";
+import { client, clientCert, connected, handshake, server, sessionAfter } from "../../helpers/both-ends.ts";
 import { afterTest, env } from "../../helpers/env.ts";
 import { randomBytes } from "../../helpers/random.ts";
 
@@ -101,10 +101,8 @@ QUnit.module("pre-shared keys", () => {
         assert.strictEqual(end.info.sessionReused, reused);
         assert.strictEqual(end.info.pskIdentity, "two");
       }
-      await write(far.writable, utf8("."));
-      await within(readAtLeast(near.readable, 1), 3_000);
+      session = await sessionAfter(near, far);
       assert.strictEqual(far.info.pskIdentity, "two");
-      session = near.getSession();
     }
   });
 
@@ -184,9 +182,7 @@ QUnit.module("how long a client can go on by resuming", () => {
             for (const end of [near, far]) afterTest(() => end.abort());
             assert.true(far.info.verified, "or shows its certificate again");
             found[name]!.push(far.info.sessionReused);
-            await write(far.writable, utf8("."));
-            await within(readAtLeast(near.readable, 1), 3_000);
-            session = near.getSession();
+            session = await sessionAfter(near, far);
           }
         }),
       );
@@ -222,9 +218,7 @@ QUnit.module("setTicketKeys", () => {
         ]);
         for (const end of [near, far]) afterTest(() => end.abort());
         resumed.push(far.info.sessionReused);
-        await write(far.writable, utf8("."));
-        await within(readAtLeast(near.readable, 1), 3_000);
-        session = near.getSession();
+        session = await sessionAfter(near, far);
       }
       assert.deepEqual(resumed, [false, true, true, false]);
       const on = await TlsContext.client({ caCerts: env.certs.caPem });

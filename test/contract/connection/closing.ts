@@ -402,6 +402,35 @@ QUnit.module("closing: outcomes", () => {
     });
   }
 
+  QUnit.test(
+    "what close() still has to send goes in small steps, so that a slow transport shows progress",
+    async (assert) => {
+      const [near, far] = pair();
+      const sizes: number[] = [];
+      const inner = intercept(near, {
+        async send(chunk, forward) {
+          sizes.push(chunk.byteLength);
+          await forward(chunk);
+        },
+      });
+      const { transport, clog, release, stuck } = cloggable(inner, false);
+      const [client, server] = await connected({}, [transport, far]);
+      clog();
+      const writing = write(client.writable, randomBytes(200_000, env.seed));
+      await stuck;
+      const reading = readAll(server.readable);
+      const closing = client.close();
+      const before = sizes.length;
+      release();
+      await Promise.all([writing, closing]);
+      assert.strictEqual((await reading).length, 200_000);
+      // The first had been given to the transport before.
+      const later = sizes.slice(before + 1);
+      assert.true(later.length > 10, `${later.length} steps`);
+      assert.true(Math.max(...later) <= 8_192, `${Math.max(...later)} bytes at once`);
+    },
+  );
+
   QUnit.test("closing has two seconds, and more while there is progress", async (assert) => {
     const [near, far] = pair();
     const [client, server] = await connected({}, [throttled(near, 400), far]);

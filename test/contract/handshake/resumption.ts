@@ -369,6 +369,11 @@ for (const version of versions) {
       );
       stream?.abort();
       assert.false(await resumes(closed, { ...clientCert(), session: await session(open, clientCert()) }));
+      const asked = await serverContext({ ...shared, clientAuth: "request", caCerts });
+      assert.false(
+        await resumes(closed, { ...clientCert(), session: await session(asked, clientCert()) }),
+        "not with the same trust anchors either",
+      );
 
       const both = await connect(closed, {
         ...clientCert(),

@@ -184,8 +184,26 @@ const calls = {
           }
         }
       }
-      // The end, in pieces too.
-      while (next() < 0.7) bounded(() => tls.closeWrite(deadline()) as undefined);
+      // The end, in pieces too: half closed, with what is still under way, which is read on; or at once.
+      const half = next() < 0.7;
+      if (half) {
+        write();
+        const inTime = () => {
+          tls.closeWrite(deadline());
+          return 1;
+        };
+        while (bounded(inTime) !== 1);
+        const begin = performance.now();
+        for (let ended = false; !ended; ) {
+          const before = got;
+          const late = expired;
+          read(next() < 0.5 ? deadline() : { timeout: 200 });
+          ended = got === before && expired === late;
+          if (performance.now() - begin > 8_000) break;
+        }
+        if (got !== written)
+          return { problem: `after our end: ${written} bytes were taken, ${got} came back`, after: [] };
+      }
       for (let done = false; !done; ) done = bounded(() => tls.shutdown(deadline())) === 1;
       return { after: [] };
     } catch (error) {
@@ -204,6 +222,42 @@ const calls = {
       });
       return { ...(doomed ? {} : { problem: String(error) }), code: codeOf(error), after };
     }
+  },
+  /** The same for a transport without TLS, whose other end echoes: what was wrong, if anything was. */
+  plainSchedule(seed: number, rounds: number, most: number): string | undefined {
+    const next = random(seed);
+    const sent = randomBytes(600_000, seed);
+    let [written, got, late, ended] = [0, 0, 0, false];
+    const deadline = () => ({ timeout: [0, 0, 1, 3, 20][Math.floor(5 * next())]! });
+    const bounded = (act: () => number): number | undefined => {
+      try {
+        return act();
+      } catch (error) {
+        if (!(error instanceof BlockingTimeoutError)) throw error;
+        late = error.written;
+        return undefined;
+      }
+    };
+    const dst = new Uint8Array(65_536);
+    const begin = performance.now();
+    const read = () => {
+      const n = bounded(() => transport.read(dst.subarray(0, Math.ceil(60_000 ** next())), deadline()));
+      if (n === undefined) return;
+      ended = n === 0;
+      if (dst.subarray(0, n).some((byte, i) => byte !== sent[got + i]))
+        throw new Error(`wrong bytes at ${got}`);
+      got += n;
+    };
+    const inTime = () => performance.now() - begin < 8_000;
+    for (let i = 0; i < rounds && written < 500_000; i++) {
+      const size = Math.ceil(most ** next());
+      const taken = bounded(() => transport.write(sent.subarray(written, written + size), deadline()));
+      written += taken ?? late;
+      while (got < written && next() < 0.9 && inTime()) read();
+    }
+    transport.closeWrite();
+    while (!ended && inTime()) read();
+    return ended && got === written ? undefined : `${written} bytes were taken, ${got} came back (${ended})`;
   },
   writeRandom: (length: number, seed: number) => tls.write(randomBytes(length, seed)),
   shutdown: (timeout?: number) => tls.shutdown(only(timeout)),

@@ -915,6 +915,10 @@ QUnit.module("blocking: schedules", () => {
           if (next() < pause / 100) await sleep(120);
           await forward(chunk);
         },
+        async receive(chunk) {
+          if (next() < pause / 100) await sleep(120);
+          return [chunk];
+        },
       }),
   };
   const echo = (server: { readable: ReadableStream<Uint8Array>; writable: WritableStream<Uint8Array> }) =>
@@ -933,6 +937,25 @@ QUnit.module("blocking: schedules", () => {
         assert.strictEqual((await remote.state()).closed?.how, "complete");
         await remote.plainClose();
         assert.strictEqual((await carried).how, "closed");
+      });
+    }
+  }
+
+  for (const [name, make] of Object.entries(carriers)) {
+    for (const size of [1, 700, 20_000]) {
+      QUnit.test(`without TLS: a carrier that is ${name}, rings of ${size} bytes`, async (assert) => {
+        const [near, far] = pair();
+        const carried = make(near, random(env.seed + size), size === 1 ? 0.5 : 10);
+        const { remote, ...parts } = await blocking(carried, { size });
+        void far.readable.pipeTo(far.writable).catch(() => {});
+        const problem = await remote.plainSchedule(
+          env.seed + size,
+          size === 1 ? 5 : 30,
+          size === 1 ? 60 : 50_000,
+        );
+        assert.strictEqual(problem, undefined, `seed ${env.seed}`);
+        await remote.plainClose();
+        assert.strictEqual((await parts.carried).how, "closed");
       });
     }
   }

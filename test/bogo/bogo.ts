@@ -148,6 +148,7 @@ async function main(): Promise<number> {
     [
       ...["-shim-path", join(folder, "shim"), "-shim-config", config, "-json-output", output],
       ...[
+        ...["-resource-dir", sources, "-idle-timeout", "60s"],
         "-loose-errors",
         "-allow-unimplemented",
         "-pipe",

@@ -1,5 +1,6 @@
 /** What people are told: see test/messages. */
 import { blocking } from "../messages/blocking.ts";
+import { connecting } from "../messages/connect.ts";
 import { connections } from "../messages/connections.ts";
 import { handshakes } from "../messages/handshakes.ts";
 import { loading } from "../messages/loading.ts";
@@ -10,4 +11,15 @@ import { starttls } from "../messages/starttls.ts";
 import { tell } from "../messages/told.ts";
 import { transports } from "../messages/transports.ts";
 
-tell([options, handshakes, connections, starttls, transports, blocking, sessions, objects, loading]);
+tell([
+  options,
+  handshakes,
+  connections,
+  starttls,
+  transports,
+  connecting,
+  blocking,
+  sessions,
+  objects,
+  loading,
+]);

@@ -4,6 +4,7 @@ import QUnit from "qunit";
 import { ours, repository } from "../examples.ts";
 import { blocking } from "../messages/blocking.ts";
 import { commands } from "../messages/commands.ts";
+import { connecting } from "../messages/connect.ts";
 import { connections } from "../messages/connections.ts";
 import { handshakes } from "../messages/handshakes.ts";
 import { loading } from "../messages/loading.ts";
@@ -70,6 +71,7 @@ QUnit.module("messages", () => {
       sessions,
       objects,
       loading,
+      connecting,
     ];
     const rows = [...tables, ...here].flatMap((table) => Object.values(table).flat());
     const sites = sitesOf(ours("typescript"), join(repository, "src"));

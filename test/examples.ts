@@ -117,24 +117,25 @@ export function checkInDeno(example: string): Started {
   );
 }
 
-/**
- * The program of docs/examples/cloudflare, in workerd, which Cloudflare runs Workers with; its URL, once it listens.
- */
-export async function inWorkerd(environment: Record<string, string>): Promise<string> {
-  await bundle("cloudflare/worker.ts", "worker");
+/** A program of docs/examples/cloudflare, in workerd, which Cloudflare runs Workers with; its URL, once it listens. */
+export async function inWorkerd(
+  environment: Record<string, string>,
+  [example, config] = ["worker", "config.capnp"],
+): Promise<string> {
+  await bundle(`cloudflare/${example}.ts`, "worker");
   const root = join(folder, "cloudflare");
   copyFileSync(
     join(process.cwd(), "node_modules/wassl/dist/binding/openssl.wasm"),
     join(root, "openssl.wasm"),
   );
-  copyFileSync(join(examples, "cloudflare", "config.capnp"), join(root, "config.capnp"));
+  copyFileSync(join(examples, "cloudflare", config), join(root, config));
   const port = await freePort();
   const program = [ours.resolve("workerd/bin/workerd"), "serve", `--socket-addr=http=127.0.0.1:${port}`];
   const child = stopAfterTest(
     start("env", [
       ...Object.entries(environment).map((pair) => pair.join("=")),
       ...program,
-      join(root, "config.capnp"),
+      join(root, config),
     ]),
   );
   await waitForPort(port, child);

@@ -133,6 +133,7 @@ const daemons = {
   vsftpd: { package: "vsftpd", program: "vsftpd", bin: /^usr\/sbin$/ },
   mariadb: { package: "mariadb-server-core", program: "mariadbd", bin: /^usr\/sbin$/ },
   prosody: { package: "prosody", program: "prosody", bin: /^usr\/bin$/ },
+  websockify: { package: "websockify", program: "websockify", bin: /^usr\/bin$/ },
   slapd: { package: "slapd", program: "slapd", bin: /^usr\/sbin$/ },
   mosquitto: { package: "mosquitto", program: "mosquitto", bin: /^usr\/sbin$/ },
   nats: { package: "nats-server", program: "nats-server", bin: /^usr\/sbin$/ },

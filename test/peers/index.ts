@@ -5,6 +5,7 @@ import type { Peer, PeerContext, StartPeer } from "./peer.ts";
 import { startPostgres } from "./postgres.ts";
 import { startGnutls, startNginx, startOpenssl, startOpensslClient, startRedis } from "./processes.ts";
 import { startRaw, startTcp } from "./raw.ts";
+import { startFront, startWebsockify } from "./relays.ts";
 import { startSmtp } from "./smtp.ts";
 import { startWisp } from "./wisp.ts";
 
@@ -20,6 +21,8 @@ const kinds: Record<string, StartPeer> = {
   tcp: startTcp,
   fault: startFault,
   smtp: startSmtp,
+  websockify: startWebsockify,
+  front: startFront,
   wisp: startWisp,
 };
 

@@ -36,6 +36,7 @@ export async function connect(
     ...connectionOptions(values),
     ...defined({
       postHandshakeAuth: values["enable-pha"],
+      legacyServerConnect: values["legacy-server-connect"],
       ocsp: choice("ocsp", values.ocsp, ["off", "soft", "require"]),
       session: await fileOf("session-in", values["session-in"], io),
       earlyData,

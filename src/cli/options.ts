@@ -21,7 +21,7 @@ const both = {
   key: { type: "string", value: "FILE", help: "its private key; by default in the file of --cert" },
   p12: { type: "string", value: "FILE", help: "certificate, key and chain as PKCS #12" },
   pass: { type: "string", value: "SECRET", help: "passphrase of the key or the PKCS #12 file" },
-  psk: { type: "string", value: "SECRET", help: "pre-shared key, as IDENTITY:HEX" },
+  psk: { type: "string", multiple: true, value: "SECRET", help: "pre-shared key, as IDENTITY:HEX" },
   "psk-hash": { type: "string", value: "HASH", help: "its hash: sha256 (default) or sha384" },
   alpn: { type: "string", value: "A,B", help: "application protocols, best first" },
   min: { type: "string", value: "VERSION", help: "lowest version: 1.2 (default) or 1.3" },
@@ -31,6 +31,16 @@ const both = {
   groups: { type: "string", value: "LIST", help: "groups of the key exchange, best first" },
   sigalgs: { type: "string", value: "LIST", help: "signature algorithms, best first" },
   seclevel: { type: "string", value: "N", help: "how strong keys and signatures must be, 0 to 5; default 2" },
+  "max-send-frag": {
+    type: "string",
+    value: "BYTES",
+    help: "the most data in a record that is sent, 512 to 16384",
+  },
+  "max-cert-list": {
+    type: "string",
+    value: "BYTES",
+    help: "how long the peer's certificates may be together; default 102400",
+  },
   crl: {
     type: "string",
     multiple: true,
@@ -104,6 +114,10 @@ const tables = {
       value: "FILE",
       help: "send this file first, ahead of the handshake's end (0-RTT); can be replayed",
     },
+    "legacy-server-connect": {
+      type: "boolean",
+      help: "take a server without secure renegotiation (RFC 5746)",
+    },
     "no-verify": { type: "boolean", help: "accept any certificate, also an attacker's" },
     via: { type: "string", value: "URL", help: "through a relay, ws:// or wss://, instead of TCP" },
     starttls: {
@@ -125,6 +139,12 @@ const tables = {
     "enable-pha": {
       type: "boolean",
       help: "ask for it not in the handshake, but behind it (TLS 1.3); for one connection",
+    },
+    "no-ca-names": { type: "boolean", help: "do not tell clients the names of --ca" },
+    "max-session-age": {
+      type: "string",
+      value: "SECONDS",
+      help: "how long a client can go on by resuming; default 604800, 7 days",
     },
     ocsp: { type: "string", value: "FILE", help: "an OCSP response for our certificate, to be stapled; DER" },
     "early-data": {

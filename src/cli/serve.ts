@@ -70,7 +70,7 @@ export async function serve(
   }
   const control = new AbortController();
   const identity = await contextOptions(values, io);
-  if ((identity.cert ?? identity.pkcs12 ?? identity.psk) === undefined) {
+  if ((identity.cert ?? identity.pkcs12 ?? identity.psk ?? identity.psks) === undefined) {
     throw new UsageError("a server needs --cert, --p12 or --psk");
   }
   // Read once: its tickets are good for all connections.
@@ -82,6 +82,8 @@ export async function serve(
       postHandshakeAuth: values["enable-pha"],
       ocspResponse: await fileOf("ocsp", values.ocsp, io),
       tickets: values["no-tickets"] ? 0 : undefined,
+      sendCaNames: values["no-ca-names"] ? false : undefined,
+      maxSessionAge: integer("max-session-age", values["max-session-age"], 1),
       maxEarlyData,
     }),
   });

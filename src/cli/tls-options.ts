@@ -28,7 +28,7 @@ export async function contextOptions(values: CommonValues, io: Io): Promise<Cont
   return defined({
     ...(await identity(values, io)),
     verifyOptions: verifyOptions(values, crls),
-    psk: await preSharedKey(values, io),
+    ...(await preSharedKeys(values, io)),
     alpnProtocols: values.alpn?.split(","),
     minVersion: version("min"),
     maxVersion: version("max"),
@@ -37,6 +37,8 @@ export async function contextOptions(values: CommonValues, io: Io): Promise<Cont
     groups: values.groups,
     signatureAlgorithms: values.sigalgs,
     securityLevel: integer("seclevel", values.seclevel),
+    maxSendFragment: integer("max-send-frag", values["max-send-frag"]),
+    maxCertificateList: integer("max-cert-list", values["max-cert-list"]),
     keylog: keylog(values.keylog),
   });
 }
@@ -96,17 +98,19 @@ async function identity(values: CommonValues, io: Io): Promise<Pick<ServerIdenti
 
 type IdentityName = keyof Identity | "identities";
 
-async function preSharedKey(values: CommonValues, io: Io): Promise<PreSharedKey | undefined> {
+async function preSharedKeys(values: CommonValues, io: Io): Promise<Pick<ContextOptions, "psk" | "psks">> {
   const hash = choice("psk-hash", values["psk-hash"], ["sha256", "sha384"]);
-  const text = await secret("psk", values.psk, io);
-  if (text === undefined) {
-    if (hash !== undefined) throw new UsageError("--psk-hash needs --psk");
-    return undefined;
+  const secrets = values.psk ?? [];
+  if (hash !== undefined && secrets.length === 0) throw new UsageError("--psk-hash needs --psk");
+  const all: PreSharedKey[] = [];
+  for (const each of secrets) {
+    const [, name, hex] = (await secret("psk", each, io))?.match(/^(.+):((?:[0-9a-f]{2})+)$/is) ?? [];
+    if (name === undefined || hex === undefined) throw new UsageError("--psk is IDENTITY:HEX");
+    const key = Uint8Array.from(hex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
+    all.push({ identity: name, key, hash: hash === "sha384" ? "SHA-384" : "SHA-256" });
   }
-  const [, name, hex] = text.match(/^(.+):((?:[0-9a-f]{2})+)$/is) ?? [];
-  if (name === undefined || hex === undefined) throw new UsageError("--psk is IDENTITY:HEX");
-  const key = Uint8Array.from(hex.match(/../g) ?? [], (byte) => Number.parseInt(byte, 16));
-  return { identity: name, key, hash: hash === "sha384" ? "SHA-384" : "SHA-256" };
+  const [psk] = all;
+  return all.length > 1 ? { psks: all } : psk ? { psk } : {};
 }
 
 /** As openssl-passphrase-options(1) has them, so that a secret need not be in the list of processes. */

@@ -56,7 +56,7 @@ export type {
   TlsOptions,
   TlsVersion,
 } from "./options/protocol.js";
-export type { ServerIdentity } from "./options/server-identity.js";
+export type { ServerCertificates, ServerIdentity } from "./options/server-identity.js";
 export { type Selected, type ServerContextOptions, TlsContext } from "./options/tls-context.js";
 export type { VerifyOptions } from "./options/verify.js";
 export { MemorySessionStore, type MemorySessionStoreOptions } from "./sessions/memory.js";

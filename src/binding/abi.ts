@@ -143,6 +143,11 @@ export interface Abi {
     length: number,
     pass: Borrowed<"text"> | 0,
   ): Ok;
+  /**
+   * Two contexts of one role exchange their certificates, keys and the OCSP response. Connections that are made, and that
+   * choose the context, from then on have the new ones. Fails when memory is short, and changes nothing then.
+   */
+  wassl_SSL_CTX_swap_identity(a: Borrowed<"SSL_CTX">, b: Borrowed<"SSL_CTX">): Ok;
   wassl_SSL_CTX_set_quiet_shutdown(ctx: Borrowed<"SSL_CTX">, on: Bool): void;
   wassl_SSL_CTX_get_quiet_shutdown(ctx: Borrowed<"SSL_CTX">): Bool;
   /** Returns the mode before. */

@@ -84,6 +84,18 @@ export class SslContext extends SslContextCore {
     this.library.abi.wassl_SSL_CTX_verify_resumed(this.ptr, maxAge);
   }
 
+  /**
+   * Exchanges certificates, keys and the OCSP response with `other`. Connections that are under way keep theirs. It
+   * fails only for want of memory, and changes nothing then.
+   *
+   * @internal
+   */
+  swapIdentity(other: SslContext): void {
+    const { abi } = this.library;
+    const [a, b] = [this.ptr, other.ptr];
+    this.library.check(abi.wassl_SSL_CTX_swap_identity(a, b), "no room for another identity");
+  }
+
   /** Makes a server stop at each ClientHello, see `Ssl.getClientHello`. */
   suspendClientHello(): void {
     this.library.abi.wassl_SSL_CTX_suspend_client_hello(this.ptr);

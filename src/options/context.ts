@@ -35,7 +35,7 @@ export interface ContextParts {
   keys: Keys;
   /** The peer's certificate is checked if the peer shows one. */
   verifies: boolean;
-  /** A hash of all that must be the same where a session is offered. */
+  /** Of a client: a hash of all that must be the same where a session is offered. */
   settings: string;
   /** The mark that sessions carry. */
   mark: Uint8Array;
@@ -244,7 +244,7 @@ export function ofAContext(options: object): ReadOptions {
   return Object.assign(Object.create(null), Object.fromEntries(entries), { read: true });
 }
 
-export function settingsOf(options: ReadOptions, counts: readonly Counts[]): unknown[] {
+export function settingsOf(options: object, counts: readonly Counts[]): unknown[] {
   const entries = Object.entries(options).filter(([name]) =>
     counts.includes(OF_A_CONTEXT[name as OfAContext]),
   );

@@ -105,9 +105,25 @@ export const SERVER_IDENTITY: Table<ServerIdentity> = {
   maxSessionAge: whole(1, 2 ** 31 - 1, " seconds"),
 };
 
+/** What `setIdentity` replaces. */
+export type ServerCertificates = Pick<ServerIdentity, keyof Identity | "identities" | "ocspResponse">;
+
+export const SERVER_CERTIFICATES: Table<ServerCertificates> = {
+  ...IDENTITY,
+  identities: SERVER_IDENTITY.identities,
+  ocspResponse: SERVER_IDENTITY.ocspResponse,
+};
+
+export function useServerCertificates(ctx: SslContext, options: ServerCertificates, keys: Keys): void {
+  const { identities = [], ocspResponse } = options;
+  const all = hasIdentity(options) ? [options, ...identities] : identities;
+  for (const identity of all) useIdentity(ctx, identity, keys);
+  if (ocspResponse) ctx.setOcspResponse(ocspResponse);
+}
+
 /** Makes `ctx` a server's: its identity, and the clients that it accepts. */
 export function configureServer(ctx: SslContext, options: ServerIdentity, keys: Keys): void {
-  const { clientAuth = "none", postHandshakeAuth, identities = [], tickets, sendCaNames = true } = options;
+  const { clientAuth = "none", postHandshakeAuth, tickets, sendCaNames = true } = options;
   const unasked = (["caCerts", "verify", "verifyOptions"] as const).find(
     (name) => options[name] !== undefined,
   );
@@ -131,13 +147,11 @@ export function configureServer(ctx: SslContext, options: ServerIdentity, keys: 
   }
   // Of the two ends this one is slow.
   ctx.setOptions(SSL_OP_CIPHER_SERVER_PREFERENCE);
-  const all = hasIdentity(options) ? [options, ...identities] : identities;
-  for (const identity of all) useIdentity(ctx, identity, keys);
+  useServerCertificates(ctx, options, keys);
   addCaCerts(ctx, options.caCerts);
   ctx.setVerify(CLIENT_AUTH[clientAuth] | (postHandshakeAuth ? SSL_VERIFY_POST_HANDSHAKE : 0));
   if (clientAuth !== "none" && sendCaNames) ctx.sendCaNames();
   if (options.verifyOptions) applyVerifyOptions(ctx, options.verifyOptions, { rfc9525: false });
-  if (options.ocspResponse) ctx.setOcspResponse(options.ocspResponse);
   if (tickets !== undefined) ctx.setNumTickets(tickets);
   if (options.ticketKeys) ctx.setTicketKeys(options.ticketKeys);
   ctx.setSessionTimeout(options.sessionTimeout ?? DEFAULT_SESSION_TIMEOUT);

@@ -20,9 +20,16 @@ import {
   type ReadOptions,
   settingsOf,
 } from "./context.js";
-import { CLIENT_IDENTITY } from "./identity.js";
+import { CLIENT_IDENTITY, type Keys } from "./identity.js";
 import { CONTEXT_OPTIONS, type ContextOptions } from "./protocol.js";
-import { configureServer, SERVER_IDENTITY, type ServerIdentity } from "./server-identity.js";
+import {
+  configureServer,
+  SERVER_CERTIFICATES,
+  SERVER_IDENTITY,
+  type ServerCertificates,
+  type ServerIdentity,
+  useServerCertificates,
+} from "./server-identity.js";
 
 /** The options that a server's connections have in common. */
 export interface ServerContextOptions extends ContextOptions, ServerIdentity {
@@ -60,6 +67,9 @@ export class TlsContext extends Context {
   readonly selectContext: ServerContextOptions["selectContext"];
   /** Of a server. */
   readonly #server: SslContext | undefined;
+  readonly #markWith: MarkWith | undefined;
+  /** Of CryptoKeys: those of the identity before, with which handshakes may be under way, and those of this one. */
+  #keyIds: [before: number[], now: number[]] = [[], []];
 
   private constructor(
     library: Library,
@@ -67,10 +77,13 @@ export class TlsContext extends Context {
     options: ServerRead,
     parts: ContextParts,
     server?: SslContext,
+    markWith?: MarkWith,
   ) {
     super(library, role, options, parts);
     this.selectContext = options.selectContext;
     this.#server = server;
+    this.#markWith = markWith;
+    this.#keyIds[1] = [...parts.keys.keys()];
   }
 
   /** @throws TlsError */
@@ -118,7 +131,55 @@ export class TlsContext extends Context {
   static ofServer(library: Library, options: ServerRead): TlsContext {
     requireCertificates(options);
     const server = SslContext.create(library, "server");
-    return new TlsContext(library, "server", options, serverParts(library, server, options), server);
+    const markWith = newMarkWith(library, options);
+    const parts = serverParts(server, options, markWith);
+    return new TlsContext(library, "server", options, parts, server, markWith);
+  }
+
+  /**
+   * Replaces a server's certificates and keys, as when a certificate is renewed: for all connections whose handshake
+   * begins from now on. Those that are under way keep theirs. All identities are replaced, and the OCSP response:
+   * without a new one none is stapled. If something is wrong with what is given, nothing changes.
+   *
+   * Sessions of before stay good where `sessionIdContext` was given. Otherwise they are bound to the certificates, as
+   * between two contexts, and their clients make a full handshake.
+   *
+   * @example
+   * ```ts
+   * import { acceptTls, TlsContext } from "wassl";
+   *
+   * const context = await TlsContext.server({ cert, key });
+   * // … and when there is a new certificate, while connections come in:
+   * context.setIdentity({ cert: pem, key });
+   * ```
+   *
+   * @throws TlsError "invalid-argument" | "freed"
+   */
+  setIdentity(identity: ServerCertificates): void {
+    if (!this.#server) {
+      throw new TlsError(
+        "invalid-argument",
+        "setIdentity is for a server's context: a client's sessions are kept by its identity, so it needs a new context",
+      );
+    }
+    const read = readTable(identity, SERVER_CERTIFICATES, "setIdentity()");
+    if (!hasCertificate(read)) {
+      throw new TlsError("invalid-argument", "setIdentity() needs cert and key, pkcs12, or identities");
+    }
+    const mark = this.#markWith!(read);
+    const keys: Keys = new Map();
+    const other = SslContext.create(this.library, "server");
+    try {
+      other.setSecurityLevel(this.#server.getSecurityLevel());
+      useServerCertificates(other, read, keys);
+      this.#server.swapIdentity(other);
+    } finally {
+      other.free();
+    }
+    this.#server.setSessionIdContext(mark);
+    for (const id of this.#keyIds[0]) this.keys.delete(id);
+    for (const [id, key] of keys) this.keys.set(id, key);
+    this.#keyIds = [this.#keyIds[1], [...keys.keys()]];
   }
 
   /**
@@ -151,26 +212,34 @@ function requireCertificates(options: ReadOptions): void {
   delete options.psks;
 }
 
+/** The mark of a server's sessions, with this identity. It holds no keys. */
+type MarkWith = (identity: ServerIdentity) => Uint8Array;
+
+function newMarkWith(library: Library, options: ServerRead): MarkWith {
+  const { sessionIdContext } = options;
+  const functions = sessionIdContext === undefined ? whichFunction : anyFunction;
+  const decides = hash(library, settingsOf(options, ["decides"]), functions);
+  const given = sessionIdContext === undefined ? undefined : idContext(sessionIdContext);
+  return (identity) => {
+    const who = given
+      ? // Without a certificate only clients get in that have the pre-shared key.
+        [given, hasCertificate(identity)]
+      : settingsOf(identity, ["who"]);
+    return markOf(library, hash(library, [who, decides]));
+  };
+}
+
 /** The parts of a server's context. */
-function serverParts(library: Library, server: SslContext, options: ServerRead): ContextParts {
-  const { sessionIdContext, clientAuth = "none" } = options;
+function serverParts(server: SslContext, options: ServerRead, markWith: MarkWith): ContextParts {
+  const { clientAuth = "none" } = options;
   return prepared(server, options, (keys) => {
     configureServer(server, options, keys);
     // Also if no client is asked for a certificate: a selected context may ask, and the tickets are this context's.
     server.verifyResumed(options.maxSessionAge);
     if (options.selectContext) server.suspendClientHello();
-    const settings =
-      sessionIdContext === undefined
-        ? hash(library, settingsOf(options, ["decides", "who"]), whichFunction)
-        : hash(library, [
-            idContext(sessionIdContext),
-            // Without a certificate only clients get in that have the pre-shared key.
-            hasCertificate(options),
-            hash(library, settingsOf(options, ["decides"]), anyFunction),
-          ]);
-    const mark = markOf(library, settings);
+    const mark = markWith(options);
     server.setSessionIdContext(mark);
-    return { settings, mark, verifies: clientAuth !== "none" };
+    return { settings: "", mark, verifies: clientAuth !== "none" };
   });
 }
 

@@ -182,6 +182,18 @@ export const options: Table = {
       'clientAuth "require" needs caCerts, the trust anchors for clients',
     ],
     [
+      "another identity of a client",
+      async () => (await TlsContext.client({ caCerts: env.unsupported.root })).setIdentity(id()),
+      "invalid-argument",
+      "setIdentity is for a server's context: a client's sessions are kept by its identity, so it needs a new context",
+    ],
+    [
+      "another identity that is none",
+      async () => (await TlsContext.server(id())).setIdentity({}),
+      "invalid-argument",
+      "setIdentity() needs cert and key, pkcs12, or identities",
+    ],
+    [
       "postHandshakeAuth without clientAuth",
       server(() => ({ ...id(), postHandshakeAuth: true })),
       "invalid-argument",

@@ -112,6 +112,27 @@ export const mutants: Mutant[] = [
     tests: "/post-handshake authentication: sessions.*a session of before/",
   },
   {
+    file: "wasm/abi/ocsp.c",
+    what: "a response goes with its own certificate alone",
+    search: " || !has_certificate(ctx, SSL_get_certificate(ssl))",
+    replace: "",
+    tests: "/setIdentity: a handshake that began before/",
+  },
+  {
+    file: "src/options/tls-context.ts",
+    what: "another identity is as strong as the first had to be",
+    search: "      other.setSecurityLevel(this.#server.getSecurityLevel());\n",
+    replace: "",
+    tests: "/setIdentity: what cannot be used/",
+  },
+  {
+    file: "src/options/tls-context.ts",
+    what: "sessions are of the identity of now",
+    search: "    this.#server.setSessionIdContext(mark);\n",
+    replace: "",
+    tests: "/setIdentity: sessions of before/",
+  },
+  {
     file: "src/options/server-identity.ts",
     what: "clients are asked later, and not in the handshake",
     search: " | (postHandshakeAuth ? SSL_VERIFY_POST_HANDSHAKE : 0)",
@@ -248,7 +269,7 @@ export const mutants: Mutant[] = [
   {
     file: "src/options/server-identity.ts",
     what: "the OCSP response is stapled",
-    search: "  if (options.ocspResponse) ctx.setOcspResponse(options.ocspResponse);\n",
+    search: "  if (ocspResponse) ctx.setOcspResponse(ocspResponse);\n",
     replace: "",
     tests: "/ocsp: stapled.*s_client -status/",
   },
@@ -353,8 +374,8 @@ export const mutants: Mutant[] = [
   {
     file: "src/options/tls-context.ts",
     what: "sessionIdContext goes with whether there is an identity",
-    search: "            hasCertificate(options),\n",
-    replace: "",
+    search: "[given, hasCertificate(identity)]",
+    replace: "[given]",
     tests: "/guards.*which contexts/",
   },
   {

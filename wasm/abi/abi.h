@@ -188,6 +188,11 @@ wassl_ok wassl_SSL_CTX_use_certificate_chain(SSL_CTX *ctx, const uint8_t *data, 
 wassl_ok wassl_SSL_CTX_use_PrivateKey(SSL_CTX *ctx, const uint8_t *data, size_t length, OR_NULL const char *pass);
 /* Certificate, key and chain. Fills the queue. */
 wassl_ok wassl_SSL_CTX_use_PKCS12(SSL_CTX *ctx, const uint8_t *data, size_t length, OR_NULL const char *pass);
+/*
+ * Two contexts of one role exchange their certificates, keys and the OCSP response. Connections that are made, and that
+ * choose the context, from then on have the new ones. Fails when memory is short, and changes nothing then.
+ */
+wassl_ok wassl_SSL_CTX_swap_identity(SSL_CTX *a, SSL_CTX *b);
 void wassl_SSL_CTX_set_quiet_shutdown(SSL_CTX *ctx, wassl_bool on);
 wassl_bool wassl_SSL_CTX_get_quiet_shutdown(SSL_CTX *ctx);
 /* Returns the mode before. */

@@ -264,6 +264,19 @@ EXPORT int wassl_SSL_CTX_use_PKCS12(SSL_CTX *ctx, const uint8_t *data, size_t le
     return told(ok, before);
 }
 
+EXPORT int wassl_SSL_CTX_swap_identity(SSL_CTX *a, SSL_CTX *b)
+{
+    CERT_PKEY *pkeys = a->cert->pkeys, *key = a->cert->key;
+
+    if (!wassl_swap_ocsp_responses(a, b))
+        return 0;
+    a->cert->pkeys = b->cert->pkeys;
+    a->cert->key = b->cert->key;
+    b->cert->pkeys = pkeys;
+    b->cert->key = key;
+    return 1;
+}
+
 EXPORT void wassl_SSL_CTX_set_quiet_shutdown(SSL_CTX *c, int on) { SSL_CTX_set_quiet_shutdown(c, on); }
 EXPORT int wassl_SSL_CTX_get_quiet_shutdown(SSL_CTX *c) { return SSL_CTX_get_quiet_shutdown(c); }
 EXPORT int wassl_SSL_CTX_set_session_cache_mode(SSL_CTX *c, int m) { return (int)SSL_CTX_set_session_cache_mode(c, m); }

@@ -108,6 +108,7 @@ int wassl_context_init(void);
 int wassl_psk_init(void);
 void wassl_psk_found(SSL *, SSL_SESSION *); /* what a client offered and this server takes: a session, or an external key */
 int wassl_ocsp_init(void);
+int wassl_swap_ocsp_responses(SSL_CTX *, SSL_CTX *);
 int wassl_tickets_init(void);
 int wassl_session_init(void);
 

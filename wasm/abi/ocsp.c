@@ -1,6 +1,8 @@
 /* OCSP stapling (RFC 6066 §8): a server's response, and a client's judgement of it (RFC 6960). */
 #include "internal.h"
 
+#include "ssl/ssl_local.h"
+
 #include <openssl/err.h>
 #include <openssl/ocsp.h>
 #include <openssl/rsa.h>
@@ -27,13 +29,25 @@ int wassl_ocsp_init(void)
     return ocsp_index >= 0;
 }
 
+/* A connection that began before the context had others has its own certificates, of which this response is not. */
+static int has_certificate(SSL_CTX *ctx, X509 *x)
+{
+    size_t i;
+
+    for (i = 0; i < ctx->cert->ssl_pkey_num; i++)
+        if (ctx->cert->pkeys[i].x509 == x)
+            return 1;
+    return 0;
+}
+
 /* The server's side: staples a copy, which OpenSSL then owns. */
 static int staple(SSL *ssl, void *arg)
 {
-    const wassl_bytes *response = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), ocsp_index);
+    SSL_CTX *ctx = SSL_get_SSL_CTX(ssl);
+    const wassl_bytes *response = SSL_CTX_get_ex_data(ctx, ocsp_index);
     uint8_t *copy;
 
-    if (response == NULL)
+    if (response == NULL || !has_certificate(ctx, SSL_get_certificate(ssl)))
         return SSL_TLSEXT_ERR_NOACK;
     if ((copy = OPENSSL_memdup(response->data, response->length)) == NULL)
         return SSL_TLSEXT_ERR_ALERT_FATAL;
@@ -55,6 +69,22 @@ EXPORT int wassl_SSL_CTX_set_ocsp_response(SSL_CTX *ctx, const uint8_t *der, siz
         return 0;
     }
     return SSL_CTX_set_tlsext_status_cb(ctx, staple) == 1;
+}
+
+int wassl_swap_ocsp_responses(SSL_CTX *a, SSL_CTX *b)
+{
+    void *of_a = SSL_CTX_get_ex_data(a, ocsp_index), *of_b = SSL_CTX_get_ex_data(b, ocsp_index);
+
+    if (of_a == of_b)
+        return 1;
+    if (!SSL_CTX_set_ex_data(a, ocsp_index, of_b))
+        return 0;
+    if (!SSL_CTX_set_ex_data(b, ocsp_index, of_a)) {
+        SSL_CTX_set_ex_data(a, ocsp_index, of_a);
+        return 0;
+    }
+    SSL_CTX_set_tlsext_status_cb(a, staple);
+    return SSL_CTX_set_tlsext_status_cb(b, staple) == 1;
 }
 
 EXPORT int wassl_SSL_CTX_request_ocsp_response(SSL_CTX *ctx)

@@ -2,9 +2,10 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { request } from "node:http";
+import { type IncomingMessage, request } from "node:http";
 import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { brotliDecompressSync } from "node:zlib";
 import WebSocket from "ws";
 import { RelayClose, type RelaySnapshot } from "../../demo/protocol.ts";
 import type { Test } from "../demo.test.ts";
@@ -80,7 +81,16 @@ export async function testRelay(test: Test, demo: Demo, target: TargetServer): P
     assert.match(page.headers.get("content-security-policy") ?? "", /script-src 'self' 'wasm-unsafe-eval';/);
     const wasm = await fetch(new URL("/openssl.wasm", demo.url));
     assert.equal(wasm.headers.get("content-type"), "application/wasm");
-    await wasm.body?.cancel();
+    const plain = Buffer.from(await wasm.arrayBuffer());
+    const headers = { host, "accept-encoding": "gzip, deflate, br" };
+    const compressed = request({ host: "127.0.0.1", port, path: "/openssl.wasm", headers }).end();
+    const [response] = (await once(compressed, "response")) as [IncomingMessage];
+    assert.equal(response.headers["content-encoding"], "br");
+    const chunks: Buffer[] = [];
+    for await (const chunk of response) chunks.push(chunk as Buffer);
+    const brotli = Buffer.concat(chunks);
+    assert.ok(brotliDecompressSync(brotli).equals(plain));
+    assert.ok(brotli.length < plain.length / 2);
   });
 
   await test("the relay goes only where it may, and says why not", async () => {

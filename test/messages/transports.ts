@@ -116,9 +116,10 @@ export const transports: Table = {
   "transports: WebSocket": [
     [
       "a server that is not there",
-      () => connectWebSocket("ws://127.0.0.1:1/", { WebSocket: env.WebSocket }),
+      // WebKitGTK tells nothing of the ports that browsers block, as port 1 is.
+      () => connectWebSocket("ws://127.0.0.1:65533/", { WebSocket: env.WebSocket }),
       "transport",
-      "No WebSocket to ws://127.0.0.1:1/: close code …",
+      "No WebSocket to ws://127.0.0.1:65533/: close code …",
     ],
     [
       "a server that refuses",

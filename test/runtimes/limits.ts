@@ -4,6 +4,7 @@ const UNBOUNDED = {
 };
 
 const NO_BYTE_STREAMS = "WebKit has no byte streams";
+const DENO = "WebKit has no byte streams, of which the transport for Deno makes its own";
 const GARBAGE = { atTimes: "nothing makes this engine collect garbage at once" };
 const BROKEN = { atTimes: "Firefox drops what arrived ahead of a broken connection" };
 
@@ -16,6 +17,11 @@ export const limits: Record<string, Record<string, string | { readonly atTimes: 
     "blocking: where it can be › a page that is not isolated is told what to set":
       "WebKitGTK knows no isolation",
     "dropped › contexts that nobody freed": GARBAGE,
+    "messages: transports: Deno › a connection that fails": DENO,
+    "messages: transports: Deno › a write of no bytes": DENO,
+    "messages: transports: Deno › abort()": DENO,
+    "messages: transports: Deno › cancel()": DENO,
+    "other realms › transports that bring such bytes, and such that are given them": DENO,
     "pump: invariants › a BYOB reader gets its own buffer back, filled across records": NO_BYTE_STREAMS,
     "pump: invariants › a reader that gives up in between loses nothing": NO_BYTE_STREAMS,
     "streams: bulk › a BYOB reader's own buffer is filled": NO_BYTE_STREAMS,

@@ -1,9 +1,9 @@
 /**
  * `npm test`: packs the project, and runs one contract suite against the packed tarball in Node.js, Deno and headless
  * Chromium, and a part of it in WebKit and Firefox, against independent TLS servers and fakes. "matrix" is the part of
- * `npm run matrix` that is for every time.
+ * `npm run matrix` that is for every time, and "drivers" that of `npm run drivers`.
  *
- *     tsx test/run.ts [--runtime node|deno|chromium|webkit|firefox|demo|matrix]… [--node FILE] [--grep TEXT] [--seed N] [--verbose]
+ *     tsx test/run.ts [--runtime node|deno|chromium|webkit|firefox|demo|matrix|drivers]… [--node FILE] [--grep TEXT] [--seed N] [--verbose]
  *     tsx test/run.ts --quick [--grep TEXT] [--seed N] [--verbose]
  *
  * The second one is `npm run test:quick`: `src` as it is, without types and not packed, in Node.js; test/contract
@@ -15,7 +15,7 @@
  */
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { setPriority, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
@@ -24,6 +24,7 @@ import { parseArgs } from "node:util";
 import type { WebSocket } from "ws";
 import { type Browser, startChromium, startFirefox, startWebKit } from "./browsers.ts";
 import { bundle, programName, type Suite, type Target } from "./bundle.ts";
+import { often as clients, tryClients } from "./drivers/trials.ts";
 import { cells } from "./matrix/cells.ts";
 import { runCells } from "./matrix/matrix.ts";
 import { installPackage, installSource } from "./pack.ts";
@@ -45,7 +46,7 @@ type RuntimeName = (typeof runtimes)[number];
  * Without --runtime. The last two then run those suites that an engine's own streams, sockets and workers have the most
  * part in.
  */
-const byDefault = ["node", "deno", "chromium", "demo", "matrix", "webkit", "firefox"];
+const byDefault = ["node", "deno", "chromium", "demo", "matrix", "drivers", "webkit", "firefox"];
 const SAMPLED = ["webkit", "firefox"];
 const SAMPLE = "/^(streams|loading|transports|blocking: independent)/";
 /** The folders of suites that are for this runtime; each runs by itself. */
@@ -170,6 +171,20 @@ async function main(): Promise<void> {
     if (tests === 0 && !options.grep) report(name, `test/${suite}`, new Error("not a single test ran"));
     console.log(`${name}, test/${suite}: ${tests} tests in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   };
+  const runDrivers = async () => {
+    if (!asked.includes("drivers") || options.grep) return;
+    const started = Date.now();
+    // The daemons that run as another user have their homes in it.
+    const home = mkdtempSync(join(tmpdir(), "wassl-drivers-"));
+    chmodSync(home, 0o755);
+    process.once("exit", () => rmSync(home, { recursive: true, force: true, maxRetries: 5 }));
+    await tryClients(
+      clients,
+      { world: { tools, certs, folder: home }, folder },
+      ({ client, engine, failure }) => results.report("drivers", `${client} in ${engine}`, failure),
+    ).catch((error) => results.report("drivers", "the drivers themselves", error));
+    console.log(`drivers: ${clients.length} clients in ${((Date.now() - started) / 1000).toFixed(1)} s`);
+  };
   const runMatrix = async () => {
     if (!matrix) return;
     const often = cells.filter((cell) => cell.often);
@@ -186,7 +201,7 @@ async function main(): Promise<void> {
   const later = programs.filter(({ name }) => isSampled(name));
   const runAll = (some: typeof programs) => some.map(({ name, suite }) => run(name, suite));
   await Promise.all([demo, ...runAll(programs.filter((each) => !later.includes(each)))]);
-  await Promise.all([runMatrix(), ...runAll(later)]);
+  await Promise.all([runMatrix().then(runDrivers), ...runAll(later)]);
   if (options.grep && all === 0)
     results.report("runner", "--grep", new Error(`no test has "${options.grep}" in its name`));
   server.close();

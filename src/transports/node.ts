@@ -40,6 +40,7 @@ export interface DuplexLike {
   readonly destroyed: boolean;
   readonly errored: Error | null;
   readonly readableEnded: boolean;
+  readonly readableEncoding?: string | null;
   readonly readableLength: number;
   readonly readableHighWaterMark: number;
   readonly writableEnded: boolean;
@@ -49,6 +50,14 @@ export interface DuplexLike {
   write(chunk: Uint8Array, done: (error?: Error | null) => void): boolean;
   end(): unknown;
   destroy(error?: Error): unknown;
+  // biome-ignore lint/suspicious/noExplicitAny: Node's own types name each event
+  emit?(event: any, ...parts: any[]): boolean;
+  // biome-ignore lint/suspicious/noExplicitAny: the same
+  removeAllListeners?(...events: any[]): unknown;
+  // biome-ignore lint/suspicious/noExplicitAny: the same
+  listeners?(event: any): unknown[];
+  // biome-ignore lint/suspicious/noExplicitAny: its own are a list
+  setEncoding?(encoding: any): unknown;
   // biome-ignore lint/suspicious/noExplicitAny: what implementers of streams override, with parameters of Node's own types
   _write?(...parts: any[]): void;
   // biome-ignore lint/suspicious/noExplicitAny: the same
@@ -57,7 +66,9 @@ export interface DuplexLike {
 
 /**
  * Makes a transport from a duplex. The duplex belongs to the transport from then on: do not read from it, and do not
- * write to it.
+ * write to it. Listeners for "data" that it had hear nothing more, `removeAllListeners()` leaves the transport's own, and
+ * `setEncoding()` is refused with "invalid-argument": after the call it throws, and after one before it the transport
+ * has failed.
  *
  * A socket made with Node.js's default `allowHalfOpen: false` ends its own side as soon as the peer's side ends, before
  * this side can answer the peer's close_notify. Make sockets with `net.connect({ …, allowHalfOpen: true })` (or
@@ -204,24 +215,27 @@ export function nodeTransport(duplex: DuplexLike): Transport {
     },
   });
 
+  const keep = keepToOurselves(duplex);
   keepAfterFailedWrite(duplex, (error) => {
     writeFailure ??= new TlsError("transport", error.message, { cause: error });
   });
-  duplex.on("readable", () => {
+  keep("readable", () => {
     if (inbox.waiting) take();
     readAhead(ahead);
     wake();
   });
-  duplex.on("finish", wake);
-  duplex.on("end", end);
+  keep("finish", wake);
+  keep("end", end);
   // This listener stays: a reset after both sides have ended must not become an uncaught exception.
-  duplex.on("error", (error) => fail("transport", error.message, error));
-  duplex.on("close", () => {
+  keep("error", (error) => fail("transport", error.message, error));
+  keep("close", () => {
     if (!duplex.readableEnded) fail("transport", "The duplex closed before it had ended");
     else if (!duplex.writableFinished) fail("transport", "The duplex closed for writing");
   });
   if (duplex.errored) fail("transport", duplex.errored.message, duplex.errored);
   else if (duplex.destroyed) fail("transport", "The duplex was already destroyed");
+  else if (duplex.readableEncoding)
+    fail("invalid-argument", `The duplex gives text (setEncoding("${duplex.readableEncoding}")), not bytes`);
   else if (duplex.readableEnded) end();
 
   return {
@@ -230,6 +244,43 @@ export function nodeTransport(duplex: DuplexLike): Transport {
     closeWrite() {
       if (!duplex.writableEnded) duplex.end();
     },
+  };
+}
+
+/**
+ * Keeps what the transport lives by from the program that had the duplex before, as a driver has that upgrades to TLS:
+ *
+ * - Its "data" listeners, which `read()` would call with ciphertext, hear no more.
+ * - `removeAllListeners()` removes its own, and not ours.
+ * - `setEncoding()`, which would make text of the bytes, is refused.
+ *
+ * Returns what adds a listener that stays.
+ */
+function keepToOurselves(duplex: DuplexLike): (event: string, listener: (error: Error) => void) => void {
+  const ours: [event: string, listener: (error: Error) => void][] = [];
+  const { emit, removeAllListeners } = duplex;
+  if (emit) {
+    duplex.emit = (event, ...parts) => (event === "data" ? false : emit.call(duplex, event, ...parts));
+  }
+  if (removeAllListeners) {
+    duplex.removeAllListeners = (...events) => {
+      removeAllListeners.call(duplex, ...events);
+      for (const [event, listener] of ours) {
+        const gone = events.length === 0 || events[0] === event;
+        if (gone && !duplex.listeners?.(event).includes(listener)) duplex.on(event, listener);
+      }
+      return duplex;
+    };
+  }
+  duplex.setEncoding = () => {
+    throw new TlsError(
+      "invalid-argument",
+      "The duplex belongs to a transport: it carries bytes, and no text",
+    );
+  };
+  return (event, listener) => {
+    ours.push([event, listener]);
+    duplex.on(event, listener);
   };
 }
 

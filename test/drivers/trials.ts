@@ -33,7 +33,8 @@ export const clients: Record<string, ServerName> = {
 export const often: readonly [client: string, engines: readonly Engine[]][] = [
   ["pg", ["node", "page"]],
   ["ioredis", ["node", "page"]],
-  ["imapflow-starttls", ["node", "page"]],
+  // In a page it asks for an MD5.
+  ["imapflow-starttls", ["node"]],
   ["nodemailer", ["node", "page"]],
 ];
 

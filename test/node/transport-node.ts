@@ -177,4 +177,55 @@ QUnit.module("transports: node", () => {
     duplex.write("text");
     assert.strictEqual((await tlsError(readAll(nodeTransport(duplex).readable))).code, "invalid-argument");
   });
+
+  QUnit.test("who had the duplex before hears nothing, and cannot make it deaf", async (assert) => {
+    const [client, peer] = await tcp();
+    const heard: string[] = [];
+    client.on("data", (chunk) => heard.push(String(chunk)));
+    peer.write("in the clear");
+    await once(client, "data");
+    const reader = nodeTransport(client).readable.getReader();
+    client.on("data", (chunk) => heard.push(String(chunk)));
+    client.pipe(new PassThrough());
+    peer.write("one");
+    assert.strictEqual(await next(reader), "one");
+    client.removeAllListeners();
+    peer.write("two");
+    assert.strictEqual(await next(reader), "two");
+    client.removeAllListeners("readable");
+    peer.end("three");
+    assert.strictEqual(await next(reader), "three");
+    assert.strictEqual(await next(reader), "the end");
+    assert.deepEqual(heard, ["in the clear"]);
+  });
+
+  QUnit.test("text is refused, before and after", async (assert) => {
+    const [early] = await tcp();
+    early.setEncoding("utf8");
+    assert.strictEqual((await tlsError(readAll(nodeTransport(early).readable))).code, "invalid-argument");
+    const [client, peer] = await tcp();
+    const reader = nodeTransport(client).readable.getReader();
+    assert.throws(() => client.setEncoding("utf8"), /carries bytes, and no text/);
+    peer.write("bytes");
+    assert.strictEqual(await next(reader), "bytes");
+  });
+
+  QUnit.test("closeWrite() ends behind what was written, while the writable is locked", async (assert) => {
+    const [client, peer] = await tcp();
+    const transport = nodeTransport(client);
+    const writer = transport.writable.getWriter();
+    await writer.write(utf8("last words"));
+    transport.closeWrite!();
+    assert.strictEqual(text(await readAll(nodeTransport(peer).readable)), "last words");
+    peer.end("an answer");
+    assert.strictEqual(text(await readAll(transport.readable)), "an answer");
+    await writer.close();
+  });
 });
+
+/** The next chunk as text. */
+async function next(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<string> {
+  const result = await within(reader.read(), 2000);
+  if (result === PENDING) return "nothing";
+  return result.done ? "the end" : text(result.value);
+}

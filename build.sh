@@ -26,4 +26,4 @@ set -euo pipefail
 command -v node >/dev/null || { echo "build.sh: Node.js is needed, 20 or later" >&2; exit 1; }
 
 project=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
-exec node "$project/wasm/build/build.mjs" "$PWD" "$@"
+exec node "$project/wasm/build/build.mjs" "$@"

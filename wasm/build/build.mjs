@@ -1,6 +1,5 @@
 /**
- * What build.sh does: which steps there are, in which order, and how compilers make something. `node build.mjs FOLDER COMMAND…`, where
- * FOLDER is where build.sh was called from.
+ * What build.sh does: which steps there are, in which order, and how compilers make something: `node build.mjs COMMAND…`
  */
 import { createHash } from "node:crypto";
 import {
@@ -289,10 +288,9 @@ const commands = [...inCheckout, "verify", "toolchain"];
 
 /**
  * @param {string} project
- * @param {string} calledFrom
  * @param {string[]} asked
  */
-async function main(project, calledFrom, asked) {
+async function main(project, asked) {
   for (const tool of ["flock", "tar"])
     if (!have(tool)) throw new Error(`${tool} is needed (Linux, or util-linux and GNU tar)`);
   const home = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
@@ -301,8 +299,7 @@ async function main(project, calledFrom, asked) {
   const cache = realpathSync(folder);
   const build = new Build(project, cache);
   if (asked[0] === "emcc") {
-    const command = [...(await build.inside(calledFrom)), ...asked];
-    const status = await through(command, { cwd: calledFrom });
+    const status = await through([...(await build.inside(process.cwd())), ...asked]);
     process.exitCode = typeof status === "number" ? status : 1;
     return;
   }
@@ -316,12 +313,12 @@ async function main(project, calledFrom, asked) {
   }
 }
 
-const [, program = "", calledFrom = "", ...asked] = process.argv;
+const [, program = "", ...asked] = process.argv;
 if (program === fileURLToPath(import.meta.url)) {
   process.on("SIGINT", () => stop(130));
   for (const signal of ["SIGTERM", "SIGHUP"]) process.on(signal, () => stop(143));
   try {
-    await main(join(dirname(program), "..", ".."), calledFrom, asked);
+    await main(join(dirname(program), "..", ".."), asked);
   } catch (error) {
     if (stoppedWith() === undefined)
       console.error(`\nbuild.sh: ${error instanceof Error ? error.message : error}`);

@@ -16,5 +16,5 @@ while [[ $1 != -- ]]; do
     shift
 done
 shift
-exec chroot "$root" /usr/bin/env -i --chdir="$PWD" PATH=/usr/local/bin:/usr/bin:/bin HOME=/tmp LC_ALL=C \
+exec chroot "$root" /usr/bin/env -i --chdir="$(pwd -P)" PATH=/usr/local/bin:/usr/bin:/bin HOME=/tmp LC_ALL=C \
     SOURCE_DATE_EPOCH="$epoch" "$@"

@@ -48,6 +48,16 @@ export async function bundle(to: Program): Promise<void> {
       build.onResolve({ filter: /./ }, ({ path }) =>
         suites.includes(path) ? { path, sideEffects: true } : undefined,
       );
+      // As bundlers do for packages that were written for Node.js.
+      const polyfills: Record<string, string> = {
+        "node:stream": "readable-stream",
+        "node:buffer": "buffer/",
+        "process/": "process/browser.js",
+      };
+      if (name === "page")
+        build.onResolve({ filter: /^(node:(buffer|stream)|process\/)$/ }, ({ path, kind }) =>
+          build.resolve(polyfills[path] ?? path, { kind, resolveDir: repository }),
+        );
       build.onResolve({ filter: /^wassl($|\/)/ }, ({ path, kind, pluginData }) =>
         pluginData === "packed"
           ? undefined

@@ -1,6 +1,6 @@
 /**
  * The runner's own server, on 127.0.0.1: what the suites ask for (`/config.json`, `/peer?name=&runtime=`,
- * `/events?name=&runtime=`), the files of the page that runs them in browsers, and WebSocket endpoints:
+ * `/events?name=&runtime=`; `/crypto-vectors?seed=`, `/crypto-decrypt?data=&padding=`), the files of the page that runs them in browsers, and WebSocket endpoints:
  *
  *     /relay?port=N                  copies to and from TCP, to ports of our peers only
  *     /ws/echo                       sends frames back
@@ -22,6 +22,7 @@ import { extname, join } from "node:path";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { Config } from "./helpers/env.ts";
 import { randomBytes } from "./helpers/random.ts";
+import { cryptoDecrypt, cryptoVectors } from "./peers/crypto.ts";
 import type { Peers } from "./peers/index.ts";
 import { relay } from "./relay.ts";
 
@@ -66,6 +67,9 @@ export async function startServer(options: {
       if (url.pathname === "/config.json") json(response, await config);
       else if (url.pathname === "/peer") json(response, { port: (await peer()).port });
       else if (url.pathname === "/events") json(response, (await peer()).events.splice(0));
+      else if (url.pathname === "/crypto-vectors")
+        json(response, cryptoVectors(Number(url.searchParams.get("seed"))));
+      else if (url.pathname === "/crypto-decrypt") json(response, cryptoDecrypt(url.searchParams));
       else {
         const path = url.pathname === "/" ? "/index.html" : url.pathname;
         const type = mimeTypes[extname(path)];

@@ -536,6 +536,47 @@ export interface Abi {
   /** Writes 32 bytes to `out`. */
   wassl_SHA256(data: Borrowed<"bytes">, length: number, out: Borrowed<"bytes">): void;
 
+  // ---- digest.c: digests, with and without a key
+
+  /** By OpenSSL's name of the algorithm. With a key it is an HMAC, and the key may be empty. Fills the queue. */
+  wassl_EVP_DigestInit(
+    algorithm: Borrowed<"text">,
+    key: Borrowed<"wassl_bytes"> | 0,
+  ): Owned<"EVP_MD_CTX"> | 0;
+  /** Fills the queue. */
+  wassl_EVP_DigestUpdate(ctx: Borrowed<"EVP_MD_CTX">, data: Borrowed<"bytes">, length: number): Ok;
+  /** After this the context is of no use any more. Fills the queue. */
+  wassl_EVP_DigestFinal(ctx: Borrowed<"EVP_MD_CTX">): Owned<"wassl_bytes"> | 0;
+  /** Another one that has had the same bytes. Fills the queue. */
+  wassl_EVP_MD_CTX_dup(ctx: Borrowed<"EVP_MD_CTX">): Owned<"EVP_MD_CTX"> | 0;
+  wassl_EVP_MD_CTX_free(ctx: Owned<"EVP_MD_CTX">): void;
+  /** PKCS5_PBKDF2_HMAC(3): `length` bytes; 1 round or more, up to the bound of wassl_bound_file. Fills the queue. */
+  wassl_PKCS5_PBKDF2_HMAC(
+    algorithm: Borrowed<"text">,
+    password: Borrowed<"wassl_bytes">,
+    salt: Borrowed<"wassl_bytes">,
+    rounds: number,
+    length: number,
+  ): Owned<"wassl_bytes"> | 0;
+  /** Whether they are the same: takes as long whether they are or not. */
+  wassl_CRYPTO_memcmp(a: Borrowed<"bytes">, b: Borrowed<"bytes">, length: number): Bool;
+
+  // ---- public_key.c: encryption to a public key
+
+  /** SubjectPublicKeyInfo in DER: algorithm, group if it has one, and bits, in words. Fills the queue. */
+  wassl_PUBKEY_describe(key: Borrowed<"wassl_bytes">): Owned<"wassl_bytes"> | 0;
+  /**
+   * RSA. padding: RSA_PKCS1_PADDING, RSA_NO_PADDING or RSA_PKCS1_OAEP_PADDING; the last one with the digest of that name
+   * for the label and for the mask. Fills the queue.
+   */
+  wassl_EVP_PKEY_encrypt(
+    key: Borrowed<"wassl_bytes">,
+    data: Borrowed<"wassl_bytes">,
+    padding: number,
+    algorithm: Borrowed<"text"> | 0,
+    label: Borrowed<"wassl_bytes"> | 0,
+  ): Owned<"wassl_bytes"> | 0;
+
   // ---- verify.c: X509_STORE, X509_VERIFY_PARAM, and the verification of a chain
 
   /** Fills the queue. */

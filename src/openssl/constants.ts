@@ -216,3 +216,8 @@ export const SSL_R_UNSAFE_LEGACY_RENEGOTIATION_DISABLED = 338;
 export const SSL_R_UNSUPPORTED_PROTOCOL = 258;
 export const SSL_R_WRONG_SIGNATURE_TYPE = 370;
 export const SSL_R_WRONG_VERSION_NUMBER = 267;
+
+/** How RSA pads: `RSA_public_encrypt(3)` */
+export const RSA_PKCS1_PADDING = 1;
+export const RSA_NO_PADDING = 3;
+export const RSA_PKCS1_OAEP_PADDING = 4;

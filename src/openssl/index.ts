@@ -9,6 +9,7 @@ export type { Alert, OpenSslError } from "../errors.js";
 export { BioPair } from "./bio-pair.js";
 export * from "./constants.js";
 export { type Role, SslContext } from "./context.js";
+export { Digest, pbkdf2, sameBytes } from "./digest.js";
 export type {
   ContentEvent,
   Direction,
@@ -19,6 +20,7 @@ export type {
 } from "./events.js";
 export type { Handle, Live } from "./library.js";
 export { type LoadOptions, OpenSsl } from "./openssl.js";
+export { describePublicKey, type EncryptOptions, publicEncrypt } from "./public-key.js";
 export { SslSession } from "./session.js";
 export { Ssl } from "./ssl.js";
 export type { SslFailure } from "./ssl-core.js";

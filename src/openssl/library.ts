@@ -15,6 +15,7 @@ export interface Live {
   bioPairs: number;
   certificateLists: number;
   stores: number;
+  digests: number;
 }
 
 /** One instance of the module, as the classes of this folder share it. Not public. */
@@ -28,6 +29,7 @@ export class Library {
     bioPairs: 0,
     certificateLists: 0,
     stores: 0,
+    digests: 0,
   };
 
   constructor(abi: Abi) {
@@ -131,6 +133,7 @@ interface CTypes {
   bioPairs: "BIO";
   certificateLists: "STACK_OF(X509)";
   stores: "X509_STORE";
+  digests: "EVP_MD_CTX";
 }
 const CLASSES: Readonly<Record<keyof Live, string>> = {
   connections: "Ssl",
@@ -139,11 +142,12 @@ const CLASSES: Readonly<Record<keyof Live, string>> = {
   bioPairs: "BioPair",
   certificateLists: "CertificateList",
   stores: "X509Store",
+  digests: "Digest",
 };
 
 /**
  * An object of OpenSSL in linear memory, which is given back once, by `free()` or `using`: {@link SslContext},
- * {@link Ssl}, {@link SslSession}, {@link BioPair} and {@link X509Store} are such. After that each use throws a
+ * {@link Ssl}, {@link SslSession}, {@link BioPair}, {@link X509Store} and {@link Digest} are such. After that each use throws a
  * `TlsError` with the code "freed", and no call reaches memory that may belong to something else by then.
  *
  * @example

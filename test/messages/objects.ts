@@ -1,6 +1,14 @@
 /** What OpenSSL's objects tell of arguments that cannot be, and of their own end. */
-import { OpenSsl, TLS1_3_VERSION } from "wassl/openssl";
-import { afterTest } from "../helpers/env.ts";
+import {
+  Digest,
+  describePublicKey,
+  OpenSsl,
+  pbkdf2,
+  publicEncrypt,
+  sameBytes,
+  TLS1_3_VERSION,
+} from "wassl/openssl";
+import { afterTest, env } from "../helpers/env.ts";
 import type { Table } from "./told.ts";
 
 let loaded: Promise<OpenSsl> | undefined;
@@ -26,7 +34,75 @@ const of = (act: (objects: Objects) => unknown) => async () => {
 const context = (act: (context: Objects["context"]) => unknown) => of(({ context }) => act(context));
 const ssl = (act: (ssl: Objects["ssl"]) => unknown) => of(({ ssl }) => act(ssl));
 
+const none = new Uint8Array(0);
+
 export const objects: Table = {
+  "objects: what wassl/node/crypto needs": [
+    [
+      "an unknown digest",
+      of(({ openssl }) => Digest.create(openssl, "MD4")),
+      "invalid-argument",
+      'no digest "MD4": unsupported (…)',
+    ],
+    [
+      "a digest that was finished",
+      of(({ openssl }) => {
+        const digest = Digest.create(openssl, "MD5", none);
+        digest.final();
+        digest.update(Uint8Array.of(1));
+      }),
+      "freed",
+      "this Digest was freed",
+    ],
+    [
+      "a text to be hashed",
+      of(({ openssl }) => {
+        const digest = Digest.create(openssl, "MD5");
+        afterTest(() => digest.free());
+        digest.update("text" as never);
+      }),
+      "invalid-argument",
+      "what is hashed must be a Uint8Array",
+    ],
+    [
+      "an HMAC's key that is none",
+      of(({ openssl }) => Digest.create(openssl, "MD5", "key" as never)),
+      "invalid-argument",
+      "a key must be a Uint8Array",
+    ],
+    [
+      "too many rounds",
+      of(({ openssl }) => pbkdf2(openssl, "MD5", none, none, 10_000_001, 1)),
+      "invalid-argument",
+      "no key can be made of a password so: invalid iteration count (more than 10000000 rounds for one file)",
+    ],
+    [
+      "no rounds",
+      of(({ openssl }) => pbkdf2(openssl, "MD5", none, none, 0, 1)),
+      "invalid-argument",
+      "no key can be made of a password so: invalid iteration count",
+    ],
+    [
+      "a comparison with a text",
+      of(({ openssl }) => sameBytes(openssl, none, "" as never)),
+      "invalid-argument",
+      "what is compared must be a Uint8Array",
+    ],
+    [
+      "no public key",
+      of(({ openssl }) => describePublicKey(openssl, Uint8Array.of(1))),
+      "invalid-argument",
+      "this is no public key: …",
+    ],
+    [
+      "more than a key has room for",
+      of(({ openssl }) =>
+        publicEncrypt(openssl, openssl.parseX509(env.certs.chains.rsa).publicKeyDer, new Uint8Array(999)),
+      ),
+      "invalid-argument",
+      "this cannot be encrypted to this key: data too large for key size",
+    ],
+  ],
   "objects: SslContext": [
     [
       "an unknown role",

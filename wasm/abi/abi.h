@@ -18,6 +18,7 @@
 #define WASSL_ABI_H
 
 #include <openssl/bio.h>
+#include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 #include <stddef.h>
@@ -580,6 +581,32 @@ BORROWED NEVER_NULL X509 *wassl_sk_X509_value(const STACK_OF(X509) *list, int in
 
 /* Writes 32 bytes to `out`. */
 void wassl_SHA256(const uint8_t *data, size_t length, uint8_t *out);
+
+/* ---- digest.c: digests, with and without a key ---------------------------------------------------------------- */
+
+/* By OpenSSL's name of the algorithm. With a key it is an HMAC, and the key may be empty. Fills the queue. */
+OWNED EVP_MD_CTX *wassl_EVP_DigestInit(const char *algorithm, OR_NULL const wassl_bytes *key);
+/* Fills the queue. */
+wassl_ok wassl_EVP_DigestUpdate(EVP_MD_CTX *ctx, const void *data, size_t length);
+/* After this the context is of no use any more. Fills the queue. */
+OWNED wassl_bytes *wassl_EVP_DigestFinal(EVP_MD_CTX *ctx);
+/* Another one that has had the same bytes. Fills the queue. */
+OWNED EVP_MD_CTX *wassl_EVP_MD_CTX_dup(const EVP_MD_CTX *ctx);
+void wassl_EVP_MD_CTX_free(OWNED EVP_MD_CTX *ctx);
+/* PKCS5_PBKDF2_HMAC(3): `length` bytes; 1 round or more, up to the bound of wassl_bound_file. Fills the queue. */
+OWNED wassl_bytes *wassl_PKCS5_PBKDF2_HMAC(const char *algorithm, const wassl_bytes *password, const wassl_bytes *salt, uint32_t rounds, size_t length);
+/* Whether they are the same: takes as long whether they are or not. */
+wassl_bool wassl_CRYPTO_memcmp(const void *a, const void *b, size_t length);
+
+/* ---- public_key.c: encryption to a public key ------------------------------------------------------------------ */
+
+/* SubjectPublicKeyInfo in DER: algorithm, group if it has one, and bits, in words. Fills the queue. */
+OWNED wassl_bytes *wassl_PUBKEY_describe(const wassl_bytes *key);
+/*
+ * RSA. padding: RSA_PKCS1_PADDING, RSA_NO_PADDING or RSA_PKCS1_OAEP_PADDING; the last one with the digest of that name
+ * for the label and for the mask. Fills the queue.
+ */
+OWNED wassl_bytes *wassl_EVP_PKEY_encrypt(const wassl_bytes *key, const wassl_bytes *data, int padding, OR_NULL const char *algorithm, OR_NULL const wassl_bytes *label);
 
 /* ---- verify.c: X509_STORE, X509_VERIFY_PARAM, and the verification of a chain --------------------------------- */
 

@@ -58,6 +58,8 @@ BIO *wassl_pem(const uint8_t *, size_t); /* to read PEM from, without a byte ord
 void *wassl_read_pem(BIO *, const char *kind, d2i_of_void *plain, d2i_of_void *trusted, void (*release)(void *));
 int wassl_at_end_of_pem(int count); /* after `count` objects: nothing more begins. Any other error is a broken block. */
 STACK_OF(X509) *wassl_parse_certificates(const uint8_t *, size_t); /* all of a PEM text, or one DER; or 0 */
+/* Algorithm, group if it has one, and bits, in words. */
+wassl_bytes *wassl_describe_key(const EVP_PKEY *);
 
 /* ---- abi/anchors.c -------------------------------------------------------------------------------------------- */
 

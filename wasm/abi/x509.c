@@ -206,9 +206,8 @@ EXPORT wassl_bytes *wassl_X509_serial(X509 *x)
     return wassl_bytes_from_bio(out);
 }
 
-EXPORT wassl_bytes *wassl_X509_public_key(X509 *x)
+wassl_bytes *wassl_describe_key(const EVP_PKEY *key)
 {
-    EVP_PKEY *key = X509_get0_pubkey(x);
     char group[64] = "";
     const char *algorithm = key == NULL ? NULL : EVP_PKEY_get0_type_name(key);
     BIO *out = BIO_new(BIO_s_mem());
@@ -223,6 +222,8 @@ EXPORT wassl_bytes *wassl_X509_public_key(X509 *x)
     BIO_printf(out, "%s%s%s %d", algorithm, group[0] ? " " : "", group, EVP_PKEY_get_bits(key));
     return wassl_bytes_from_bio(out);
 }
+
+EXPORT wassl_bytes *wassl_X509_public_key(X509 *x) { return wassl_describe_key(X509_get0_pubkey(x)); }
 
 EXPORT wassl_bytes *wassl_i2d_X509_PUBKEY(X509 *x)
 {

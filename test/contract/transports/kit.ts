@@ -2,15 +2,17 @@
 import QUnit from "qunit";
 import type { Transport } from "wassl";
 import { wispDialer } from "wassl/dialers/wisp";
+import { dataChannelTransport } from "wassl/transports/data-channel";
 import { messagePortTransport } from "wassl/transports/message-port";
 import { type TransportTestOptions, transportTests } from "wassl/transports/test";
 import { connectWebSocket } from "wassl/transports/websocket";
 import { intercept } from "../../fakes/wrappers.ts";
-import { rejection, write } from "../../helpers/basics.ts";
+import { readAtLeast, rejection, write } from "../../helpers/basics.ts";
 import { over } from "../../helpers/both-ends.ts";
 import { afterTest, env } from "../../helpers/env.ts";
 
 let pairs = 0;
+const inPage = typeof document !== "undefined";
 
 const kit = (name: string, options: () => TransportTestOptions) => {
   QUnit.module(`transports: the kit, ${name}`, () => {
@@ -38,6 +40,83 @@ kit("message port", () => ({
   },
 }));
 
+/** Two connections of WebRTC in one page, each the other's. Other engines want a network for that, or a permission. */
+const webRtc = inPage && /Chrome/.test(navigator.userAgent);
+
+async function channels(): Promise<[RTCDataChannel, RTCDataChannel]> {
+  const [near, far] = [new RTCPeerConnection(), new RTCPeerConnection()];
+  afterTest(() => {
+    near.close();
+    far.close();
+  });
+  for (const [from, to] of [
+    [near, far],
+    [far, near],
+  ] as const)
+    from.addEventListener("icecandidate", ({ candidate }) => void to.addIceCandidate(candidate ?? undefined));
+  const channel = near.createDataChannel("kit");
+  const other = new Promise<RTCDataChannel>((resolve) =>
+    far.addEventListener("datachannel", ({ channel }) => resolve(channel)),
+  );
+  await near.setLocalDescription();
+  await far.setRemoteDescription(near.localDescription!);
+  await far.setLocalDescription();
+  await near.setRemoteDescription(far.localDescription!);
+  return [channel, await other];
+}
+
+if (webRtc) {
+  kit("data channel", () => ({
+    async open() {
+      const [near, far] = await channels();
+      return { transport: dataChannelTransport(near), peer: dataChannelTransport(far) };
+    },
+    halfClose: false,
+    aborts: false,
+    backpressure: false,
+  }));
+
+  QUnit.module("transports: data channel", () => {
+    QUnit.test("TLS over it, ended complete", async (assert) => {
+      const [near, far] = await channels();
+      const [client, server] = await over([dataChannelTransport(near), dataChannelTransport(far)]);
+      const answering = server.shutdown();
+      assert.strictEqual((await client.shutdown()).info.how, "complete");
+      await answering;
+    });
+
+    QUnit.test("a write waits while much is buffered", async (assert) => {
+      const [near, far] = await channels();
+      const [transport, peer] = [
+        dataChannelTransport(near, { maxBufferedAmount: 50_000 }),
+        dataChannelTransport(far),
+      ];
+      const reading = readAtLeast(peer.readable, 2_000_000);
+      const writer = transport.writable.getWriter();
+      let most = 0;
+      for (let i = 0; i < 20; i++) {
+        await writer.write(new Uint8Array(100_000));
+        most = Math.max(most, near.bufferedAmount);
+      }
+      assert.true(most <= 50_000, `${most} bytes are buffered`);
+      assert.strictEqual((await reading).length, 2_000_000);
+    });
+
+    QUnit.test("what it cannot carry is refused or told", async (assert) => {
+      const unordered = new RTCPeerConnection().createDataChannel("x", { ordered: false });
+      assert.throws(() => dataChannelTransport(unordered), /must be ordered and reliable/);
+      const [near, far] = await channels();
+      const transport = dataChannelTransport(near, { maxUnread: 1_000 });
+      if (far.readyState !== "open") await new Promise((resolve) => far.addEventListener("open", resolve));
+      far.send(new Uint8Array(2_000));
+      await new Promise((resolve) => near.addEventListener("close", resolve));
+      const reader = transport.readable.getReader();
+      assert.strictEqual((await reader.read()).value?.length, 2_000);
+      assert.true(/over 1000 bytes/.test(String(await rejection(reader.read()))));
+    });
+  });
+}
+
 kit("TLS", () => ({
   async open() {
     const { port1, port2 } = new MessageChannel();
@@ -56,7 +135,6 @@ const webSocketPair = async () => {
   const transport = await connect();
   return { transport, peer: await connect() };
 };
-const inPage = typeof document !== "undefined";
 /** The WebSocket at the other end can be paused: npm ws. */
 const pausable = !inPage && !("Deno" in globalThis);
 kit("WebSocket", () => ({ open: webSocketPair, halfClose: false, backpressure: pausable }));

@@ -88,21 +88,21 @@ export const mutants: Mutant[] = [
     what: "a client verifies",
     search: "options.unsafelyDisableVerification ? SSL_VERIFY_NONE : SSL_VERIFY_PEER",
     replace: "SSL_VERIFY_NONE",
-    tests: "/connect: who is believed.*refused by name/",
+    tests: "/connect: which peers are accepted.*refused by name/",
   },
   {
     file: "src/options/identity.ts",
     what: "the name is checked",
     search: '  if (named && kind === "dns") ssl.setHost(name);',
     replace: '  if (named && kind === "dns") ssl.getServerName();',
-    tests: "/connect: who is believed.*refused by name/",
+    tests: "/connect: which peers are accepted.*refused by name/",
   },
   {
     file: "src/options/identity.ts",
     what: "the address is checked",
     search: "else if (named && !ssl.setIp(name)) throw",
     replace: "else if (!name) throw",
-    tests: "/connect: who is believed.*is not/",
+    tests: "/connect: which peers are accepted.*is not/",
   },
   {
     file: "wasm/instead/resumed.c",
@@ -467,7 +467,7 @@ export const mutants: Mutant[] = [
     what: "verify is not asked for whom OpenSSL refused",
     search: 'unsafelyLetVerifyOverride ? "anyway" : "accepted");\n    return',
     replace: '"anyway");\n    return',
-    tests: "/answers: verify.*cannot let in/",
+    tests: "/answers: verify.*cannot accept a peer/",
   },
   {
     file: "src/options/context.ts",
@@ -566,14 +566,14 @@ export const mutants: Mutant[] = [
     what: "sessions of whom only the application believed are not kept",
     search: "    this.#open = !verifies || verified;",
     replace: "    this.#open = true;",
-    tests: "/resumption: .*whom only the application/",
+    tests: "/resumption: .*a peer that it alone accepts/",
   },
   {
     file: "src/handshake/resumption.ts",
     what: "nothing is kept before the peer is accepted",
     search: "    if (!this.#open) return;\n    for (const { bytes",
     replace: "    for (const { bytes",
-    tests: "/resumption: .*verify is asked again|resumption: .*whom only the application/",
+    tests: "/resumption: .*verify is asked again|resumption: .*a peer that it alone accepts/",
   },
   {
     file: "src/handshake/resumption.ts",
@@ -742,7 +742,7 @@ export const mutants: Mutant[] = [
     what: "verified means that OpenSSL found nothing",
     search: " && ssl.getVerifyResult() === 0;",
     replace: ";",
-    tests: "/answers: verify.*cannot let in/",
+    tests: "/answers: verify.*cannot accept a peer/",
   },
   {
     file: "src/check.ts",
@@ -813,7 +813,7 @@ export const mutants: Mutant[] = [
     what: "a locked stream is refused",
     search: "    if (readable.locked || writable.locked) {",
     replace: "    if (false) {",
-    tests: "/guards.*somebody else/",
+    tests: "/guards.*other code uses/",
   },
   {
     file: "src/openssl/verify.ts",

@@ -16,7 +16,7 @@ export const limits: Record<string, Record<string, string | { readonly atTimes: 
   webkit: {
     "blocking: where it can be › a page that is not isolated is told what to set":
       "WebKitGTK knows no isolation",
-    "dropped › contexts that nobody freed": GARBAGE,
+    "dropped › contexts that were not freed": GARBAGE,
     "messages: transports: Deno › a connection that fails": DENO,
     "messages: transports: Deno › a write of no bytes": DENO,
     "messages: transports: Deno › abort()": DENO,
@@ -28,13 +28,13 @@ export const limits: Record<string, Record<string, string | { readonly atTimes: 
     "streams: backpressure › a peer that does not read makes writes wait": UNBOUNDED,
     "transports: the runtime's own › a peer that does not read makes writes wait": UNBOUNDED,
     "transports: websocket › a peer that does not read makes writes wait": UNBOUNDED,
-    "dropped › what nobody ended is freed, and an event says so": GARBAGE,
+    "dropped › a connection that was not ended is freed, and an event says so": GARBAGE,
     "blocking: against ourselves › a connection that is dropped without an end is freed, and the transport given up":
       GARBAGE,
   },
   firefox: {
-    "dropped › contexts that nobody freed": GARBAGE,
-    "dropped › what nobody ended is freed, and an event says so": GARBAGE,
+    "dropped › contexts that were not freed": GARBAGE,
+    "dropped › a connection that was not ended is freed, and an event says so": GARBAGE,
     "blocking: against ourselves › a connection that is dropped without an end is freed, and the transport given up":
       GARBAGE,
     "arrivals › websocket: close code 1006; somebody reads slowly": BROKEN,

@@ -701,7 +701,7 @@ QUnit.module("blocking: ends and failures", () => {
     assert.true((await rejection(readAll(far.readable))) !== undefined);
   });
 
-  QUnit.test("the signal wakes whoever waits", async (assert) => {
+  QUnit.test("the signal wakes a waiting thread", async (assert) => {
     for (const name of ["read", "write", "shutdown"] as const) {
       const controller = new AbortController();
       const [near, far] = pair();

@@ -92,7 +92,7 @@ const ways: Record<string, Look> = {
 
 QUnit.module("forged: after somebody has looked at it", () => {
   for (const [way, look] of Object.entries(ways)) {
-    QUnit.test(`by ${way}: refused by all who are strict`, async (assert) => {
+    QUnit.test(`by ${way}: refused by every strict check`, async (assert) => {
       const { chains, honest } = env.forged;
       const next = random(env.seed);
       const shuffled = () =>

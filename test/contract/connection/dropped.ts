@@ -19,7 +19,7 @@ async function collected(isSo: () => boolean): Promise<void> {
 QUnit.module("dropped", () => {
   const identity = () => ({ cert: env.certs.chains.ecdsa, key: env.certs.keys.ecdsa });
 
-  QUnit.test("contexts that nobody freed", async (assert) => {
+  QUnit.test("contexts that were not freed", async (assert) => {
     const openssl = await OpenSsl.load();
     for (let i = 0; i < 5; i++) {
       await TlsContext.client({ caCerts: env.certs.caPem, openssl });
@@ -85,7 +85,7 @@ QUnit.module("dropped", () => {
     assert.deepEqual({ connections, bioPairs, contexts }, { connections: 0, bioPairs: 0, contexts: 0 });
   });
 
-  QUnit.test("what nobody ended is freed, and an event says so", async (assert) => {
+  QUnit.test("a connection that was not ended is freed, and an event says so", async (assert) => {
     const openssl = await OpenSsl.load();
     const client = await TlsContext.client({ caCerts: env.certs.caPem, openssl });
     const server = await TlsContext.server({ ...identity(), openssl });
@@ -130,7 +130,7 @@ QUnit.module("dropped", () => {
     assert.deepEqual(Object.values(others), [0, 0, 0, 0, 0], `${stores} stores`);
   });
 
-  QUnit.test("who waits for the end of what was dropped is told", async (assert) => {
+  QUnit.test("code that waits for the end of a dropped connection is told", async (assert) => {
     const openssl = await OpenSsl.load();
     const [near, far] = pair();
     // The signal holds nothing.
@@ -154,7 +154,7 @@ QUnit.module("dropped", () => {
     );
   });
 
-  QUnit.test("what somebody still waits for is not dropped", async (assert) => {
+  QUnit.test("a connection that code still waits for is not dropped", async (assert) => {
     const [near, far] = pair();
     const openssl = await OpenSsl.load();
     const [reading, writable] = await (async () => {

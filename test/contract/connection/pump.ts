@@ -334,7 +334,7 @@ QUnit.module("pump: invariants", () => {
     for (const each of pairs) each.free();
   });
 
-  QUnit.test("writes that nobody waited for leave before close_notify", async (assert) => {
+  QUnit.test("writes that were not awaited leave before close_notify", async (assert) => {
     const [near, far] = pair();
     const clog = cloggable(near, false);
     const [client, server] = await connected([clog.transport, far]);

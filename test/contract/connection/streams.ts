@@ -347,7 +347,7 @@ QUnit.module("streams: backpressure", () => {
 
   // A browser's WebSocket cannot be paused; there `maxUnread` is the bound.
   if (typeof document === "undefined") {
-    QUnit.test("whoever does not read makes the peer wait", async (assert) => {
+    QUnit.test("a side that does not read makes the peer wait", async (assert) => {
       const server = await fresh(`tls?do=source&bytes=${64 * MiB}&of=backpressure`);
       const stream = await connectTls(server);
       await readAtLeast(stream.readable, 1);

@@ -104,35 +104,38 @@ for (const version of versions) {
         },
       );
 
-      QUnit.test(`${asks}: it cannot let in whom OpenSSL refuses, unless it says so`, async (assert) => {
-        const { otherCaPem } = env.certs;
-        let asked = 0;
-        const verify = (_chain: readonly X509[], { ok, failure }: PreliminaryResult) => {
-          asked++;
-          assert.false(ok);
-          assert.strictEqual(failure?.error, "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY");
-          return true;
-        };
-        const strict = await handshake(...sides(asks, { caCerts: otherCaPem, verify }));
-        const refused = strict[asks === "client" ? 0 : 1];
-        assert.strictEqual(refused.status, "rejected");
-        assert.strictEqual(asked, 0);
+      QUnit.test(
+        `${asks}: it cannot accept a peer that OpenSSL refuses, unless the option says so`,
+        async (assert) => {
+          const { otherCaPem } = env.certs;
+          let asked = 0;
+          const verify = (_chain: readonly X509[], { ok, failure }: PreliminaryResult) => {
+            asked++;
+            assert.false(ok);
+            assert.strictEqual(failure?.error, "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY");
+            return true;
+          };
+          const strict = await handshake(...sides(asks, { caCerts: otherCaPem, verify }));
+          const refused = strict[asks === "client" ? 0 : 1];
+          assert.strictEqual(refused.status, "rejected");
+          assert.strictEqual(asked, 0);
 
-        const both = await connected(
-          ...sides(asks, { caCerts: otherCaPem, verify, unsafelyLetVerifyOverride: true }),
-        );
-        assert.strictEqual(asked, 1);
-        assert.false(both[asks].info.verified, "it does not read as verified");
+          const both = await connected(
+            ...sides(asks, { caCerts: otherCaPem, verify, unsafelyLetVerifyOverride: true }),
+          );
+          assert.strictEqual(asked, 1);
+          assert.false(both[asks].info.verified, "it does not read as verified");
 
-        const [near, far] = await handshake(
-          ...sides(asks, { caCerts: otherCaPem, verify: () => false, unsafelyLetVerifyOverride: true }),
-        );
-        const end = asks === "client" ? near : far;
-        assert.strictEqual(
-          end.status === "rejected" && (end.reason as TlsCertificateError).verifyError,
-          "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-        );
-      });
+          const [near, far] = await handshake(
+            ...sides(asks, { caCerts: otherCaPem, verify: () => false, unsafelyLetVerifyOverride: true }),
+          );
+          const end = asks === "client" ? near : far;
+          assert.strictEqual(
+            end.status === "rejected" && (end.reason as TlsCertificateError).verifyError,
+            "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+          );
+        },
+      );
 
       QUnit.test(
         `${asks}: one that never answers ends by the signal, and by the time-out`,

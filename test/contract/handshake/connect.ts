@@ -137,7 +137,7 @@ QUnit.module("connect: what is agreed", () => {
   });
 });
 
-QUnit.module("connect: who is believed", () => {
+QUnit.module("connect: which peers are accepted", () => {
   const refused = async (peer: string, options: Partial<ClientOptions> = {}) => {
     const error = await rejection(connectTls(peer, options));
     if (error instanceof TlsCertificateError) return error;
@@ -209,7 +209,7 @@ QUnit.module("connect: who is believed", () => {
     }
   }
 
-  QUnit.test("without caCerts nobody is trusted", async (assert) => {
+  QUnit.test("without caCerts no peer is trusted", async (assert) => {
     for (const caCerts of [[], env.certs.otherCaPem]) {
       const error = await refused("tls", { caCerts });
       assert.strictEqual(error.verifyError, "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY");
@@ -243,7 +243,7 @@ QUnit.module("connect: who is believed", () => {
     }
   });
 
-  QUnit.test("caCerts that are none are refused before anything is sent", async (assert) => {
+  QUnit.test("invalid caCerts are refused before anything is sent", async (assert) => {
     const broken = env.certs.caPem.replace(/[A-Z]{4}/g, "####");
     for (const caCerts of [
       "",
@@ -260,7 +260,7 @@ QUnit.module("connect: who is believed", () => {
     }
   });
 
-  QUnit.test("hostnames that are none are refused before anything is sent", async (assert) => {
+  QUnit.test("invalid hostnames are refused before anything is sent", async (assert) => {
     for (const hostname of [
       "",
       " ",

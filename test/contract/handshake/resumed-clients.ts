@@ -66,7 +66,7 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
 
   QUnit.module(`resumed clients: ${version}`, () => {
     QUnit.test(
-      "who would be accepted now is resumed, with the whole chain, again and again",
+      "a client that would be accepted now is resumed, with the whole chain, again and again",
       async (assert) => {
         const on = await context();
         const first = await connect(on, clientCert());
@@ -87,7 +87,7 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
       },
     );
 
-    QUnit.test("who would not be accepted now is asked for a certificate anew", async (assert) => {
+    QUnit.test("a client that would not be accepted now is asked for a certificate anew", async (assert) => {
       const { chains, keys, crls, otherCaPem } = env.certs;
       // It has a revocation list.
       const revoked = { cert: chains.ecdsa, key: keys.ecdsa };
@@ -156,7 +156,7 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
     }
 
     QUnit.test(
-      "whom OpenSSL refused and verify accepted is resumed, unverified, and verify is asked",
+      "a client that OpenSSL refused and verify accepted is resumed, unverified, and verify is asked",
       async (assert) => {
         let asked = 0;
         const options = { caCerts: env.certs.otherCaPem, unsafelyLetVerifyOverride: true } as const;

@@ -304,7 +304,7 @@ for (const version of versions) {
       );
     });
 
-    QUnit.test("whom only the application believes is asked about each time", async (assert) => {
+    QUnit.test("verify is asked each time about a peer that it alone accepts", async (assert) => {
       const context = await serverContext(only);
       const store = watched();
       const options = {
@@ -385,7 +385,7 @@ for (const version of versions) {
       assert.true(both.server.info.peerCertificates[0]?.subject.includes("CN=client"));
     });
 
-    QUnit.test("a session of other settings is not offered, whoever brings it", async (assert) => {
+    QUnit.test("a session of other settings is not offered, wherever it comes from", async (assert) => {
       const context = await serverContext({ ...only, clientAuth: "request", caCerts: env.certs.caPem });
       const verify = () => true;
       const { client: first } = await connect(context, { sessionStore: false, verify });

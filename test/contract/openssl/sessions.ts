@@ -153,7 +153,7 @@ for (const { name, short, version } of VERSIONS) {
       assert.false(resume(elsewhere, rotated, renewed.next).reused, "without keys: back to its own");
     });
 
-    QUnit.test("a ticket that was tampered with is none", async (assert) => {
+    QUnit.test("a ticket that was tampered with is not taken", async (assert) => {
       const instance = await openssl();
       using on = contexts(instance, version, { server: (context) => context.setTicketKeys([ticketKey(1)]) });
       using both = on.connect();
@@ -833,7 +833,7 @@ QUnit.module("sessions: early data", () => {
     assert.strictEqual(text(both.server.read().data), "again", "nothing of it is left in between");
   });
 
-  QUnit.test("without a session that allows it there is none", async (assert) => {
+  QUnit.test("without a session that allows it no early data is sent", async (assert) => {
     const instance = await openssl();
     using on = contexts(instance, ssl.TLS1_3_VERSION);
     using both = on.connect();

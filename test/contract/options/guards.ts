@@ -233,7 +233,7 @@ QUnit.module("guards", () => {
     },
   );
 
-  QUnit.test("a stream that somebody else uses is refused", async (assert) => {
+  QUnit.test("a stream that other code uses is refused", async (assert) => {
     for (const side of ["readable", "writable"] as const) {
       const [near] = pair();
       if (side === "readable") near.readable.getReader();

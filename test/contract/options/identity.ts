@@ -119,7 +119,7 @@ for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
       }
     });
 
-    QUnit.test("nobody asks: none is sent", async (assert) => {
+    QUnit.test("the server does not ask: no certificate is sent", async (assert) => {
       const both = await connected({ ...only, ...clientCert() }, only);
       assert.deepEqual(both.server.info.peerCertificates, []);
       assert.false(both.server.info.verified);

@@ -237,7 +237,7 @@ QUnit.module("options", () => {
     }
   });
 
-  QUnit.test("no list of cipher suites lets in who proves nothing", async (assert) => {
+  QUnit.test("no list of cipher suites lets a peer in that proves nothing", async (assert) => {
     // ECDH and DH without a certificate, as IANA numbers them: "ALL" at level 0 has them in OpenSSL.
     const anonymous = [
       0x18, 0x1b, 0x34, 0x3a, 0x46, 0x6c, 0x6d, 0x89, 0xa6, 0xa7, 0xc016, 0xc017, 0xc018, 0xc019,

@@ -595,7 +595,7 @@ QUnit.module("options that mean nothing, or no more than a handshake can carry",
     assert.true(far.info.verified);
   });
 
-  QUnit.test("whom to believe, where nobody is asked for a certificate", async (assert) => {
+  QUnit.test("trust options where no certificate is asked for", async (assert) => {
     const { caPem } = env.certs;
     for (const options of [{ caCerts: caPem }, { verify: () => true }, { verifyOptions: { depth: 1 } }]) {
       const error = await errorOf(() => TlsContext.server({ ...server(), ...options }));

@@ -98,7 +98,7 @@ QUnit.module("session store: memory", () => {
     assert.strictEqual(store.get("a"), undefined);
   });
 
-  QUnit.test("bounds that are none", (assert) => {
+  QUnit.test("values that cannot be bounds", (assert) => {
     for (const options of [{ max: 0 }, { maxPerKey: 0 }, { max: 1.5 }]) {
       assert.throws(() => new MemorySessionStore(options), TlsError);
     }
@@ -117,7 +117,7 @@ if (typeof indexedDB !== "undefined") {
     };
     contract(async () => [open("contract"), open("contract")]);
 
-    QUnit.test("outlives whoever opened it, and yields to who deletes it", async (assert) => {
+    QUnit.test("outlives the page that opened it, and yields to a deletion", async (assert) => {
       const key = newKey();
       const first = open("outlives");
       await first.put(key, session(1), soon());
@@ -156,16 +156,19 @@ if (deno) {
       return [new DenoKvSessionStore(kv), new DenoKvSessionStore(kv)];
     });
 
-    QUnit.test("what others put there is none, and what is too large is not kept", async (assert) => {
-      const kv = await open();
-      const store = new DenoKvSessionStore(kv, { prefix: "mine" });
-      await kv.set(["mine", "key"], "a text", { expireIn: 60_000 });
-      assert.strictEqual(await store.get("key"), undefined);
-      assert.strictEqual(await store.take("key"), undefined);
-      assert.strictEqual((await kv.get(["mine", "key"])).value, null);
-      await store.put("large", new Uint8Array(70_000), soon());
-      assert.strictEqual(await store.get("large"), undefined);
-    });
+    QUnit.test(
+      "what other code put there is not taken, and what is too large is not kept",
+      async (assert) => {
+        const kv = await open();
+        const store = new DenoKvSessionStore(kv, { prefix: "mine" });
+        await kv.set(["mine", "key"], "a text", { expireIn: 60_000 });
+        assert.strictEqual(await store.get("key"), undefined);
+        assert.strictEqual(await store.take("key"), undefined);
+        assert.strictEqual((await kv.get(["mine", "key"])).value, null);
+        await store.put("large", new Uint8Array(70_000), soon());
+        assert.strictEqual(await store.get("large"), undefined);
+      },
+    );
   });
 }
 
@@ -235,7 +238,7 @@ QUnit.module("session store: Redis", () => {
     return new RedisSessionStore({ connect: () => ({ readable, writable }), timeout });
   };
 
-  QUnit.test("an answer that is not quite one is none", async (assert) => {
+  QUnit.test("an answer that is not quite valid is not taken", async (assert) => {
     assert.deepEqual(await answering(utf8("$5\r\nhello\r\n"), 1).get("a"), utf8("hello"));
     assert.strictEqual(await answering(utf8("$-1\r\n")).get("a"), undefined);
     const odd = [
@@ -322,7 +325,7 @@ QUnit.module("session store: Redis", () => {
     },
   );
 
-  QUnit.test("who cannot connect is told so, and may try again", async (assert) => {
+  QUnit.test("a failed connection is told, and can be tried again", async (assert) => {
     let fail = true;
     const store = new RedisSessionStore({
       connect: (): Promise<Transport> =>

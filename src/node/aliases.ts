@@ -6,6 +6,7 @@
  */
 
 const ours = {
+  crypto: "wassl/node/crypto",
   dns: "wassl/node/dns",
   "dns/promises": "wassl/node/dns-promises",
   net: "wassl/node/net",
@@ -30,7 +31,7 @@ const withPrefix = (of: Record<string, string>): Record<string, string> =>
   );
 
 /**
- * `node:net`, `node:tls` and `node:dns`, with and without "node:", for a bundler that has polyfills for the rest. For esbuild this
+ * `node:net`, `node:tls`, `node:dns` and `node:crypto`, with and without "node:", for a bundler that has polyfills for the rest. For esbuild this
  * is `alias`; for Vite and Rollup, {@link nodeAliases} is a plugin.
  */
 export const aliases: Readonly<Record<string, string>> = withPrefix(ours);

@@ -27,6 +27,9 @@ import client from ${JSON.stringify(join(here, "clients", `${client}.ts`))};
 import { run } from ${JSON.stringify(join(here, "kit.ts"))};
 import { webSocketDialer } from "wassl/dialers/websocket";
 import { setDialer } from "wassl/node/net";
+import { preload } from "wassl/node/tls";
+// Hashes are asked for at once.
+await preload();
 globalThis.go = (order) => run(client, order, webSocketDialer(order.relay), setDialer);
 `
     : `

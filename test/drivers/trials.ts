@@ -33,8 +33,7 @@ export const clients: Record<string, ServerName> = {
 export const often: readonly [client: string, engines: readonly Engine[]][] = [
   ["pg", ["node", "page"]],
   ["ioredis", ["node", "page"]],
-  // In a page it asks for an MD5.
-  ["imapflow-starttls", ["node"]],
+  ["imapflow-starttls", ["node", "page"]],
   ["nodemailer", ["node", "page"]],
 ];
 

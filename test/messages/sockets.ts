@@ -28,6 +28,22 @@ export const sockets: Table = {
       "The duplex gives strings or objects instead of bytes",
     ],
     [
+      "a stream that decodes",
+      reading(quiet().setEncoding("utf8")),
+      "invalid-argument",
+      'The duplex gives text (setEncoding("utf8")), not bytes',
+    ],
+    [
+      "a stream that is to decode",
+      () => {
+        const duplex = quiet();
+        nodeTransport(duplex);
+        duplex.setEncoding("utf8");
+      },
+      "invalid-argument",
+      "The duplex belongs to a transport: it carries bytes, and no text",
+    ],
+    [
       "a failure",
       async () => {
         const duplex = quiet();

@@ -2,6 +2,7 @@
 import type { Dialer, Transport } from "wassl";
 import { denoDialer } from "wassl/dialers/deno";
 import { wispDialer } from "wassl/dialers/wisp";
+import { dataChannelTransport } from "wassl/transports/data-channel";
 import { denoTransport } from "wassl/transports/deno";
 import { messagePortTransport } from "wassl/transports/message-port";
 import { connectWebSocket, webSocketTransport } from "wassl/transports/websocket";
@@ -51,6 +52,34 @@ const deno =
         ...conn,
       } as never),
     );
+
+/** A channel that sends nothing, and to which this happens. */
+const channel =
+  (act: (transport: Transport, channel: FakeChannel) => unknown, options: object = {}, state: object = {}) =>
+  async () => {
+    const fake = Object.assign(new FakeChannel(), state);
+    await act(dataChannelTransport(fake as never, options), fake);
+  };
+class FakeChannel extends EventTarget {
+  ordered = true;
+  readyState = "open";
+  bufferedAmount = 0;
+  send(): void {}
+  close(): void {
+    this.readyState = "closed";
+  }
+  tell(type: string, what: object = {}): void {
+    this.dispatchEvent(Object.assign(new Event(type), what));
+  }
+}
+/** What the reader is told when this happens. */
+const heard =
+  (act: (channel: FakeChannel) => unknown) =>
+  async ({ readable }: Transport, channel: FakeChannel) => {
+    const reading = readAll(readable);
+    act(channel);
+    await reading;
+  };
 
 const notBytes = ({ writable }: Transport) => writable.getWriter().write("hello" as never);
 const aborted = async ({ readable, writable }: Transport) => {
@@ -221,6 +250,76 @@ export const transports: Table = {
       },
       "transport",
       "The WebSocket to ws://127.0.0.1:…/ws/close?code=1000&reason= was already closed",
+    ],
+  ],
+  "transports: a data channel": [
+    [
+      "not ordered",
+      channel(() => {}, {}, { ordered: false }),
+      "invalid-argument",
+      "the channel must be ordered and reliable, or bytes are lost",
+    ],
+    [
+      "cancel()",
+      channel(async ({ readable, writable }) => {
+        const writer = writable.getWriter();
+        await readable.cancel();
+        await writer.closed;
+      }),
+      "closed",
+      "The channel was closed by cancelling its readable",
+    ],
+    ["abort()", channel(aborted), "transport", "The channel was aborted"],
+    [
+      "a peer that takes nothing",
+      channel(({ writable }) => writable.close(), { closeTimeout: 10 }, { bufferedAmount: 1000 }),
+      "timeout",
+      "nothing left for 10 ms, and the channel was closed",
+    ],
+    [
+      "a text",
+      channel(heard((fake) => fake.tell("message", { data: "hello" }))),
+      "transport",
+      "a text came, but only binary messages carry bytes",
+    ],
+    [
+      "more than may wait",
+      channel(
+        async ({ readable }, fake) => {
+          fake.tell("message", { data: new ArrayBuffer(600) });
+          fake.tell("message", { data: new ArrayBuffer(600) });
+          await readAll(readable);
+        },
+        { maxUnread: 1000 },
+      ),
+      "transport",
+      "the peer sent over 1000 bytes that were not read",
+    ],
+    [
+      "the peer closes, and there is more to write",
+      channel(async ({ writable }, fake) => {
+        fake.tell("close");
+        await write(writable, utf8("hello"));
+      }),
+      "closed",
+      "The peer has closed the channel",
+    ],
+    [
+      "a failure",
+      channel(
+        heard((fake) => {
+          fake.tell("error", { error: new Error("the cable is cut") });
+          fake.tell("close");
+        }),
+      ),
+      "transport",
+      "The channel failed: the cable is cut",
+    ],
+    [
+      "it was closed already",
+      channel(({ readable }) => readAll(readable), {}, { readyState: "closed" }),
+      "transport",
+      "The channel was already closed",
     ],
   ],
   "transports: MessagePort": [

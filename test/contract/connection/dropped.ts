@@ -127,7 +127,11 @@ QUnit.module("dropped", () => {
     client.free();
     server.free();
     const { stores, ...others } = openssl.live;
-    assert.deepEqual(Object.values(others), [0, 0, 0, 0, 0], `${stores} stores`);
+    assert.deepEqual(
+      Object.values(others).filter((count) => count > 0),
+      [],
+      `${stores} stores`,
+    );
   });
 
   QUnit.test("code that waits for the end of a dropped connection is told", async (assert) => {

@@ -100,7 +100,7 @@ QUnit.module("second objects", () => {
         .map(([method]) => method)
         .map((method) => `${name}.${method}`),
     );
-    assert.deepEqual(names.sort(), Object.keys(takers).sort());
+    assert.deepEqual([...new Set(names)].sort(), Object.keys(takers).sort());
   });
 
   QUnit.test("contexts and options of two instances", async (assert) => {

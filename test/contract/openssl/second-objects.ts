@@ -38,6 +38,7 @@ const takers: Record<string, (on: ssl.Ssl, context: ssl.SslContext, given: Given
   "SslContext.newSsl": (_on, context, { pair }) => context.newSsl(pair),
   "Ssl.setSession": (on, _context, { session }) => on.setSession(session),
   "Ssl.verifySession": (on, _context, { session }) => on.verifySession(session),
+  "Ssl.acceptsSession": (on, _context, { session }) => on.acceptsSession(session),
   "Ssl.answerClientHello": (on, _context, { context }) => on.answerClientHello(context),
 };
 

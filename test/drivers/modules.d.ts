@@ -1,4 +1,7 @@
-/** The clients are used as any program would, and are not checked here: they have types of their own, or none. */
+/**
+ * The clients are installed outside of the checkout, where TypeScript does not look, and some bring no types: here they
+ * are of any type.
+ */
 declare module "amqplib";
 declare module "basic-ftp";
 declare module "imapflow";

@@ -38,7 +38,9 @@ const takers: Record<string, (on: ssl.Ssl, context: ssl.SslContext, given: Given
   "SslContext.newSsl": (_on, context, { pair }) => context.newSsl(pair),
   "Ssl.setSession": (on, _context, { session }) => on.setSession(session),
   "Ssl.verifySession": (on, _context, { session }) => on.verifySession(session),
-  "Ssl.acceptsSession": (on, _context, { session }) => on.acceptsSession(session),
+  // It is not among the public types.
+  "Ssl.acceptsSession": (on, _context, { session }) =>
+    (on as ssl.Ssl & { acceptsSession(session: ssl.SslSession): boolean }).acceptsSession(session),
   "Ssl.answerClientHello": (on, _context, { context }) => on.answerClientHello(context),
 };
 

@@ -121,12 +121,7 @@ async function startTargets(options: Arguments, cleanup: Cleanup): Promise<DemoS
     ...more,
   });
   const whatIfs: WhatIf[] = [
-    whatIf(
-      "misnamed",
-      "the wrong name",
-      "The certificate is genuine, but it is for somebody else.",
-      misnamed,
-    ),
+    whatIf("misnamed", "the wrong name", "The certificate is genuine, but it is for another name.", misnamed),
     whatIf(
       "untrusted",
       "nobody is trusted",

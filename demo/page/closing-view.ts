@@ -8,10 +8,14 @@ type Kind = "up" | "down" | "here" | "there" | "both";
 
 const verbs: readonly { verb: Verb | "request"; label: string; words: string }[] = [
   { verb: "request", label: "Ask again", words: "Send the same request on this connection." },
-  { verb: "closeWrite", label: "closeWrite()", words: "Say close_notify, and go on reading." },
-  { verb: "shutdown", label: "shutdown()", words: "Say it, wait for the server’s, take the transport back." },
-  { verb: "close", label: "close()", words: "Say it, and close without waiting." },
-  { verb: "abort", label: "abort()", words: "Say nothing and drop the connection." },
+  { verb: "closeWrite", label: "closeWrite()", words: "Send close_notify, and go on reading." },
+  {
+    verb: "shutdown",
+    label: "shutdown()",
+    words: "Send it, wait for the server’s, take the transport back.",
+  },
+  { verb: "close", label: "close()", words: "Send it, and close without waiting." },
+  { verb: "abort", label: "abort()", words: "Send nothing, and drop the connection." },
 ];
 
 /**

@@ -146,7 +146,7 @@ export class HttpAnswer {
       if (line === "") this.state = "complete";
     } else if (line !== "") {
       const size = /^[0-9a-f]{1,12}(?=;|\s|$)/i.exec(line)?.[0];
-      if (size === undefined) this.#fail("A chunk's size is no number.");
+      if (size === undefined) this.#fail("A chunk's size is not a number.");
       this.#left = Number.parseInt(size ?? "0", 16);
       if (this.#left === 0) this.#inTrailer = true;
       else this.#line = undefined;

@@ -6,11 +6,11 @@ export const abortedWords = "Aborted: no close_notify was sent. To the server th
 const words: Record<CloseInfo["how"], string> = {
   complete: "Complete: close_notify went both ways. Nothing can be missing.",
   "closed-without-waiting":
-    "Closed without waiting: we said close_notify and left before the server could say its own.",
+    "Closed without waiting: the page sent close_notify and left before the server could send its own.",
   quiet: "Quiet: closed without close_notify, as was asked for.",
   truncated: "Truncated: the server’s side ended without close_notify. Something may be missing.",
   alert: "Ended by a fatal alert.",
-  timeout: "Timed out: the server did not answer our close_notify in time.",
+  timeout: "Timed out: the server did not answer the page’s close_notify in time.",
   aborted: abortedWords,
   failed: "Failed: the transport broke.",
 };

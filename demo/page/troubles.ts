@@ -44,13 +44,13 @@ function relayWords({ host, port }: Order, end: RelaySnapshot["end"]): Words | u
     case RelayClose.notAllowed:
       return {
         title: "The relay refuses to go there",
-        what: `${target} is not on the relay’s allow-list. A relay that goes anywhere for anybody is an open door into the network it stands in.`,
+        what: `${target} is not on the relay’s allow-list. A relay that takes every visitor everywhere is an open door into its own network.`,
         advice: `If you mean it, start the demo again with: npm start -- --allow ${target}`,
       };
     case RelayClose.unreachable:
       return end.reason.startsWith("ECONNREFUSED")
         ? {
-            title: "Nobody listens there",
+            title: "No program listens there",
             what: `The relay knocked at ${target}, and the machine answered that no program listens on that port (ECONNREFUSED).`,
             advice: "Check the port, and whether the server is running.",
           }
@@ -62,7 +62,7 @@ function relayWords({ host, port }: Order, end: RelaySnapshot["end"]): Words | u
     case RelayClose.broken:
       return {
         title: "The connection broke off",
-        what: `The relay lost its connection to the server: ${end.reason}. TLS was not ended by anybody, so nothing that was under way counts as complete.`,
+        what: `The relay lost its connection to the server: ${end.reason}. Neither side had ended TLS, so nothing that was under way counts as complete.`,
         advice: "Try again. If it keeps happening, the server’s own log knows more.",
       };
     case RelayClose.badRequest:
@@ -107,8 +107,8 @@ function certificateWords(error: TlsCertificateError, { host, caCerts }: Order):
     case "X509_V_ERR_HOSTNAME_MISMATCH":
     case "X509_V_ERR_IP_ADDRESS_MISMATCH":
       return {
-        title: "The certificate is for somebody else",
-        what: `You asked for ${host}. ${subject} is signed by an authority you trust, but it does not name ${host}. Whoever answered could not prove to be the one you meant, so OpenSSL stopped before a byte of your request was sent.`,
+        title: "The certificate is for another name",
+        what: `You asked for ${host}. ${subject} is signed by an authority you trust, but it does not name ${host}. The server did not prove that it is the one you asked for, so OpenSSL stopped before a byte of your request was sent.`,
         advice:
           "Use the name that the certificate was issued for, or have the server given one for this name.",
       };
@@ -131,11 +131,11 @@ function certificateWords(error: TlsCertificateError, { host, caCerts }: Order):
     case "X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT":
     case "X509_V_ERR_CERT_UNTRUSTED":
       return {
-        title: "Nobody you trust vouches for this server",
+        title: "No authority that you trust vouches for this server",
         what:
           caCerts === ""
-            ? `${subject} cannot be traced to a trust anchor, because your list of trust anchors is empty. There is no hidden list behind it: what you put in is all that is trusted.`
-            : `${subject} cannot be traced to any of your trust anchors. It may be honest and unknown to you, or made this minute by somebody in between: nothing here can tell the two apart.`,
+            ? `${subject} cannot be traced to a trust anchor, because your list of trust anchors is empty. There is no hidden list: the page trusts what you put in, and nothing else.`
+            : `${subject} cannot be traced to any of your trust anchors. It may be honest and unknown to you, or an attacker in between may have made it this minute: nothing here can tell the two apart.`,
         advice:
           "If you know the server’s authority, put its certificate (PEM) under “Trust anchors”, and connect again.",
       };
@@ -159,7 +159,7 @@ function truncationWords(error: TlsTruncationError): Words {
   const where = error.at === "mid-record" ? "in the middle of a record" : "between two records";
   return {
     title: "The answer was cut off",
-    what: `The connection ended ${where}, without the server’s close_notify. What arrived is genuine, but there may have been more: a broken server looks just like an attacker who cuts the cable where it suits him. That is why an end without close_notify is an error here, and not simply the end.`,
+    what: `The connection ended ${where}, without the server’s close_notify. What arrived is genuine, but there may have been more: a broken server looks just like an attacker who cuts the cable at a chosen place. That is why an end without close_notify is an error here, and not simply the end.`,
     advice: "Treat what arrived as incomplete, and ask again.",
   };
 }
@@ -167,16 +167,16 @@ function truncationWords(error: TlsTruncationError): Words {
 const alertAdvice: Record<string, string> = {
   protocol_version: "The server does not speak the chosen version of TLS: choose another one.",
   handshake_failure:
-    "The two have no cipher suite or group in common, or the server wants something we did not offer.",
+    "Client and server have no cipher suite or group in common, or the server wants something that the page did not offer.",
   unrecognized_name: "The server knows no host of this name: check the name.",
-  certificate_required: "The server wants a certificate from us, too.",
+  certificate_required: "The server wants a certificate from the page, too.",
   no_application_protocol: "The server does not speak HTTP/1.1 here.",
 };
 
 const wordsByCode: Record<string, ((order: Order) => Words) | undefined> = {
   "not-tls": ({ host, port }) => ({
     title: "That is not TLS",
-    what: `Something listens on ${authority(host, port)}, but what it answered to our ClientHello is no TLS. It probably speaks HTTP, or another protocol, in the clear.`,
+    what: `Something listens on ${authority(host, port)}, but its answer to the page’s ClientHello is not TLS. It probably speaks HTTP, or another protocol, in the clear.`,
     advice: "Check the port: HTTPS is usually on 443 or 8443, HTTP on 80 or 8080.",
   }),
   protocol: () => ({
@@ -186,7 +186,7 @@ const wordsByCode: Record<string, ((order: Order) => Words) | undefined> = {
   }),
   timeout: () => ({
     title: "No answer in time",
-    what: "The connection is there, but the other side did not say what had to come next.",
+    what: "The connection is there, but the server did not send what had to come next.",
     advice: "Try again; a server that serves one connection at a time may be busy with another tab.",
   }),
   transport: () => ({
@@ -196,7 +196,7 @@ const wordsByCode: Record<string, ((order: Order) => Words) | undefined> = {
   }),
   "invalid-argument": () => ({
     title: "Something in the form cannot work",
-    what: "OpenSSL could not make sense of an option. Broken PEM among the trust anchors is the usual reason.",
+    what: "OpenSSL did not understand an option. Broken PEM among the trust anchors is the usual reason.",
     advice: "Each certificate goes from -----BEGIN CERTIFICATE----- to -----END CERTIFICATE-----, complete.",
   }),
   "wasm-not-found": () => ({
@@ -205,7 +205,7 @@ const wordsByCode: Record<string, ((order: Order) => Words) | undefined> = {
     advice: "Run npm start again: it builds and serves the file.",
   }),
   "wasm-csp": () => ({
-    title: "This browser may not compile WebAssembly here",
+    title: "A policy keeps this page from compiling WebAssembly",
     what: "A Content-Security-Policy without 'wasm-unsafe-eval' forbids it.",
     advice: "An extension or a proxy may have changed the page’s policy.",
   }),

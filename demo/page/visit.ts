@@ -48,7 +48,7 @@ let loading: Promise<OpenSsl> | undefined;
 /** One instance serves every connection of the page. */
 function loadOpenSsl(): Promise<OpenSsl> {
   loading ??= OpenSsl.load();
-  // Whoever tries again shall not get the old failure.
+  // A second try must not get the old failure.
   loading.catch(() => {
     loading = undefined;
   });

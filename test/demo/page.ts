@@ -367,14 +367,14 @@ interface Trouble {
 const troubles: Trouble[] = [
   {
     pick: "misnamed",
-    title: /for somebody else/,
+    title: /for another name/,
     words: /elsewhere\.example.*does not name localhost/s,
     code: /^certificate · X509_V_ERR_HOSTNAME_MISMATCH at depth 0/,
     stage: "never-connected",
   },
   {
     pick: "untrusted",
-    title: /Nobody you trust/,
+    title: /No authority that you trust/,
     words: /list of trust anchors is empty/,
     code: /^certificate · X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT/,
     stage: "never-connected",
@@ -396,7 +396,7 @@ const troubles: Trouble[] = [
   },
   {
     pick: "silent",
-    title: /Nobody listens/,
+    title: /No program listens/,
     words: /ECONNREFUSED/,
     code: /relay 4502$/,
     stage: "never-connected",

@@ -3,7 +3,7 @@
  * Chromium, and a part of it in WebKit and Firefox, against independent TLS servers and fakes. "matrix" is the part of
  * `npm run matrix` that is for every time, and "drivers" that of `npm run drivers`.
  *
- *     tsx test/run.ts [--runtime node|deno|chromium|webkit|firefox|demo|matrix|drivers]… [--node FILE] [--grep TEXT] [--seed N] [--verbose]
+ *     tsx test/run.ts [--runtime node|bun|deno|chromium|webkit|firefox|demo|matrix|drivers]… [--node FILE] [--grep TEXT] [--seed N] [--verbose]
  *     tsx test/run.ts --quick [--grep TEXT] [--seed N] [--verbose]
  *
  * The second one is `npm run test:quick`: `src` as it is, without types and not packed, in Node.js; test/contract
@@ -27,6 +27,7 @@ import { bundle, programName, type Suite, type Target } from "./bundle.ts";
 import { often as clients, tryClients } from "./drivers/trials.ts";
 import { cells } from "./matrix/cells.ts";
 import { runCells } from "./matrix/matrix.ts";
+import { install } from "./matrix/projects.ts";
 import { installPackage, installSource } from "./pack.ts";
 import { publicOf } from "./peers/certs.ts";
 import { Peers } from "./peers/index.ts";
@@ -40,7 +41,7 @@ import { setUp, type Tools } from "./setup.ts";
 
 const browsers = ["chromium", "webkit", "firefox"] as const;
 type BrowserName = (typeof browsers)[number];
-const runtimes = ["node", "deno", ...browsers] as const;
+const runtimes = ["node", "bun", "deno", ...browsers] as const;
 type RuntimeName = (typeof runtimes)[number];
 /**
  * Without --runtime. The last two then run those suites that an engine's own streams, sockets and workers have the most
@@ -52,7 +53,8 @@ const SAMPLE = "/^(streams|loading|transports|blocking: independent)/";
 /** The folders of suites that are for this runtime; each runs by itself. */
 const suitesOf = (name: RuntimeName): Suite[] => (name === "node" ? ["contract", "node"] : ["contract"]);
 const isBrowser = (name: RuntimeName): name is BrowserName => browsers.includes(name as BrowserName);
-const targetOf = (name: RuntimeName): Target => (isBrowser(name) ? "page" : (name as Target));
+const targetOf = (name: RuntimeName): Target =>
+  isBrowser(name) ? "page" : name === "bun" ? "node" : (name as Target);
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), "..");
 const runtimeTimeout = 600_000;
@@ -90,6 +92,13 @@ async function main(): Promise<void> {
       missing.set(name, (error as Error).message);
     }
   }
+  let bun = "";
+  if (asked.includes("bun"))
+    try {
+      bun = join(await install("bun"), "node_modules", "bun", "bin", "bun.exe");
+    } catch (error) {
+      missing.set("bun", (error as Error).message);
+    }
   if (tools.keytool !== undefined) process.env.WASSL_KEYTOOL = tools.keytool;
   else if (asked.includes("node") && !options.grep)
     results.leaveOut("PKCS #12 files of Java", "there is no keytool");
@@ -164,7 +173,8 @@ async function main(): Promise<void> {
       if (isBrowser(name)) {
         const page = new Promise<WebSocket>((resolve) => onPage.set(name, resolve));
         await runBrowser(name, await startBrowser(name, tools, server.origin), page, report);
-      } else await runChild(name, command(name, suite, tools.deno, server.origin), tools.chromium, report);
+      } else
+        await runChild(name, command(name, suite, { ...tools, bun }, server.origin), tools.chromium, report);
     } catch (error) {
       report(name, "the runtime itself", error);
     }
@@ -218,12 +228,18 @@ const denoPermissions = [
 ];
 const denoOffline = ["--no-remote", "--cached-only", "--node-modules-dir=manual"];
 
-function command(name: "node" | "deno", suite: Suite, deno: string, origin: string): string[] {
-  const program =
-    name === "node"
-      ? [options.node, "--expose-gc", "--enable-source-maps"]
-      : [process.execPath, deno, "run", ...denoPermissions, ...denoOffline, "--v8-flags=--expose-gc"];
-  return [...program, join(folder, `${programName(name, suite)}.js`), origin];
+function command(
+  name: Exclude<RuntimeName, BrowserName>,
+  suite: Suite,
+  { deno, bun }: { deno: string; bun: string },
+  origin: string,
+): string[] {
+  const programs = {
+    node: [options.node, "--expose-gc", "--enable-source-maps"],
+    bun: [bun, "--expose-gc"],
+    deno: [process.execPath, deno, "run", ...denoPermissions, ...denoOffline, "--v8-flags=--expose-gc"],
+  };
+  return [...programs[name], join(folder, `${programName(targetOf(name), suite)}.js`), origin];
 }
 
 /** Turns the messages of a runtime into results. */

@@ -43,7 +43,8 @@ export async function makeProject(folder: string, name: string | undefined, modu
   }
 }
 
-async function install(name: string): Promise<string> {
+/** The folder where what `packages/NAME` pins is installed. */
+export async function install(name: string): Promise<string> {
   const files = ["package.json", "package-lock.json"];
   const hash = createHash("sha256").update(process.version);
   for (const file of files) hash.update(await readFile(join(packages, name, file)));

@@ -102,7 +102,8 @@ export const loading: Table = {
       "a trap",
       load(() => asking(0)),
       "wasm-crashed",
-      "OpenSSL trapped, its instance cannot be used any more: unreachable",
+      // In the engine's own words.
+      "OpenSSL trapped, its instance cannot be used any more: …nreachable…",
     ],
     [
       "a policy against it",

@@ -13,6 +13,10 @@ const BROKEN = { atTimes: "Firefox drops what arrived ahead of a broken connecti
  * left out. A test that passes is off this list again, unless the engine does it now and then.
  */
 export const limits: Record<string, Record<string, string | { readonly atTimes: string }>> = {
+  bun: {
+    "transports: message-port › a port that was transferred away swallows nothing: writes fail":
+      "Bun does not tell that a port was transferred",
+  },
   webkit: {
     "blocking: where it can be › a page that is not isolated is told what to set":
       "WebKitGTK knows no isolation",

@@ -1,4 +1,4 @@
-/** Runs the suites in Node.js: `node suite.js ORIGIN`. */
+/** Runs the suites in Node.js or Bun: `node suite.js ORIGIN`. */
 import { once } from "node:events";
 import { connect } from "node:net";
 import { Worker } from "node:worker_threads";
@@ -20,7 +20,7 @@ function emit(message: Message, done?: () => void): void {
 export async function main(): Promise<void> {
   try {
     await run({
-      name: "node",
+      name: process.versions.bun ? "bun" : "node",
       origin,
       WebSocket,
       emit,

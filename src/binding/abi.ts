@@ -416,6 +416,14 @@ export interface Abi {
   wassl_SSL_suspend_verify(ssl: Borrowed<"SSL">, mode: number): Ok;
   wassl_SSL_answer_verify(ssl: Borrowed<"SSL">, accept: Bool): Ok;
 
+  // ---- identities.c: a client that has several
+
+  /**
+   * Puts the certificate, the key and the chain that a client's context has on its list, and takes them from the context.
+   * A connection shows the one of the list that the server asks for, in the order of the list.
+   */
+  wassl_SSL_CTX_keep_identity(ctx: Borrowed<"SSL_CTX">): Ok;
+
   // ---- external_key.c: a private key that is elsewhere
 
   /** The one that was used last, or 0. */

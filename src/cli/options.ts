@@ -17,8 +17,18 @@ const both = {
     value: "FILE",
     help: "trust anchors, PEM or DER; by default Mozilla's",
   },
-  cert: { type: "string", value: "FILE", help: "our certificate and its chain, PEM or DER" },
-  key: { type: "string", value: "FILE", help: "its private key; by default in the file of --cert" },
+  cert: {
+    type: "string",
+    multiple: true,
+    value: "FILE",
+    help: "our certificate and its chain, PEM or DER; the peer gets the first of several that it takes",
+  },
+  key: {
+    type: "string",
+    multiple: true,
+    value: "FILE",
+    help: "their private keys, in the same order; by default in the file of --cert",
+  },
   p12: { type: "string", value: "FILE", help: "certificate, key and chain as PKCS #12" },
   pass: { type: "string", value: "SECRET", help: "passphrase of the key or the PKCS #12 file" },
   psk: { type: "string", multiple: true, value: "SECRET", help: "pre-shared key, as IDENTITY:HEX" },
@@ -128,12 +138,7 @@ const tables = {
   },
   serve: {
     ...both,
-    cert: { ...both.cert, multiple: true, help: "our certificate and its chain; one for each kind of key" },
-    key: {
-      ...both.key,
-      multiple: true,
-      help: "their private keys, in the same order; by default in the file of --cert",
-    },
+    cert: { ...both.cert, help: "our certificate and its chain, PEM or DER; one for each kind of key" },
     ca: { ...both.ca, help: "trust anchors for certificates of clients, PEM or DER" },
     "client-auth": { type: "string", value: "HOW", help: "certificates of clients: none, request, require" },
     "enable-pha": {
@@ -213,8 +218,8 @@ export type Values<C extends Command> = {
 };
 /** The options that all commands with a connection have. */
 export type CommonValues = {
-  [Name in Exclude<keyof typeof both, "cert" | "key">]?: ValueOf<(typeof both)[Name]>;
-} & { cert?: string | string[]; key?: string | string[] };
+  [Name in keyof typeof both]?: ValueOf<(typeof both)[Name]>;
+};
 
 export function isCommand(name: string): name is Command {
   return Object.hasOwn(tables, name);

@@ -70,13 +70,9 @@ export function connectionOptions(values: CommonValues): ConnectionOptions {
   });
 }
 
-/**
- * A client has one identity. The library takes the same names for the first identity and for the list of the others.
- */
+/** The library takes the same names for the first identity and for the list of the others. */
 async function identity(values: CommonValues, io: Io): Promise<Pick<ServerIdentity, IdentityName>> {
-  const certs = [values.cert ?? []].flat();
-  const keys = [values.key ?? []].flat();
-  const { p12 } = values;
+  const { cert: certs = [], key: keys = [], p12 } = values;
   if (p12 !== undefined && (certs.length > 0 || keys.length > 0)) {
     throw new UsageError("--p12 stands for --cert and --key; give either");
   }

@@ -299,14 +299,12 @@ function check({ protocol, keys, ca, crls }: ReadContext): void {
   const openssl = OpenSsl.loaded;
   if (!openssl) return;
   try {
-    const [identity, ...others] = identitiesOf(openssl, keys);
-    const shared = { ...protocol, ...identity, openssl };
     TlsContext.clientSync({
-      ...shared,
+      ...protocol,
+      ...{ identities: identitiesOf(openssl, keys), openssl },
       ...(ca && { caCerts: ca }),
       ...(crls.length > 0 && { verifyOptions: { crls } }),
     }).free();
-    if (others.length > 0) TlsContext.serverSync({ ...shared, identities: others }).free();
   } catch (error) {
     throw connectionError(error);
   }

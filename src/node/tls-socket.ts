@@ -199,12 +199,11 @@ export class TLSSocket extends Socket {
     const { read } = this.#context;
     const { rejectUnauthorized = true, pskCallback, requestOCSP } = this.#options;
     const openssl = await OpenSsl.shared();
-    const [identity] = identitiesOf(openssl, read.keys);
     const psk = pskCallback?.(null);
     const named = rejectUnauthorized && this.#checksNames;
     const options: ClientOptions = {
       ...this.#common,
-      ...identity,
+      identities: identitiesOf(openssl, read.keys),
       openssl,
       hostname: this.#hostname,
       serverName: this.servername && !isIP(this.servername) ? this.servername : false,

@@ -302,6 +302,14 @@ export class SslContextCore extends Handle<"contexts"> {
   }
 
   /**
+   * Puts the identity that this client's context has on its list, and takes it from the context. A connection shows the
+   * first of the list that the server asks for.
+   */
+  keepIdentity(): void {
+    this.set("an identity", (c) => this.library.abi.wassl_SSL_CTX_keep_identity(c));
+  }
+
+  /**
    * Sets the most data that a record which is sent carries, in bytes, 512 to 16,384
    * (`SSL_CTX_set_max_send_fragment(3)`).
    */

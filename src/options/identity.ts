@@ -145,6 +145,12 @@ export interface ClientIdentity extends Identity, Verification {
   /** The trust anchors. These are all of them: there is no hidden store. */
   caCerts?: CaCerts;
   /**
+   * More identities, for servers that differ in what they ask for. The server is shown the first one whose key can sign
+   * as the server asks (`signature_algorithms`, and the kinds of certificates in TLS 1.2) and whose chain leads to an
+   * authority that the server names; if none leads there, the first one that can sign. `cert` and `key` come first.
+   */
+  identities?: readonly Identity[];
+  /**
    * Offers the server to ask for this side's certificate behind the handshake (TLS 1.3's post-handshake authentication,
    * RFC 8446 §4.6.2), which some servers do once they know what is wanted of them. It is answered with the certificate
    * of these options, or with none, while something is read. HTTP/2 forbids it (RFC 8740). Default false.
@@ -190,6 +196,7 @@ export const CLIENT_IDENTITY: Table<ClientIdentity> = {
   hostname: NAME,
   serverName: either(is(false), NAME),
   caCerts: CA_CERTS,
+  identities: listOf(group(IDENTITY)),
   postHandshakeAuth: flag,
   ocsp: oneOf("off", "soft", "require"),
   unsafelyAllowLegacyNames: flag,
@@ -222,7 +229,11 @@ export function configureClient(
     }
     ctx.checkOcspResponse(ocsp === "require");
   }
-  if (hasIdentity(options)) useIdentity(ctx, options, keys);
+  const all = identitiesOf(options);
+  for (const identity of all) {
+    useIdentity(ctx, identity, keys);
+    if (all.length > 1) ctx.keepIdentity();
+  }
 }
 
 /**
@@ -252,7 +263,13 @@ export function addCaCerts(to: SslContextCore | X509Store, caCerts: CaCerts = []
   }
 }
 
-export function hasIdentity({ cert, key, pkcs12 }: Identity): boolean {
+/** `cert` and `key`, or `pkcs12`, then `identities`. */
+export function identitiesOf(options: Identity & { identities?: readonly Identity[] }): readonly Identity[] {
+  const { identities = [] } = options;
+  return hasIdentity(options) ? [options, ...identities] : identities;
+}
+
+function hasIdentity({ cert, key, pkcs12 }: Identity): boolean {
   return cert !== undefined || key !== undefined || pkcs12 !== undefined;
 }
 

@@ -14,9 +14,9 @@ import {
   addCaCerts,
   CA_CERTS,
   type CaCerts,
-  hasIdentity,
   IDENTITY,
   type Identity,
+  identitiesOf,
   type Keys,
   useIdentity,
   VERIFICATION,
@@ -115,9 +115,8 @@ export const SERVER_CERTIFICATES: Table<ServerCertificates> = {
 };
 
 export function useServerCertificates(ctx: SslContext, options: ServerCertificates, keys: Keys): void {
-  const { identities = [], ocspResponse } = options;
-  const all = hasIdentity(options) ? [options, ...identities] : identities;
-  for (const identity of all) useIdentity(ctx, identity, keys);
+  const { ocspResponse } = options;
+  for (const identity of identitiesOf(options)) useIdentity(ctx, identity, keys);
   if (ocspResponse) ctx.setOcspResponse(ocspResponse);
 }
 

@@ -493,6 +493,12 @@ QUnit.module("wassl connect: options", () => {
       const { peer } = await hello("tls?do=hello&ask=require", args, options);
       assert.strictEqual(peer, "client", args.join(" "));
     }
+    const rsa = ["--cert", certFile("rsa"), "--key", certFile("rsaKey")];
+    const several = [...rsa, "--cert", certFile("client"), "--key", certFile("clientKey")];
+    const asking = "openssl?ask=require&arg=-client_sigalgs&arg=ecdsa_secp256r1_sha256";
+    const run = await connectTo(asking, [...several, "--close", "half"], { stdin: ["hello\n"] });
+    assert.strictEqual(await run.ended, 0, run.text);
+    assert.strictEqual(run.out, "olleh\n", "the one that the server asks for");
     const wrong = await connectTo("tls", [...p12, "pass:wrong"]);
     assert.strictEqual(await wrong.ended, 2, wrong.text);
   });

@@ -474,6 +474,14 @@ wassl_ok wassl_SSL_answer_client_hello(SSL *ssl, OR_NULL SSL_CTX *ctx, int alert
 wassl_ok wassl_SSL_suspend_verify(SSL *ssl, int mode);
 wassl_ok wassl_SSL_answer_verify(SSL *ssl, wassl_bool accept);
 
+/* ---- identities.c: a client that has several ------------------------------------------------------------------ */
+
+/*
+ * Puts the certificate, the key and the chain that a client's context has on its list, and takes them from the context.
+ * A connection shows the one of the list that the server asks for, in the order of the list.
+ */
+wassl_ok wassl_SSL_CTX_keep_identity(SSL_CTX *ctx);
+
 /* ---- external_key.c: a private key that is elsewhere ---------------------------------------------------------- */
 
 /* The one that was used last, or 0. */

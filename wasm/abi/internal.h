@@ -104,7 +104,7 @@ void wassl_forget_verdict(SSL *);
 /* Before a ticket is made, by a server that verifies again. */
 int wassl_keep_chain(SSL *, void *);
 
-/* ---- abi/context.c, psk.c, ocsp.c, tickets.c, session.c -------------------------------------------------------- */
+/* ---- abi/context.c, psk.c, ocsp.c, tickets.c, session.c, identities.c ------------------------------------------ */
 
 int wassl_context_init(void);
 int wassl_psk_init(void);
@@ -113,5 +113,6 @@ int wassl_ocsp_init(void);
 int wassl_swap_ocsp_responses(SSL_CTX *, SSL_CTX *);
 int wassl_tickets_init(void);
 int wassl_session_init(void);
+int wassl_identities_init(void);
 
 #endif

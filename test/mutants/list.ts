@@ -972,4 +972,25 @@ export const mutants: Mutant[] = [
     replace: "",
     tests: "/closing: .*in pieces|onEvent tells of both/",
   },
+  {
+    file: "wasm/abi/identities.c",
+    what: "a client's identity is of an authority that the server names",
+    search: "if (is_of_kind(sc, i->key) && is_of_authority(ssl, i) && can_sign(ssl, sc, i))",
+    replace: "if (is_of_kind(sc, i->key) && can_sign(ssl, sc, i))",
+    tests: "identities of a client",
+  },
+  {
+    file: "wasm/abi/identities.c",
+    what: "a client's identity can sign as the server asks",
+    search: " && tls_choose_sigalg(sc, 0)\n        && sc->s3.tmp.sigalg != NULL;",
+    replace: ";",
+    tests: "identities of a client",
+  },
+  {
+    file: "wasm/abi/identities.c",
+    what: "a client that has nothing else shows what a server did not name",
+    search: "        if (can_sign(ssl, sc, i))\n            return 1;\n    SSL_certs_clear(ssl);",
+    replace: "        ;\n    SSL_certs_clear(ssl);",
+    tests: "identities of a client",
+  },
 ];

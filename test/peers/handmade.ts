@@ -141,6 +141,8 @@ export interface Crl {
   extensions?: Uint8Array[];
   /** Whose signature it has in truth. */
   sign?: Sign;
+  /** The algorithm that stands beside the signature. */
+  outer?: Uint8Array;
   from?: Date;
 }
 
@@ -150,6 +152,7 @@ export function crl({
   revokes = [],
   extensions = [],
   sign: signs = by.sign,
+  outer = by.algorithm,
   from,
 }: Crl): Uint8Array {
   const begin = from ?? new Date(Date.now() - DAY);
@@ -164,7 +167,7 @@ export function crl({
       : []),
     tlv(0xa0, sequence(authorityKeyId(by), ...extensions)),
   );
-  return sequence(tbs, by.algorithm, bits(signs(tbs)));
+  return sequence(tbs, outer, bits(signs(tbs)));
 }
 
 // ---- P-256, with any generator --------------------------------------------------------------------------------------

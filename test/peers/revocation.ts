@@ -446,6 +446,14 @@ export function makeRevocation(): Revocation {
         { flags },
       );
 
+  // What is signed names the algorithm, and what stands beside the signature must be the same (RFC 5280 §5.1.1.2).
+  for (const [title, parameters] of Object.entries({ none: [], "a sequence": [sequence()] }))
+    listed(
+      `the algorithm beside the signature has other parameters: ${title}`,
+      [crl({ issuer: CA, by: caKey, outer: sequence(oid("1.2.840.113549.1.1.11"), ...parameters) })],
+      "X509_V_ERR_CRL_SIGNATURE_FAILURE",
+    );
+
   // A key of the same name, for revocation lists alone, with a certificate and so with a path of its own.
   const crlKey = newKey();
   const issuerOf = (more: Partial<Parameters<typeof certificate>[0]> = {}) =>

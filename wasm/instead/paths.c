@@ -165,7 +165,8 @@ int wassl_verify_paths(X509_STORE_CTX *ctx, void *arg)
     wassl_forget_verify_failure(ssl);
     ERR_set_mark();
     result = X509_verify_cert(ctx);
-    if (result >= 0 && SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE && wassl_SSL_verify_failures(ssl) > 0
+    /* Also where a failure would end nothing (SSL_VERIFY_NONE): what is told is what is wrong with every path. */
+    if (result >= 0 && wassl_SSL_verify_failures(ssl) > 0
         && wassl_find_other_path(ctx, wassl_SSL_verify_error(ssl, 0), wassl_SSL_verify_depth(ssl, 0))) {
         wassl_forget_verify_failure(ssl);
         result = 1;

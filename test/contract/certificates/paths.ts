@@ -175,6 +175,16 @@ QUnit.module("paths", () => {
       if (anybody.status === "rejected") throw anybody.reason;
       assert.deepEqual(anybody.value.info.verifiedChain, []);
       assert.strictEqual(anybody.value.info.peerCertificates.length, 3);
+      assert.deepEqual(anybody.value.info.verifyFailures, [], "another path is good");
+      const lost = { leaf: "crossed", intermediates: ["bridgeLimited", "bridgeOther"] };
+      const [nobody] = await connect(lost, { unsafelyDisableVerification: true });
+      if (nobody.status === "rejected") throw nobody.reason;
+      const [first] = nobody.value.info.verifyFailures;
+      assert.strictEqual(
+        first?.error,
+        "X509_V_ERR_EXCLUDED_VIOLATION",
+        "of the first path, where no path is good",
+      );
       const { server } = await connected({}, {});
       assert.deepEqual(server.info.verifiedChain, [], "no certificate of the client");
     },

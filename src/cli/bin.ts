@@ -11,7 +11,9 @@ const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 function processIo(): Io {
   const { stdin, stdout, stderr } = process;
   const interrupt = new AbortController();
-  for (const signal of signals) process.once(signal, () => interrupt.abort(signal));
+  let hangUp = (): void => interrupt.abort("SIGHUP");
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupt.abort(signal));
+  process.on("SIGHUP", () => hangUp());
   // The callback of the write tells of the error; without a listener it would be an uncaught exception as well.
   stdout.on("error", () => {});
   stderr.on("error", () => {});
@@ -26,6 +28,11 @@ function processIo(): Io {
     stderrIsTerminal: Boolean(stderr.isTTY),
     env: (name) => process.env[name],
     interrupted: interrupt.signal,
+    ...(!stdin.isTTY && {
+      onHangUp(listener: () => void) {
+        hangUp = listener;
+      },
+    }),
   };
 }
 

@@ -11,8 +11,10 @@ export interface Io {
   stderr(text: string): void;
   readonly stderrIsTerminal: boolean;
   env(name: string): string | undefined;
-  /** Aborted by Ctrl-C or SIGTERM. */
+  /** Aborted by Ctrl-C or SIGTERM, and by SIGHUP where `onHangUp` was not called. */
   readonly interrupted: AbortSignal;
+  /** Has `listener` called on each SIGHUP from now on. Absent at a terminal, whose end must end the program. */
+  onHangUp?(listener: () => void): void;
   /** The class for `--via`, if it is not the global one. */
   readonly WebSocket?: WebSocketClass;
 }

@@ -16,7 +16,7 @@ import {
 } from "./report.js";
 import { closings, end, ending, type TalkOptions, talk } from "./talk.js";
 import { format, type Link, listenTcp, settle } from "./tcp.js";
-import { connectionOptions, contextOptions, defined, fileOf, filesOf } from "./tls-options.js";
+import { connectionOptions, contextOptions, defined, fileOf, filesOf, identity } from "./tls-options.js";
 
 /** In milliseconds. */
 const HANDSHAKE_TIMEOUT = 30_000;
@@ -69,13 +69,13 @@ export async function serve(
     throw new UsageError("--enable-pha needs --client-auth request or require");
   }
   const control = new AbortController();
-  const identity = await contextOptions(values, io);
-  if ((identity.cert ?? identity.pkcs12 ?? identity.psk ?? identity.psks) === undefined) {
+  const shared = await contextOptions(values, io);
+  if ((shared.cert ?? shared.pkcs12 ?? shared.psk ?? shared.psks) === undefined) {
     throw new UsageError("a server needs --cert, --p12 or --psk");
   }
   // Read once: its tickets are good for all connections.
   const context = await TlsContext.server({
-    ...identity,
+    ...shared,
     ...defined({
       caCerts: await filesOf("ca", values.ca, io),
       clientAuth,
@@ -146,6 +146,22 @@ export async function serve(
     });
     running.add(ended);
   });
+  let reloads = Promise.resolve();
+  const reload = async () => {
+    if (control.signal.aborted) return;
+    try {
+      const ocspResponse = await fileOf("ocsp", values.ocsp, io);
+      context.setIdentity({ ...(await identity(values, io)), ...defined({ ocspResponse }) });
+      report.tell("reloaded", {}, "the certificates have been read again");
+    } catch (error) {
+      const message = messageOf(error);
+      report.tell("not-reloaded", { message }, `the certificates stay as they are: ${message}`);
+    }
+  };
+  if (shared.cert ?? shared.pkcs12)
+    io.onHangUp?.(() => {
+      reloads = reloads.then(reload);
+    });
   report.tell("listening", listener.at, `listening on ${format(listener.at)}`);
   const interrupt = () => {
     control.abort(new Interrupted("interrupted"));
@@ -154,7 +170,7 @@ export async function serve(
   io.interrupted.addEventListener("abort", interrupt);
   if (io.interrupted.aborted) interrupt();
   await listener.closed;
-  await Promise.all(running);
+  await Promise.all([...running, reloads]);
   context.free();
   io.interrupted.removeEventListener("abort", interrupt);
   if (answer === undefined) {

@@ -71,7 +71,7 @@ export function connectionOptions(values: CommonValues): ConnectionOptions {
 }
 
 /** The library takes the same names for the first identity and for the list of the others. */
-async function identity(values: CommonValues, io: Io): Promise<Pick<ServerIdentity, IdentityName>> {
+export async function identity(values: CommonValues, io: Io): Promise<Pick<ServerIdentity, IdentityName>> {
   const { cert: certs = [], key: keys = [], p12 } = values;
   if (p12 !== undefined && (certs.length > 0 || keys.length > 0)) {
     throw new UsageError("--p12 stands for --cert and --key; give either");

@@ -15,7 +15,7 @@ import {
 import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
-import { createServer } from "node:tls";
+import { connect, createServer, type TLSSocket } from "node:tls";
 import QUnit from "qunit";
 import { sleep } from "../helpers/basics.ts";
 import { certFile, cliFolder } from "../helpers/cli.ts";
@@ -84,6 +84,47 @@ class Program {
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
 QUnit.module("wassl as a program", () => {
+  for (const program of ["Node.js", "Deno"] as const)
+    QUnit.test(
+      `${program}: SIGHUP has the certificates read again, with connections open`,
+      async (assert) => {
+        const folder = mkdtempSync(join(process.cwd(), "reload-"));
+        const [cert, key] = [join(folder, "cert"), join(folder, "key")];
+        const put = (which: "ecdsa" | "rsa", other = which) => {
+          writeFileSync(cert, env.certs.chains[which]);
+          writeFileSync(key, env.certs.keys[other]);
+        };
+        put("ecdsa");
+        const server = start(program, ["serve", "0", "--echo", "--cert", cert, "--key", key]);
+        const port = Number(await server.port());
+        const visit = async () => {
+          const tls = connect({ port, host: "127.0.0.1", servername: "localhost", ca: env.certs.caPem });
+          afterTest(() => tls.destroy());
+          await once(tls, "secureConnect");
+          return tls;
+        };
+        const typeOf = (tls: TLSSocket) => tls.getPeerX509Certificate()?.publicKey.asymmetricKeyType;
+        const told = async (words: RegExp) => {
+          const before = server.text.length;
+          server.child.kill("SIGHUP");
+          while (!words.test(server.text.slice(before))) await once(server.child.stderr, "data");
+        };
+        const first = await visit();
+        assert.strictEqual(typeOf(first), "ec");
+        put("rsa", "ecdsa");
+        await told(/stay as they are: .*--key/);
+        assert.strictEqual(typeOf(await visit()), "ec");
+        put("rsa");
+        await told(/read again/);
+        assert.strictEqual(typeOf(await visit()), "rsa");
+        first.write("still here");
+        const [answer] = await once(first, "data");
+        assert.strictEqual(String(answer), "still here");
+        server.child.kill("SIGTERM");
+        assert.strictEqual(await server.ended, 0, server.text);
+      },
+    );
+
   for (const [client, server] of [
     ["Node.js", "Deno"],
     ["Deno", "Node.js"],

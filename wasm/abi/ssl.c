@@ -228,7 +228,12 @@ EXPORT const char *wassl_SSL_get0_peer_signature_name(SSL *ssl)
     return SSL_get0_peer_signature_name(ssl, &name) ? name : NULL;
 }
 
-EXPORT const char *wassl_SSL_get_servername(SSL *s) { return SSL_get_servername(s, TLSEXT_NAMETYPE_host_name); }
+EXPORT const char *wassl_SSL_get_servername(SSL *s)
+{
+    const char *name = SSL_get_servername(s, TLSEXT_NAMETYPE_host_name);
+
+    return name == NULL && SSL_is_server(s) ? SSL_CONNECTION_FROM_SSL(s)->ext.hostname : name; /* context.c */
+}
 
 EXPORT const uint8_t *wassl_SSL_get0_alpn_selected(SSL *ssl, unsigned *length)
 {

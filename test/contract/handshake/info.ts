@@ -14,7 +14,7 @@ import {
   verifyChain,
 } from "wassl";
 import { pair } from "../../fakes/pair.ts";
-import { tlsError } from "../../helpers/basics.ts";
+import { eventsOf, tlsError, utf8, write } from "../../helpers/basics.ts";
 import { client, connected, handshake, over, server } from "../../helpers/both-ends.ts";
 import { cryptoKey, P256 } from "../../helpers/crypto-keys.ts";
 import { afterTest, env } from "../../helpers/env.ts";
@@ -167,6 +167,30 @@ QUnit.module("onNewSession", () => {
     await connected({ ...trusted, ...only("TLSv1.3") }, {});
     assert.strictEqual(told.length, 3, "also of a server that the program alone has accepted");
   });
+});
+
+QUnit.module("the name that a client asks for", () => {
+  for (const version of ["1.2", "1.3"] as const)
+    QUnit.test(`TLS ${version}: the one of now, also where a session is resumed`, async (assert) => {
+      const context = await TlsContext.server({ ...server(), ...only(`TLSv${version}`) });
+      afterTest(() => context.free());
+      const kept = `s_client?version=${version}&session=name-${env.runtime}-${env.seed}-${version}`;
+      for (const [i, [args, expected]] of (
+        [
+          ["", "localhost"],
+          ["", "localhost"],
+          ["&arg=-servername&arg=other.wassl.test", "other.wassl.test"],
+        ] as const
+      ).entries()) {
+        const peer = `${kept}&id=${i}${args}`;
+        const stream = await acceptTls(await env.connect(peer), { context });
+        assert.strictEqual(stream.info.serverName, expected);
+        assert.strictEqual(stream.info.sessionReused, i > 0, `visit ${i}`);
+        await write(stream.writable, utf8("hello\n"));
+        await stream.shutdown().catch(() => stream.abort());
+        await eventsOf(peer, /^exit/);
+      }
+    });
 });
 
 QUnit.module("unsafelyDisableHostnameVerification", () => {

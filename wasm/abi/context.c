@@ -1,8 +1,6 @@
 /* SSL_CTX: what many connections share. */
 #include "internal.h"
 
-#include "internal/packet.h"
-#include "internal/ssl_unwrap.h"
 #include "ssl/ssl_local.h"
 
 #include <openssl/ec.h>
@@ -24,37 +22,6 @@ int wassl_context_init(void)
     return alpn_index >= 0;
 }
 
-/* The first host name of the ClientHello that OpenSSL looks at, whose own reading of the extension is over. */
-static int find_server_name(const SSL_CONNECTION *sc, PACKET *name)
-{
-    PACKET extensions = sc->clienthello->extensions, extension, list;
-    unsigned int type;
-
-    while (PACKET_get_net_2(&extensions, &type) && PACKET_get_length_prefixed_2(&extensions, &extension))
-        if (type == TLSEXT_TYPE_server_name)
-            return PACKET_get_length_prefixed_2(&extension, &list) && PACKET_get_1(&list, &type)
-                && type == TLSEXT_NAMETYPE_host_name && PACKET_get_length_prefixed_2(&list, name)
-                && PACKET_remaining(name) <= TLSEXT_MAXLEN_host_name && !PACKET_contains_zero_byte(name);
-    return 0;
-}
-
-/*
- * Of a TLS 1.2 session that is resumed OpenSSL tells the name of the first handshake, and keeps none unless the server
- * confirms it. This keeps what the client asks for now, which a server may go by. It confirms nothing.
- */
-static int keep_server_name(SSL *ssl, int *alert, void *arg)
-{
-    SSL_CONNECTION *sc = SSL_CONNECTION_FROM_SSL(ssl);
-    PACKET name;
-
-    if (sc->server && sc->hit && !SSL_CONNECTION_IS_TLS13(sc) && sc->ext.hostname == NULL && sc->clienthello != NULL
-        && find_server_name(sc, &name) && !PACKET_strndup(&name, &sc->ext.hostname)) {
-        *alert = SSL_AD_INTERNAL_ERROR;
-        return SSL_TLSEXT_ERR_ALERT_FATAL;
-    }
-    return SSL_TLSEXT_ERR_NOACK;
-}
-
 EXPORT SSL_CTX *wassl_SSL_CTX_new(int role)
 {
     const SSL_METHOD *method;
@@ -70,7 +37,6 @@ EXPORT SSL_CTX *wassl_SSL_CTX_new(int role)
     SSL_CTX_set_mode(ctx, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_msg_callback(ctx, wassl_message_callback);
     SSL_CTX_set_cert_verify_callback(ctx, wassl_verify_paths, NULL);
-    SSL_CTX_set_tlsext_servername_callback(ctx, keep_server_name);
     return ctx;
 }
 

@@ -232,7 +232,7 @@ EXPORT const char *wassl_SSL_get_servername(SSL *s)
 {
     const char *name = SSL_get_servername(s, TLSEXT_NAMETYPE_host_name);
 
-    return name == NULL && SSL_is_server(s) ? SSL_CONNECTION_FROM_SSL(s)->ext.hostname : name; /* context.c */
+    return name == NULL && SSL_is_server(s) ? SSL_CONNECTION_FROM_SSL(s)->ext.hostname : name; /* resumed.c */
 }
 
 EXPORT const uint8_t *wassl_SSL_get0_alpn_selected(SSL *ssl, unsigned *length)

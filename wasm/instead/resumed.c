@@ -162,6 +162,25 @@ static int lets_in(SSL_CONNECTION *sc, SSL *ssl, SSL_SESSION *session)
     return result == session->verify_result && (result == X509_V_OK || wassl_verify_mode(ssl) == WASSL_VERIFY_ANYWAY);
 }
 
+/*
+ * Of a TLS 1.2 session that is resumed OpenSSL tells the name of the first handshake, and keeps none unless the server
+ * confirms it. This keeps what the client asks for now, which a server may go by, and confirms nothing. A callback for
+ * names would do that too, but with one OpenSSL takes a server for one of TLS 1.3 whatever its certificates are.
+ */
+static int keep_server_name(SSL_CONNECTION *sc, const CLIENTHELLO_MSG *hello)
+{
+    const RAW_EXTENSION *extension = &hello->pre_proc_exts[TLSEXT_IDX_server_name];
+    PACKET data = extension->data, list, name;
+    unsigned int type;
+
+    if (SSL_CONNECTION_IS_TLS13(sc) || !extension->present || sc->ext.hostname != NULL
+        || !PACKET_get_length_prefixed_2(&data, &list) || !PACKET_get_1(&list, &type)
+        || type != TLSEXT_NAMETYPE_host_name || !PACKET_get_length_prefixed_2(&list, &name)
+        || PACKET_remaining(&name) > TLSEXT_MAXLEN_host_name || PACKET_contains_zero_byte(&name))
+        return 1; /* what is wrong with the extension OpenSSL will say */
+    return PACKET_strndup(&name, &sc->ext.hostname);
+}
+
 int __real_ssl_get_prev_session(SSL_CONNECTION *, CLIENTHELLO_MSG *);
 
 /* What the client wants to resume, or 0: then the handshake is a full one. */
@@ -171,6 +190,10 @@ int __wrap_ssl_get_prev_session(SSL_CONNECTION *sc, CLIENTHELLO_MSG *hello)
     SSL *ssl = SSL_CONNECTION_GET_USER_SSL(sc);
     SSL_SESSION *session = sc->session;
 
+    if (found == 1 && !keep_server_name(sc, hello)) {
+        SSLfatal(sc, SSL_AD_INTERNAL_ERROR, ERR_R_CRYPTO_LIB);
+        return -1;
+    }
     if (found == 1)
         wassl_psk_found(ssl, session);
     if (found != 1 || SSL_CONNECTION_GET_CTX(sc)->generate_ticket_cb != wassl_keep_chain)

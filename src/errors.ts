@@ -70,6 +70,7 @@ export interface OpenSslError {
 /** An alert (RFC 8446 §6). */
 export interface Alert {
   readonly direction: "sent" | "received";
+  /** In TLS 1.3 this follows from the description, whatever level the peer has written beside it. */
   readonly level: "warning" | "fatal";
   /** The name in the RFCs, for example "handshake_failure". */
   readonly description: string;

@@ -959,6 +959,27 @@ export const mutants: Mutant[] = [
     tests: "/pre-shared keys|how long a client can go on/",
   },
   {
+    file: "wasm/instead/alert_keys.c",
+    what: "a client's alert is encrypted once there are keys",
+    search: "level == SSL3_AL_FATAL && owes_keys(sc)",
+    replace: "0 && owes_keys(sc)",
+    tests: "refusals: the keys that",
+  },
+  {
+    file: "wasm/instead/alert_keys.c",
+    what: "a change_cipher_spec is sent once",
+    search: "sc->hello_retry_request != SSL_HRR_NONE",
+    replace: "0",
+    tests: "refusals: the keys that",
+  },
+  {
+    file: "wasm/abi/trace.c",
+    what: "in TLS 1.3 the level of an alert says nothing",
+    search: "!sent && version == TLS1_3_VERSION",
+    replace: "0",
+    tests: "verdict",
+  },
+  {
     file: "wasm/abi/alert.c",
     what: "an alert that left in pieces leaves whole",
     search: "        if (ssl->method->ssl_dispatch_alert(ssl) <= 0)\n            return 0;\n",

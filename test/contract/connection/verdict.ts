@@ -82,7 +82,9 @@ const loops: Record<string, Loop> = {
 
 /** The peer: what it sends, one after the other, and how its transport ends. */
 interface Peer {
-  says: Record<"data" | "canceled" | "closeNotify" | "fatal" | "garbage" | "half", () => Promise<void>>;
+  says: Record<"data" | "canceled" | "closeNotify" | "fatal" | "garbage" | "half", () => Promise<void>> & {
+    alert(level: number, code: number): Promise<void>;
+  };
   ends(): Promise<void>;
   fails(): Promise<void>;
   /** From now on nothing that we send gets through. */
@@ -122,6 +124,7 @@ async function connected(open: Loop, options: Options): Promise<[End, Peer]> {
         canceled: () => say(client.record(ALERT, 1, 90)),
         closeNotify: () => say(client.record(ALERT, 1, 0)),
         fatal: () => say(client.record(ALERT, 2, 80)),
+        alert: (level, code) => say(client.record(ALERT, level, code)),
         garbage: () => say(client.record(APPLICATION_DATA, 1, 2, 3).then((record) => record.fill(7, 10))),
         half: () => say(client.record(APPLICATION_DATA, 1, 2, 3).then((record) => record.subarray(0, 10))),
       },
@@ -210,6 +213,28 @@ const rows: Row[] = [
     refusal: "alert",
     flags: { sent: false, received: true },
     closed: { ...no, how: "alert", alert: internalError },
+  },
+  // In TLS 1.3 the level says nothing (RFC 8446 §6), be it one of the two or another.
+  ...[1, 0, 42].map(
+    (level): Row => ({
+      name: `a fatal alert whose level is ${level}`,
+      peer: ({ says }) => says.alert(level, 80),
+      reads: "data, then alert",
+      refusal: "alert",
+      flags: { sent: false, received: true },
+      closed: { ...no, how: "alert", alert: internalError },
+    }),
+  ),
+  {
+    name: "user_canceled and close_notify whose level is that of fatal alerts",
+    peer: async ({ says }) => {
+      await says.alert(2, 90);
+      await says.alert(2, 0);
+    },
+    reads: "data",
+    refusal: "closed",
+    flags: { sent: true, received: true },
+    closed: { ...both, how: "complete" },
   },
   {
     name: "what is not encrypted as it should be",

@@ -1,7 +1,11 @@
 /** Peers that don't speak TLS, or stop in the middle of the handshake: a typed error, soon, and nothing hangs. */
 import QUnit from "qunit";
-import { startTls, TlsAlertError, TlsTruncationError } from "wassl";
-import { rejection, tlsError, viaFault } from "../../helpers/basics.ts";
+import { acceptTls, startTls, TlsAlertError, TlsTruncationError } from "wassl";
+import { pair } from "../../fakes/pair.ts";
+import { ALERT, APPLICATION_DATA, HANDSHAKE, records } from "../../fakes/tls13-client.ts";
+import { tap } from "../../fakes/wrappers.ts";
+import { eventsOf, rejection, tlsError, viaFault } from "../../helpers/basics.ts";
+import { client, server } from "../../helpers/both-ends.ts";
 import { connectTls } from "../../helpers/connect.ts";
 import { env } from "../../helpers/env.ts";
 
@@ -131,5 +135,49 @@ QUnit.module("refusals: a handshake that ends early", () => {
       }
       assert.true(events.length > 0, `${peer}: ${events}`);
     }
+  });
+});
+
+QUnit.module("refusals: the keys that a client's alert has", () => {
+  const CHANGE_CIPHER_SPEC = 20;
+  const stranger = () => ({ ...client(), caCerts: [], sessionStore: false }) as const;
+  const types = (sent: Uint8Array) => records(sent).map(([type]) => type);
+  const cases = [
+    ["TLSv1.3", {}, {}, [HANDSHAKE, CHANGE_CIPHER_SPEC, APPLICATION_DATA]],
+    // The second ClientHello has one change_cipher_spec in front of it.
+    [
+      "TLSv1.3",
+      { groups: "X25519:P-384" },
+      { groups: "P-384" },
+      [HANDSHAKE, CHANGE_CIPHER_SPEC, HANDSHAKE, APPLICATION_DATA],
+    ],
+    // There the server's certificate comes in the clear.
+    ["TLSv1.2", {}, {}, [HANDSHAKE, ALERT]],
+  ] as const;
+  for (const [version, ours, theirs, expected] of cases) {
+    const name = `${version}${"groups" in theirs ? " behind a HelloRetryRequest" : ""}`;
+    QUnit.test(`${name}: those of the handshake, once there are any`, async (assert) => {
+      const only = { minVersion: version, maxVersion: version } as const;
+      const [left, right] = pair();
+      const { transport, sent } = tap(left);
+      const [near, far] = await Promise.all([
+        rejection(startTls(transport, { ...stranger(), ...only, ...ours })),
+        rejection(acceptTls(right, { ...server(), ...only, ...theirs })),
+      ]);
+      assert.deepEqual(types(sent()), [...expected]);
+      assert.strictEqual((near as { code?: string }).code, "certificate", String(near));
+      const { alert } = far as TlsAlertError;
+      assert.deepEqual(alert, { direction: "received", level: "fatal", description: "unknown_ca", code: 48 });
+    });
+  }
+
+  QUnit.test("openssl s_server reads it", async (assert) => {
+    const peer = `openssl?version=1.3&id=alert-keys-${env.runtime}`;
+    const { transport, sent } = tap(await env.connect(peer));
+    const error = await tlsError(startTls(transport, stranger()));
+    assert.strictEqual(error.code, "certificate", error.message);
+    assert.deepEqual(types(sent()), [HANDSHAKE, CHANGE_CIPHER_SPEC, APPLICATION_DATA]);
+    const told = await eventsOf(peer, /^alert/);
+    assert.true(told.includes("alert unknown_ca"), told.join("\n"));
   });
 });

@@ -1,6 +1,6 @@
 /** `wassl connect HOST:PORT` */
 import { isIP } from "node:net";
-import { type ClientOptions, startTls, TlsError, type TlsStream } from "wassl";
+import { type ClientOptions, startTls, TlsContext, TlsError, type TlsStream, type Transport } from "wassl";
 import { requestStartTls, startTlsProtocols } from "wassl/starttls";
 import { connectWebSocket } from "wassl/transports/websocket";
 import type { Io, WebSocketClass } from "./io.js";
@@ -29,26 +29,28 @@ export async function connect(
   const name = values.servername ?? to.host;
   const via = values.via === undefined ? undefined : relayUrl(values.via, to);
   const earlyData = await earlyDataOf(values, io);
+  if (values["session-out"] !== undefined) SecretFile.judge("session-out", values["session-out"]);
   report.trace = values.trace ?? false;
   const control = new AbortController();
-  const options: ClientOptions = {
+  const session = await fileOf("session-in", values["session-in"], io);
+  const context = await TlsContext.client({
     ...(await contextOptions(values, io)),
-    ...connectionOptions(values),
     ...defined({
       postHandshakeAuth: values["enable-pha"],
       legacyServerConnect: values["legacy-server-connect"],
       ocsp: choice("ocsp", values.ocsp, ["off", "soft", "require"]),
-      session: await fileOf("session-in", values["session-in"], io),
-      earlyData,
     }),
-    sessionStore: false,
     caCerts: await trustAnchors(values.ca, io),
-    hostname: values["verify-host"] ?? name,
-    serverName: isIP(name) ? false : name,
     unsafelyAllowLegacyNames: values["unsafe-legacy-names"] ?? false,
     unsafelyDisableVerification: values["no-verify"] ?? false,
-    onEvent: report.listener(),
-    signal: control.signal,
+  });
+  const options: ClientOptions = {
+    ...connectionOptions(values),
+    ...defined({ session }),
+    context,
+    sessionStore: false,
+    hostname: values["verify-host"] ?? name,
+    serverName: isIP(name) ? false : name,
     handshakeTimeout: Number.POSITIVE_INFINITY,
   };
 
@@ -62,6 +64,7 @@ export async function connect(
   let link: Link | undefined;
   let stream: TlsStream | undefined;
   try {
+    await judge(options, values);
     link = via ? await connectRelay(via, io, control.signal) : await connectTcp(to, control.signal);
     report.tell("transport", { peer: link.peer });
     const { transport } = link;
@@ -75,7 +78,9 @@ export async function connect(
       });
       report.tell("starttls", { protocol: starttls });
     }
-    stream = await startTls(transport, options);
+    const onEvent = report.listener();
+    const { signal } = control;
+    stream = await startTls(transport, { ...options, ...defined({ earlyData }), onEvent, signal });
     clearTimeout(timer);
     report.tell(
       "connected",
@@ -89,6 +94,36 @@ export async function connect(
     clearTimeout(timer);
     io.interrupted.removeEventListener("abort", interrupt);
     if (link) await settle(link);
+    context.free();
+  }
+}
+
+/**
+ * Makes a ClientHello that goes nowhere. Whatever is wrong with the options, or keeps them from going together, is told
+ * before there is a connection to a server.
+ *
+ * @throws UsageError | TlsError
+ */
+async function judge(options: ClientOptions, { "verify-host": verifyHost, servername }: Values<"connect">) {
+  const enough = new AbortController();
+  const nowhere: Transport = {
+    readable: new ReadableStream(),
+    writable: new WritableStream({ write: () => enough.abort() }),
+  };
+  try {
+    await startTls(nowhere, { ...options, signal: enough.signal });
+  } catch (error) {
+    if (error === enough.signal.reason) return;
+    if (!(error instanceof TlsError)) throw error;
+    const { code, message, errors } = error;
+    if (code === "protocol") {
+      const why = errors.map(({ reason, data }) => (data ? `${reason} (${data})` : reason)).join(", ");
+      throw new UsageError(`no ClientHello can be made of these options: ${why}`, { cause: error });
+    }
+    const named = verifyHost !== undefined ? "--verify-host" : servername !== undefined && "--servername";
+    if (named && message.startsWith("hostname "))
+      throw new UsageError(`${named}: ${message}`, { cause: error });
+    throw error;
   }
 }
 

@@ -211,6 +211,7 @@ const REFUSED: readonly (readonly [begins: RegExp, option: string])[] = [
   [/^serverName /, "--servername"],
   [/^bioPairSize /, "--bio-pair-size"],
   [/^clientAuth /, "--client-auth"],
+  [/^this is no session/, "--session-in"],
   [/^early data|^the limit of early data/, "--early-data"],
 ];
 

@@ -161,13 +161,31 @@ export const commands: Table = {
       "a session that is none",
       () => connectTo("tls?id=messages", ["--session-in", certFile("ca")]).then(thrown),
       "invalid-argument",
-      "this is no session: it is damaged, or something else",
+      "--session-in: this is no session: it is damaged, or something else",
     ],
     [
       "a file of secrets that is none",
       () => connectTo("tls?id=messages", ["--session-out", "/dev/null"]).then(thrown),
       "usage",
       "--session-out: /dev/null is not a plain file",
+    ],
+    [
+      "a folder of secrets that is none",
+      says("connect localhost:1 --session-out /no/such/folder/x"),
+      "usage",
+      "--session-out: /no/such/folder does not exist",
+    ],
+    [
+      "options that leave nothing to offer",
+      says("connect localhost:1 --max 1.2 --ciphers PSK"),
+      "usage",
+      "no ClientHello can be made of these options: no ciphers available (No ciphers enabled for max supported SSL/TLS version)",
+    ],
+    [
+      "a name to verify that is none",
+      says("connect localhost:1 --verify-host a_b%"),
+      "usage",
+      '--verify-host: hostname "a_b%" is neither a host name nor an IP address',
     ],
     [
       "a relay that is none",

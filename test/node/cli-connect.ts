@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
 import { createServer } from "node:tls";
 import QUnit from "qunit";
@@ -151,6 +151,44 @@ QUnit.module("wassl connect", () => {
     const lost = await connectTo("tls?cert=untrusted", [], { stdin: ["x"] });
     assert.strictEqual(await lost.ended, 3);
     assert.true(/ is neither among --ca nor /.test(lost.outcome.error!.message), lost.text);
+  });
+
+  QUnit.test("what can be judged without a server is judged before there is a connection", async (assert) => {
+    let connections = 0;
+    const server = createTcpServer((socket) => {
+      connections++;
+      socket.on("error", () => {}).destroy();
+    }).listen(0, "127.0.0.1");
+    afterTest(() => void server.close());
+    await once(server, "listening");
+    const at = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const noSession = certFile("ca");
+    const wrong: [args: string[], message: RegExp][] = [
+      [["--groups", "nope"], /^--groups: /],
+      [["--sigalgs", "nope"], /^--sigalgs: /],
+      [["--cert", certFile("ecdsa"), "--key", certFile("rsaKey")], /^--key: /],
+      [["--verify-host", "a b"], /^--verify-host: /],
+      [["--servername", "a b"], /^--servername: /],
+      [["--bio-pair-size", "2000000000"], /^--bio-pair-size: /],
+      [["--session-in", noSession], /^--session-in: /],
+      [["--session-in", noSession, "--early-data", noSession], /^--session-in: /],
+      [["--session-out", "/no/such/folder/x"], /^--session-out: /],
+      [["--session-out", "/dev/null"], /^--session-out: /],
+      [["--max", "1.2", "--ciphers", "PSK"], /^no ClientHello .*no ciphers available/],
+      [["--seclevel", "5"], /^no ClientHello .*no suitable key share/],
+    ];
+    for (const [args, message] of wrong) {
+      for (const more of [[], ["--starttls", "smtp"]]) {
+        const run = new Run(["connect", at, ...args, ...more]);
+        assert.strictEqual(await run.ended, 2, `${args.join(" ")}: ${run.text}`);
+        const said = run.outcome.error!.message;
+        assert.true(message.test(said), `${args.join(" ")}: ${said}`);
+      }
+    }
+    assert.strictEqual(connections, 0);
+    // This is what the server would have seen.
+    assert.strictEqual(await new Run(["connect", at]).ended, 1);
+    assert.strictEqual(connections, 1);
   });
 
   QUnit.test("- is standard input", async (assert) => {

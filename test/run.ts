@@ -1,7 +1,7 @@
 /**
  * `npm test`: packs the project, and runs one contract suite against the packed tarball in Node.js, Deno and headless
- * Chromium, and a part of it in WebKit and Firefox, against independent TLS servers and fakes. "matrix" is the part of
- * `npm run matrix` that is for every time, and "drivers" that of `npm run drivers`.
+ * Chromium, and a part of it in WebKit, Firefox and Bun, against independent TLS servers and fakes. "matrix" is the part
+ * of `npm run matrix` that is for every time, and "drivers" that of `npm run drivers`.
  *
  *     tsx test/run.ts [--runtime node|bun|deno|chromium|webkit|firefox|demo|matrix|drivers]… [--node FILE] [--grep TEXT] [--seed N] [--verbose]
  *     tsx test/run.ts --quick [--grep TEXT] [--seed N] [--verbose]
@@ -44,11 +44,11 @@ type BrowserName = (typeof browsers)[number];
 const runtimes = ["node", "bun", "deno", ...browsers] as const;
 type RuntimeName = (typeof runtimes)[number];
 /**
- * Without --runtime. The last two then run those suites that an engine's own streams, sockets and workers have the most
- * part in.
+ * Without --runtime. The last three then run those suites that an engine's own streams, sockets and workers have the
+ * most part in.
  */
-const byDefault = ["node", "deno", "chromium", "demo", "matrix", "drivers", "webkit", "firefox"];
-const SAMPLED = ["webkit", "firefox"];
+const byDefault = ["node", "deno", "chromium", "demo", "matrix", "drivers", "webkit", "firefox", "bun"];
+const SAMPLED = ["webkit", "firefox", "bun"];
 const SAMPLE = "/^(streams|loading|transports|blocking: independent)/";
 /** The folders of suites that are for this runtime; each runs by itself. */
 const suitesOf = (name: RuntimeName): Suite[] => (name === "node" ? ["contract", "node"] : ["contract"]);
@@ -282,7 +282,7 @@ async function runChild(
       ...process.env,
       // For the suites that look at the sources too.
       WASSL_REPOSITORY: repository,
-      WASSL_GREP: options.grep,
+      WASSL_GREP: isSampled(name) && !options.grep ? SAMPLE : options.grep,
       WASSL_CHROMIUM: chromiumPath,
       DENO_DIR: join(folder, "deno-cache"),
       DENO_NO_UPDATE_CHECK: "1",

@@ -6,13 +6,13 @@ import { fileURLToPath } from "node:url";
 import type { Io } from "./io.js";
 import { main } from "./main.js";
 
-const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+const ends = ["SIGINT", "SIGTERM"] as const;
 
 function processIo(): Io {
   const { stdin, stdout, stderr } = process;
   const interrupt = new AbortController();
   let hangUp = (): void => interrupt.abort("SIGHUP");
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interrupt.abort(signal));
+  for (const signal of ends) process.once(signal, () => interrupt.abort(signal));
   process.on("SIGHUP", () => hangUp());
   // The callback of the write tells of the error; without a listener it would be an uncaught exception as well.
   stdout.on("error", () => {});
@@ -40,7 +40,7 @@ function processIo(): Io {
 function againWithWebSocket(args: string[]): Promise<number> {
   const program = [flag, ...process.execArgv, fileURLToPath(import.meta.url), ...args];
   const child = spawn(process.execPath, program, { stdio: "inherit" });
-  for (const signal of signals) process.on(signal, () => child.kill(signal));
+  for (const signal of [...ends, "SIGHUP"] as const) process.on(signal, () => child.kill(signal));
   return new Promise((resolve, reject) => {
     child.once("error", reject);
     child.once("exit", (code) => resolve(code ?? 1));

@@ -959,6 +959,20 @@ export const mutants: Mutant[] = [
     tests: "/pre-shared keys|how long a client can go on/",
   },
   {
+    file: "src/handshake/late-auth.ts",
+    what: "an answer is whole",
+    search: " && this.#ssl.isInitFinished()",
+    replace: "",
+    tests: "the answer is whole",
+  },
+  {
+    file: "src/node/crypto.ts",
+    what: "random numbers are even",
+    search: "while (drawn >= limit);",
+    replace: "while (false);",
+    tests: "randomInt",
+  },
+  {
     file: "wasm/instead/alert_keys.c",
     what: "a client's alert is encrypted once there are keys",
     search: "level == SSL3_AL_FATAL && owes_keys(sc)",

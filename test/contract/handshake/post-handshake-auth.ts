@@ -13,7 +13,7 @@ import {
   type X509,
 } from "wassl";
 import { lockstep, pair } from "../../fakes/pair.ts";
-import { oneByte, randomChunks } from "../../fakes/wrappers.ts";
+import { cloggable, oneByte, randomChunks } from "../../fakes/wrappers.ts";
 import {
   concat,
   PENDING,
@@ -219,6 +219,47 @@ QUnit.module("post-handshake authentication", () => {
     assert.strictEqual(await rejection(server.verifyClientPostHandshake({ signal: fired })), fired.reason);
     await server.close();
   });
+
+  QUnit.test(
+    "the answer is whole when the new tickets have left, and the client can be asked again",
+    async (assert) => {
+      const [left, right] = pair();
+      const { transport, clog, release } = cloggable(right, false);
+      let onAsked = () => {};
+      const [near, far] = await Promise.all([
+        startTls(left, {
+          ...client(),
+          ...offers(),
+          trace: true,
+          onEvent: (event) => {
+            // From then on nothing more of the server's leaves.
+            if (
+              event.type === "handshake" &&
+              event.direction === "received" &&
+              event.message === "certificate_request"
+            ) {
+              clog();
+              onAsked();
+            }
+          },
+        }),
+        // They have the client's certificates in them, and are more than may wait.
+        acceptTls(transport, { ...server(), ...later(), tickets: 100 }),
+      ]);
+      for (const end of [near, far]) afterTest(() => end.abort());
+      reading(near);
+      for (const time of ["once", "again"]) {
+        const asked = new Promise<void>((resolve) => {
+          onAsked = resolve;
+        });
+        const asking = far.verifyClientPostHandshake();
+        await asked;
+        assert.strictEqual(await within(asking, 100), PENDING, time);
+        release();
+        assert.true((await asking).verified, time);
+      }
+    },
+  );
 
   QUnit.test("data that waits for a reader comes before the answer", async (assert) => {
     const both = await connected(offers(), later());

@@ -79,32 +79,37 @@ QUnit.module("pre-shared keys", () => {
     });
   }
 
-  QUnit.test("a session of such a connection is one, and knows the key", async (assert) => {
-    const psks = ["one", "two"].map((name) => psk(name));
-    const context = await TlsContext.server({ psks });
-    afterTest(() => context.free());
-    let session: Uint8Array | undefined;
-    for (const reused of [false, true, true]) {
-      const [left, right] = pair();
-      const [near, far] = await Promise.all([
-        startTls(left, {
-          ...withKeys([psks[1]!]),
-          // Otherwise a session without a certificate is not offered.
-          unsafelyDisableVerification: true,
-          sessionStore: false,
-          ...(session && { session }),
-        }),
-        acceptTls(right, { context }),
-      ]);
-      for (const end of [near, far]) {
-        afterTest(() => end.abort());
-        assert.strictEqual(end.info.sessionReused, reused);
-        assert.strictEqual(end.info.pskIdentity, "two");
-      }
-      session = await sessionAfter(near, far);
-      assert.strictEqual(far.info.pskIdentity, "two");
-    }
-  });
+  // A server that takes early data keeps its sessions in memory, and otherwise in the tickets.
+  for (const maxEarlyData of [undefined, 16_384])
+    QUnit.test(
+      `a session of such a connection is one, and knows the key${maxEarlyData ? ": in memory" : ""}`,
+      async (assert) => {
+        const psks = ["one", "two"].map((name) => psk(name));
+        const context = await TlsContext.server({ psks, ...(maxEarlyData && { maxEarlyData }) });
+        afterTest(() => context.free());
+        let session: Uint8Array | undefined;
+        for (const reused of [false, true, true]) {
+          const [left, right] = pair();
+          const [near, far] = await Promise.all([
+            startTls(left, {
+              ...withKeys([psks[1]!]),
+              // Otherwise a session without a certificate is not offered.
+              unsafelyDisableVerification: true,
+              sessionStore: false,
+              ...(session && { session }),
+            }),
+            acceptTls(right, { context }),
+          ]);
+          for (const end of [near, far]) {
+            afterTest(() => end.abort());
+            assert.strictEqual(end.info.sessionReused, reused);
+            assert.strictEqual(end.info.pskIdentity, "two");
+          }
+          session = await sessionAfter(near, far);
+          assert.strictEqual(far.info.pskIdentity, "two");
+        }
+      },
+    );
 
   QUnit.test("keys of 1 to 512 bytes, identities of 1 to 256", async (assert) => {
     for (const version of versions) {

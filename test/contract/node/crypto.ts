@@ -179,6 +179,36 @@ QUnit.module("node/crypto", (hooks) => {
     assert.strictEqual(crypto.webcrypto as unknown, globalThis.crypto);
   });
 
+  QUnit.test("randomInt draws again where a number would be likelier than others", (assert) => {
+    const draws = (...values: number[]) => {
+      Object.defineProperty(globalThis.crypto, "getRandomValues", {
+        configurable: true,
+        value(into: Uint8Array) {
+          const value = values.shift();
+          if (value === undefined || into.length !== 6)
+            throw new Error(`a draw too many, of ${into.length} bytes`);
+          for (let i = 0; i < 6; i++) into[i] = Math.floor(value / 2 ** (8 * (5 - i))) & 0xff;
+          return into;
+        },
+      });
+      return values;
+    };
+    try {
+      for (const range of [3, 1000, 2 ** 47 + 1, 2 ** 48 - 1]) {
+        // The greatest multiple of the range that six bytes can be below.
+        const limit = Math.floor(2 ** 48 / range) * range;
+        const left = draws(2 ** 48 - 1, limit, limit - 1);
+        assert.strictEqual(crypto.randomInt(-5, range - 5), range - 1 - 5, `${range}: the last that is even`);
+        assert.strictEqual(left.length, 0);
+      }
+      const rest = draws(2 ** 48 - 1);
+      assert.strictEqual(crypto.randomInt(256), 255, "where all are even, each draw counts");
+      assert.strictEqual(rest.length, 0);
+    } finally {
+      Reflect.deleteProperty(globalThis.crypto, "getRandomValues");
+    }
+  });
+
   QUnit.test("bytes are compared", (assert) => {
     assert.true(crypto.timingSafeEqual(Uint8Array.of(1, 2), new DataView(Uint8Array.of(1, 2).buffer)));
     assert.false(crypto.timingSafeEqual(Uint8Array.of(1, 2), Uint8Array.of(1, 3)));

@@ -43,7 +43,8 @@ export interface Abi {
    * Two halves, out[0] the internal one (OpenSSL's), out[1] the network one (ours), both the caller's, until
    * wassl_SSL_new takes the internal one. `internal` bytes of room for what goes internal → network, `network` bytes
    * for the other way; 0 = 17 KiB. Freeing one half disconnects the other, which stays safe to use and to free.
-   * datagram: BIO_s_dgram_pair, which keeps message boundaries, for DTLS. Fills the queue.
+   * datagram: each write is one datagram, for DTLS, which takes two bytes more of the room (datagram_pair.c). Fills the
+   * queue.
    */
   wassl_BIO_new_bio_pair(internal: number, network: number, datagram: Bool, out: Out<Owned<"BIO">>): Ok;
   /**
@@ -291,14 +292,6 @@ export interface Abi {
   wassl_SSL_renegotiate(ssl: Borrowed<"SSL">): Ok;
   wassl_SSL_new_session_ticket(ssl: Borrowed<"SSL">): Ok;
 
-  // DTLS.
-
-  /** Milliseconds until wassl_DTLSv1_handle_timeout is due; -1 = no timer runs. */
-  wassl_DTLSv1_get_timeout(ssl: Borrowed<"SSL">): number;
-  /** 1 sent again, 0 not due, -1 failed. Fills the queue. */
-  wassl_DTLSv1_handle_timeout(ssl: Borrowed<"SSL">): number;
-  wassl_SSL_set_mtu(ssl: Borrowed<"SSL">, mtu: number): Ok;
-
   // The identity that is expected of the peer. Each fills the queue.
 
   /** SNI. */
@@ -450,6 +443,27 @@ export interface Abi {
    * that certificate's key, and counts as no answer. Fills the queue.
    */
   wassl_SSL_answer_signature(ssl: Borrowed<"SSL">, signature: Borrowed<"bytes">, length: number): number;
+
+  // ---- dtls.c: what DTLS has beside TLS
+
+  /** Milliseconds until wassl_DTLSv1_handle_timeout is due; -1 = no timer runs. */
+  wassl_DTLSv1_get_timeout(ssl: Borrowed<"SSL">): number;
+  /** 1 sent again, 0 not due, -1 failed. Fills the queue. */
+  wassl_DTLSv1_handle_timeout(ssl: Borrowed<"SSL">): number;
+  /** How long the first answer is waited for, and the longest later; in milliseconds, 1 to 2^21. */
+  wassl_DTLS_set_timeouts(ssl: Borrowed<"SSL">, initial: number, most: number): Ok;
+  /** The largest datagram, in bytes, 208 or more. */
+  wassl_SSL_set_mtu(ssl: Borrowed<"SSL">, mtu: number): Ok;
+  /** The longest message that fits one datagram, in bytes; 0 before the handshake has settled on a cipher. */
+  wassl_DTLS_get_data_mtu(ssl: Borrowed<"SSL">): number;
+  /** New keys for the cookies of this server, which change once a minute. */
+  wassl_SSL_CTX_use_cookies(ctx: Borrowed<"SSL_CTX">): Ok;
+  /**
+   * For a server before its handshake: reads datagrams from its half, which are all of the client at `address` (255 bytes
+   * at most). 1 = one of them had a good cookie, the handshake may begin; 0 = what was a ClientHello is answered with a
+   * HelloVerifyRequest, and all is forgotten; -1 failed. Fills the queue, also for what was no ClientHello.
+   */
+  wassl_DTLSv1_listen(ssl: Borrowed<"SSL">, address: Borrowed<"bytes">, length: number): number;
 
   // ---- session.c: SSL_SESSION
 

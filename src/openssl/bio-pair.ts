@@ -1,6 +1,6 @@
 import type { Bytes, Out } from "../binding/pointers.js";
 import { BioPairCore } from "./bio-pair-core.js";
-import { requireBytes } from "./library.js";
+import { readDatagram, writeDatagram } from "./dtls.js";
 
 /**
  * `BIO_s_bio(3)`: two halves, each bounded. OpenSSL works on the internal one. This object is the network half, where
@@ -20,20 +20,18 @@ import { requireBytes } from "./library.js";
 export class BioPair extends BioPairCore {
   /**
    * Reads one datagram, for a pair made with `datagram`. Returns its length; -1 = no datagram is there. A datagram is
-   * cut if `dst` is too short.
+   * cut if `dst` is shorter than it is; `pending()` says how long the next one is.
    */
   readDatagram(dst: Uint8Array): number {
-    requireBytes(dst, "the destination");
-    const { abi, memory } = this.library;
-    const n = abi.wassl_BIO_read(this.ptr, memory.scratch, Math.min(dst.length, 16_384));
-    if (n > 0) dst.set(memory.view(memory.scratch, n));
-    return n;
+    return readDatagram(this.library, this, dst);
   }
 
-  /** Writes one datagram, for a pair made with `datagram`. Returns its length; -1 = no room. */
+  /**
+   * Writes one datagram, for a pair made with `datagram`. Returns its length; -1 = no room. Each takes two bytes of the
+   * room beside its own, and `writeGuarantee()` says how long one may be now.
+   */
   writeDatagram(src: Uint8Array): number {
-    requireBytes(src, "the source");
-    return this.library.memory.withBytes(src, (ptr, n) => this.library.abi.wassl_BIO_write(this.ptr, ptr, n));
+    return writeDatagram(this.library, this, src);
   }
 
   /**

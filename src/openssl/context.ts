@@ -3,6 +3,7 @@ import { bool } from "../binding/pointers.js";
 import { TlsError } from "../errors.js";
 import type { BioPair } from "./bio-pair.js";
 import { requireList, SslContextCore } from "./context-core.js";
+import { useCookies } from "./dtls.js";
 import { requireBytes } from "./library.js";
 import { Ssl } from "./ssl.js";
 import { isAnotherKey, isOfAnotherKind } from "./unusable.js";
@@ -35,6 +36,14 @@ function requireUint32(value: number): void {
  * ```
  */
 export class SslContext extends SslContextCore {
+  /**
+   * Gives a DTLS server keys for cookies (RFC 6347 §4.2.1), for {@link Ssl.dtlsListen}. The keys change once a minute; a
+   * cookie is good for two minutes at most.
+   */
+  useCookies(): void {
+    useCookies(this.library, this);
+  }
+
   clearOptions(options: bigint): bigint {
     return this.library.abi.wassl_SSL_CTX_clear_options(this.ptr, options);
   }

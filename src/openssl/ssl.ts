@@ -1,4 +1,5 @@
 import { SSL_READ_EARLY_DATA_ERROR, SSL_READ_EARLY_DATA_SUCCESS } from "./constants.js";
+import * as dtls from "./dtls.js";
 import type { Handle } from "./library.js";
 import {
   answerClientHello,
@@ -172,21 +173,47 @@ export class Ssl extends SslCore {
 
   /** Milliseconds until {@link Ssl.dtlsHandleTimeout} is due, or -1 while no timer runs. */
   dtlsGetTimeout(): number {
-    return this.library.abi.wassl_DTLSv1_get_timeout(this.ptr);
+    return dtls.getTimeout(this.library, this);
   }
 
   /** Sends again what was lost: 1 sent, 0 not due, -1 failed. */
   dtlsHandleTimeout(): number {
-    return this.library.abi.wassl_DTLSv1_handle_timeout(this.ptr);
+    return dtls.handleTimeout(this.library, this);
   }
 
-  /** Sets the largest datagram, in bytes; OpenSSL does not ask the network then. */
+  /**
+   * How long this side waits for an answer before it sends again, at first and at most, each 1 to 2^21 milliseconds: the
+   * time doubles with each attempt (`DTLS_set_timer_cb(3)`). OpenSSL's own are 1,000 and 60,000. After the twelfth
+   * attempt the handshake fails.
+   */
+  dtlsSetTimeouts(initial: number, most: number): void {
+    dtls.setTimeouts(this.library, this, initial, most);
+  }
+
+  /**
+   * Sets the largest datagram, in bytes, 208 to 4,096, and once the handshake is done up to 16,384; OpenSSL does not ask
+   * the network then.
+   */
   setMtu(bytes: number): void {
-    this.library.check(
-      this.library.abi.wassl_SSL_set_mtu(this.ptr, bytes),
-      `no MTU of ${bytes}`,
-      "invalid-argument",
-    );
+    dtls.setMtu(this.library, this, bytes);
+  }
+
+  /**
+   * `DTLS_get_data_mtu(3)`: how many bytes of application data fit a datagram of that MTU; 0 before the handshake has
+   * settled on a cipher.
+   */
+  dtlsGetDataMtu(): number {
+    return dtls.getDataMtu(this.library, this);
+  }
+
+  /**
+   * `DTLSv1_listen(3)`, by a server before its handshake, after {@link SslContext.useCookies}. Everything that waits in
+   * the pair must be of the client at `address`, up to 255 bytes, whatever they mean. 1 = a ClientHello came with the
+   * cookie of that address, so the handshake may begin; 0 = each ClientHello without it is answered with one
+   * HelloVerifyRequest of 60 bytes, and everything is forgotten, so that the next client may be asked about; -1 = failed.
+   */
+  dtlsListen(address: Uint8Array): number {
+    return dtls.listen(this.library, this, address);
   }
 
   // Where the handshake waits for an answer from outside

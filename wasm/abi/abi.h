@@ -101,7 +101,8 @@ void wassl_ERR_raise(int lib, int reason);
  * Two halves, out[0] the internal one (OpenSSL's), out[1] the network one (ours), both the caller's, until
  * wassl_SSL_new takes the internal one. `internal` bytes of room for what goes internal → network, `network` bytes
  * for the other way; 0 = 17 KiB. Freeing one half disconnects the other, which stays safe to use and to free.
- * datagram: BIO_s_dgram_pair, which keeps message boundaries, for DTLS. Fills the queue.
+ * datagram: each write is one datagram, for DTLS, which takes two bytes more of the room (datagram_pair.c). Fills the
+ * queue.
  */
 wassl_ok wassl_BIO_new_bio_pair(size_t internal, size_t network, wassl_bool datagram, OUT OWNED BIO *out[2]);
 /*
@@ -340,14 +341,6 @@ wassl_ok wassl_SSL_key_update(SSL *ssl, int type);
 wassl_ok wassl_SSL_renegotiate(SSL *ssl);
 wassl_ok wassl_SSL_new_session_ticket(SSL *ssl);
 
-/* DTLS. */
-
-/* Milliseconds until wassl_DTLSv1_handle_timeout is due; -1 = no timer runs. */
-int wassl_DTLSv1_get_timeout(SSL *ssl);
-/* 1 sent again, 0 not due, -1 failed. Fills the queue. */
-int wassl_DTLSv1_handle_timeout(SSL *ssl);
-wassl_ok wassl_SSL_set_mtu(SSL *ssl, int mtu);
-
 /* The identity that is expected of the peer. Each fills the queue. */
 
 /* SNI. */
@@ -499,6 +492,27 @@ OWNED wassl_bytes *wassl_SSL_get_to_be_signed(SSL *ssl, OUT unsigned *algorithm,
  * that certificate's key, and counts as no answer. Fills the queue.
  */
 int wassl_SSL_answer_signature(SSL *ssl, const uint8_t *signature, size_t length);
+
+/* ---- dtls.c: what DTLS has beside TLS -------------------------------------------------------------------------- */
+
+/* Milliseconds until wassl_DTLSv1_handle_timeout is due; -1 = no timer runs. */
+int wassl_DTLSv1_get_timeout(SSL *ssl);
+/* 1 sent again, 0 not due, -1 failed. Fills the queue. */
+int wassl_DTLSv1_handle_timeout(SSL *ssl);
+/* How long the first answer is waited for, and the longest later; in milliseconds, 1 to 2^21. */
+wassl_ok wassl_DTLS_set_timeouts(SSL *ssl, int initial, int most);
+/* The largest datagram, in bytes, 208 or more. */
+wassl_ok wassl_SSL_set_mtu(SSL *ssl, int mtu);
+/* The longest message that fits one datagram, in bytes; 0 before the handshake has settled on a cipher. */
+size_t wassl_DTLS_get_data_mtu(SSL *ssl);
+/* New keys for the cookies of this server, which change once a minute. */
+wassl_ok wassl_SSL_CTX_use_cookies(SSL_CTX *ctx);
+/*
+ * For a server before its handshake: reads datagrams from its half, which are all of the client at `address` (255 bytes
+ * at most). 1 = one of them had a good cookie, the handshake may begin; 0 = what was a ClientHello is answered with a
+ * HelloVerifyRequest, and all is forgotten; -1 failed. Fills the queue, also for what was no ClientHello.
+ */
+int wassl_DTLSv1_listen(SSL *ssl, const uint8_t *address, size_t length);
 
 /* ---- session.c: SSL_SESSION ----------------------------------------------------------------------------------- */
 

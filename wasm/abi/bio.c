@@ -1,10 +1,10 @@
 /* The BIO pair: OpenSSL on one half, TypeScript on the other. */
-#include "abi.h"
+#include "internal.h"
 
 EXPORT int wassl_BIO_new_bio_pair(size_t internal, size_t network, int datagram, BIO *out[2])
 {
     out[0] = out[1] = NULL;
-    return datagram ? BIO_new_bio_dgram_pair(&out[0], internal, &out[1], network)
+    return datagram ? wassl_datagram_pair(internal, network, out)
                     : BIO_new_bio_pair(&out[0], internal, &out[1], network);
 }
 

@@ -104,7 +104,11 @@ void wassl_forget_verdict(SSL *);
 /* Before a ticket is made, by a server that verifies again. */
 int wassl_keep_chain(SSL *, void *);
 
-/* ---- abi/context.c, psk.c, ocsp.c, tickets.c, session.c, identities.c ------------------------------------------ */
+/* ---- abi/datagram_pair.c -------------------------------------------------------------------------------------- */
+
+int wassl_datagram_pair(size_t internal, size_t network, BIO *out[2]); /* as wassl_BIO_new_bio_pair */
+
+/* ---- abi/context.c, psk.c, ocsp.c, tickets.c, session.c, identities.c, dtls.c ----------------------------------- */
 
 int wassl_context_init(void);
 int wassl_psk_init(void);
@@ -114,5 +118,6 @@ int wassl_swap_ocsp_responses(SSL_CTX *, SSL_CTX *);
 int wassl_tickets_init(void);
 int wassl_session_init(void);
 int wassl_identities_init(void);
+int wassl_dtls_init(void);
 
 #endif

@@ -191,23 +191,6 @@ EXPORT int wassl_SSL_key_update(SSL *s, int type) { return may_speak(s) && SSL_k
 EXPORT int wassl_SSL_renegotiate(SSL *s) { return may_speak(s) && SSL_renegotiate(s); }
 EXPORT int wassl_SSL_new_session_ticket(SSL *s) { return may_speak(s) && SSL_new_session_ticket(s); }
 
-EXPORT int wassl_DTLSv1_get_timeout(SSL *ssl)
-{
-    struct timeval t;
-
-    if (!DTLSv1_get_timeout(ssl, &t))
-        return -1;
-    return (int)(t.tv_sec * 1000 + (t.tv_usec + 999) / 1000);
-}
-
-EXPORT int wassl_DTLSv1_handle_timeout(SSL *s) { return (int)DTLSv1_handle_timeout(s); }
-
-EXPORT int wassl_SSL_set_mtu(SSL *ssl, int mtu)
-{
-    SSL_set_options(ssl, SSL_OP_NO_QUERY_MTU);
-    return SSL_set_mtu(ssl, mtu) > 0;
-}
-
 EXPORT int wassl_SSL_set_tlsext_host_name(SSL *s, const char *name) { return (int)SSL_set_tlsext_host_name(s, name); }
 EXPORT int wassl_SSL_set1_host(SSL *s, const char *name) { return SSL_set1_host(s, name); }
 

@@ -13,7 +13,7 @@ EXPORT int wassl_prepare(void)
     if (OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL) != 1
         || !wassl_record_init() || !wassl_context_init() || !wassl_psk_init() || !wassl_ocsp_init()
         || !wassl_suspend_init() || !wassl_external_key_init() || !wassl_anchors_init() || !wassl_tickets_init()
-        || !wassl_session_init() || !wassl_identities_init())
+        || !wassl_session_init() || !wassl_identities_init() || !wassl_dtls_init())
         return 0;
     /* A context has random keys for tickets. These go with it. */
     wassl_random_zeros(1);

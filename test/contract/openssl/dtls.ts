@@ -1,7 +1,7 @@
 /** DTLS 1.2 against a stranger that sends unasked, and over a transport that has no room: `wassl/openssl`. */
 
 import QUnit from "qunit";
-import { OpenSsl, type Ssl } from "wassl/openssl";
+import { OpenSsl, SSL_ERROR_WANT_WRITE, type Ssl } from "wassl/openssl";
 import { commonName, dnsName, extension, pem, subjectAltNames } from "../../der.ts";
 import { concat, sleep, utf8 } from "../../helpers/basics.ts";
 import { certificate, type Key, newKey } from "../../helpers/certificates.ts";
@@ -153,8 +153,8 @@ QUnit.module("DTLS: strangers and little room", () => {
           const mtu = 300 + Math.floor(next() * 1000);
           return {
             filler: 200 + Math.floor(next() * 20_000),
-            // A datagram has to fit, with the 228 bytes that the pair notes of it.
-            room: mtu + 228 + Math.floor(next() * 6000),
+            // A datagram has to fit, with the two bytes that say how long it is.
+            room: mtu + 2 + Math.floor(next() * 6000),
             mtu,
             rounds: 1 + Math.floor(next() * 2),
           };
@@ -322,4 +322,180 @@ QUnit.module("DTLS: strangers and little room", () => {
       finish(two);
     },
   );
+});
+
+/** 62 bytes at least: a ClientHello of this client, without a cookie. */
+function firstHello(two: Association): Uint8Array {
+  two.client.tryHandshake();
+  return datagramsOf(two.clientPair)[0]!;
+}
+
+QUnit.module("DTLS: the pair, cookies and timers", () => {
+  QUnit.test(
+    "a pair that is full is a want write, and the handshake goes on when there is room",
+    async (assert) => {
+      const openssl = await load();
+      using two = await associate(openssl, { filler: 11_000, mtu: 600, room: 1_024 });
+      two.serverPair.writeDatagram(firstHello(two));
+      assert.strictEqual(two.server.tryHandshake(), -SSL_ERROR_WANT_WRITE);
+      assert.deepEqual(openssl.errors(), [], "a pair that is full is no error");
+      finish(two);
+      const sent = { count: 0, r: 1 };
+      while (sent.r > 0 && sent.count < 100) {
+        sent.r = two.server.tryWrite(new Uint8Array(300));
+        sent.count++;
+      }
+      assert.strictEqual(sent.r, -SSL_ERROR_WANT_WRITE, "data too");
+      datagramsOf(two.serverPair);
+      assert.strictEqual(two.server.tryWrite(new Uint8Array(300)), 300);
+    },
+  );
+
+  QUnit.test("a datagram of any length stays whole; what waits, and what fits, is told", async (assert) => {
+    const openssl = await load();
+    const context = openssl.newContext("dtls-client");
+    const pair = openssl.newDatagramPair(70_000, 70_000);
+    assert.strictEqual(pair.writeGuarantee(), 65_535);
+    const next = random(env.seed);
+    const long = Uint8Array.from({ length: 40_000 }, () => Math.floor(next() * 256));
+    assert.strictEqual(pair.writeDatagram(long), 40_000);
+    assert.strictEqual(pair.wpending(), 40_000);
+    assert.strictEqual(pair.writeGuarantee(), 70_000 - 40_002 - 2);
+    assert.strictEqual(pair.writeDatagram(long), -1, "no room");
+    assert.deepEqual(openssl.errors(), []);
+    assert.strictEqual(pair.writeDatagram(new Uint8Array(70_000)), -1, "never");
+    assert.strictEqual(openssl.errors().length, 1, "which is an error");
+    assert.strictEqual(pair.wpending(), 40_000);
+    // OpenSSL throws away what is no record.
+    const ssl = context.newSsl(pair);
+    ssl.setMtu(4_096);
+    ssl.setConnectState();
+    ssl.tryHandshake();
+    assert.strictEqual(pair.wpending(), 0);
+    const hello = new Uint8Array(4_096);
+    assert.strictEqual(pair.pending(), pair.readDatagram(hello));
+    assert.strictEqual(pair.pending(), 0);
+    ssl.free();
+    pair.free();
+    context.free();
+  });
+
+  for (const mtu of [208, 228, 256, 300, 1_500, 4_096]) {
+    QUnit.test(`an MTU of ${mtu} is enough for a handshake`, async (assert) => {
+      const openssl = await load();
+      using two = await associate(openssl, { filler: 30_000, mtu, room: 65_000 });
+      two.client.setMtu(mtu);
+      const sent = finish(two);
+      const longest = Math.max(...sent.map(({ length }) => length));
+      assert.true(longest <= mtu, `${longest}`);
+      const most = two.server.dtlsGetDataMtu();
+      assert.true(most > 100 && most < mtu, `${most}`);
+      assert.strictEqual(two.server.tryWrite(new Uint8Array(most)), most);
+      assert.strictEqual(
+        datagramsOf(two.serverPair)[0]?.length,
+        mtu,
+        "the longest message fills the datagram",
+      );
+      for (const no of [207, 0, -1, 1.5, 16_385, Number.NaN]) {
+        assert.throws(() => two.client.setMtu(no), /the MTU must be a whole number, 208 to 16384/, `${no}`);
+      }
+      two.server.setMtu(16_384);
+      assert.strictEqual(two.server.tryWrite(new Uint8Array(16_000)), 16_000);
+      const [long] = datagramsOf(two.serverPair);
+      two.clientPair.writeDatagram(long!);
+      const read = new Uint8Array(16_384);
+      assert.strictEqual(two.client.tryRead(read), 16_000, "a long one is read whole");
+      using another = await associate(openssl);
+      assert.throws(() => another.client.setMtu(4_097), /until the handshake is done must be .* 208 to 4096/);
+    });
+  }
+
+  QUnit.test(
+    "a ClientHello without a cookie draws one small datagram, and nothing is kept",
+    async (assert) => {
+      const openssl = await load();
+      using context = openssl.newContext("dtls-server");
+      context.useCookies();
+      using pair = openssl.newDatagramPair();
+      using listener = context.newSsl(pair);
+      listener.setAcceptState();
+      using two = await associate(openssl);
+      const hello = firstHello(two);
+      const [here, there] = [utf8("192.0.2.1:5000"), utf8("192.0.2.2:5000")];
+      const answers: Uint8Array[] = [];
+      let before = 0;
+      for (let i = 0; i < 50; i++) {
+        pair.writeDatagram(hello);
+        assert.strictEqual(listener.dtlsListen(here), 0);
+        const all = datagramsOf(pair);
+        assert.strictEqual(all.length, 1);
+        assert.true(all[0]!.length <= 60, `${all[0]!.length} bytes for ${hello.length}`);
+        answers.push(all[0]!);
+        if (i === 10) before = openssl.memory.used;
+      }
+      assert.strictEqual(openssl.memory.used, before, "nothing is kept of a client");
+      assert.strictEqual(listener.dtlsGetTimeout(), -1, "nothing is sent again");
+      for (const junk of [new Uint8Array(40), new Uint8Array(1), hello.subarray(0, 30), answers[0]!]) {
+        pair.writeDatagram(junk);
+        assert.strictEqual(listener.dtlsListen(here), 0);
+        assert.deepEqual(datagramsOf(pair), [], "no answer to what is no ClientHello");
+      }
+      openssl.clearErrors();
+      two.clientPair.writeDatagram(answers[0]!);
+      two.client.tryHandshake();
+      const [second] = datagramsOf(two.clientPair);
+      pair.writeDatagram(second!);
+      assert.strictEqual(listener.dtlsListen(there), 0, "the cookie is of another address");
+      assert.strictEqual(datagramsOf(pair).length, 1);
+      const changed = Uint8Array.from(second!);
+      changed[13 + 12 + 2 + 32 + 1 + 1]! ^= 1;
+      pair.writeDatagram(changed);
+      assert.strictEqual(listener.dtlsListen(here), 0, "a cookie with one bit changed");
+      assert.strictEqual(datagramsOf(pair).length, 1);
+      pair.writeDatagram(second!);
+      assert.strictEqual(listener.dtlsListen(here), 1);
+    },
+  );
+
+  QUnit.test("after the cookie the handshake goes on as it does without", async (assert) => {
+    const openssl = await load();
+    const key = await newKey();
+    using context = openssl.newContext("dtls-server");
+    context.useCookies();
+    context.useCertificateChain(await identity(key, 0));
+    context.usePrivateKey(key.pem);
+    using pair = openssl.newDatagramPair();
+    using server = context.newSsl(pair);
+    server.setAcceptState();
+    server.setMtu(1400);
+    using two = await associate(openssl);
+    const here = new Uint8Array(255).fill(7);
+    assert.throws(() => server.dtlsListen(new Uint8Array(256)), /the length of the address/);
+    pair.writeDatagram(firstHello(two));
+    assert.strictEqual(server.dtlsListen(here), 0);
+    two.clientPair.writeDatagram(datagramsOf(pair)[0]!);
+    two.client.tryHandshake();
+    pair.writeDatagram(datagramsOf(two.clientPair)[0]!);
+    assert.strictEqual(server.dtlsListen(here), 1);
+    finish({ ...two, server, serverPair: pair });
+    assert.strictEqual(server.tryWrite(utf8("hello")), 5);
+  });
+
+  QUnit.test("the timers are those that were set, and double up to the longest", async (assert) => {
+    const openssl = await load();
+    using two = await associate(openssl);
+    assert.throws(() => two.client.dtlsSetTimeouts(0, 10), /the first timeout/);
+    assert.throws(() => two.client.dtlsSetTimeouts(20, 10), /the longest timeout/);
+    two.client.dtlsSetTimeouts(20, 50);
+    two.client.tryHandshake();
+    assert.true(two.client.dtlsGetTimeout() <= 20);
+    for (const most of [40, 50, 50]) {
+      datagramsOf(two.clientPair);
+      // The clock of a busy machine may be late, never early.
+      while (two.client.dtlsGetTimeout() > 0) await sleep(two.client.dtlsGetTimeout());
+      assert.strictEqual(two.client.dtlsHandleTimeout(), 1);
+      assert.strictEqual(datagramsOf(two.clientPair).length, 1, "sent again");
+      assert.true(two.client.dtlsGetTimeout() <= most, `${two.client.dtlsGetTimeout()} of ${most}`);
+    }
+  });
 });

@@ -959,6 +959,21 @@ export const mutants: Mutant[] = [
     tests: "/pre-shared keys|how long a client can go on/",
   },
   {
+    file: "src/cli/connect.ts",
+    what: "options are judged before there is a connection",
+    search: "    await judge(options, values);\n",
+    replace: "",
+    suite: "node",
+    tests: "judged before there is",
+  },
+  {
+    file: "wasm/instead/resumed.c",
+    what: "the name of a client that resumes",
+    search: "found == 1 && !keep_server_name(sc, hello)",
+    replace: "0 && !keep_server_name(sc, hello)",
+    tests: "the name that a client asks",
+  },
+  {
     file: "src/handshake/late-auth.ts",
     what: "an answer is whole",
     search: " && this.#ssl.isInitFinished()",

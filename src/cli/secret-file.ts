@@ -36,6 +36,7 @@ export class SecretFile {
     told(option, path, () => {
       const found = lstatSync(path, { throwIfNoEntry: false });
       if (found?.isSymbolicLink()) throw new Error(followed(path));
+      if (found?.isDirectory()) throw new Error(`${path} is a directory`);
       if (found && !found.isFile()) throw new Error(notPlain(path));
       const folder = dirname(path);
       try {

@@ -185,10 +185,6 @@ export const known: { tests: RegExp; why: string }[] = [
     why: "which session is resumed, when the client offers other suites than before: OpenSSL refuses in TLS 1.2, and in TLS 1.3 looks at the hash alone (RFC 8446 §4.2.11)",
   },
   {
-    tests: only("ServerNameExtensionServer-TLS-TLS12"),
-    why: "OpenSSL's server does not tell the name that a client sends along with a session of TLS 1.2",
-  },
-  {
     tests: only("TLS13-ExpectNoSessionTicketOnBadKEMode-Server"),
     why: "OpenSSL sends tickets also to a client that can use none of them",
   },

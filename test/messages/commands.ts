@@ -170,6 +170,12 @@ export const commands: Table = {
       "--session-out: /dev/null is not a plain file",
     ],
     [
+      "a file of secrets that is a folder",
+      says("connect localhost:1 --session-out /"),
+      "usage",
+      "--session-out: / is a directory",
+    ],
+    [
       "a folder of secrets that is none",
       says("connect localhost:1 --session-out /no/such/folder/x"),
       "usage",

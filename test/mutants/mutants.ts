@@ -6,8 +6,8 @@
  * Each edit of list.ts is made in a copy of the sources, and the tests that it names run there, in Node.js. It is
  * killed when one of them fails; a mutant that survives, an edit that fits its file no more, and a name that no test
  * has are told, and the exit code is 1. With `--seconds` it begins with another one for each seed, and ends after that
- * time; edits of C, whose module has to be linked, are left out then. What is not killed is judged a second time, so
- * that a busy machine has no say. `--learn` prints which tests failed.
+ * time; edits of C, whose module has to be linked, are left out then. What is not killed is judged anew, three times in
+ * all, so that a busy machine has no say. `--learn` prints which tests failed.
  */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -31,6 +31,8 @@ import { type Mutant, mutants } from "./list.ts";
 const repository = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
 /** For the tests of one mutant; a mutant that hangs is killed. */
 const TIMEOUT = 120_000;
+/** How often a mutant is judged that is not killed. */
+const TRIES = 3;
 
 const { values } = parseArgs({
   options: {
@@ -95,17 +97,18 @@ async function main(): Promise<number> {
     for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
       // One at least, however slow the machine is.
       if (tried++ > 0 && performance.now() - began > bound) return;
-      const again = () =>
-        judge(mutant, soundTests(server.origin), server.origin).catch(
+      const attempt = (sound: Sound) =>
+        judge(mutant, sound, server.origin).catch(
           (error: Error): Verdict => `WRONG: ${error.message.split("\n").slice(0, 8).join("\n    ")}`,
         );
-      const first = await judge(mutant, sound, server.origin).catch(() => undefined);
+      let verdict = await attempt(sound);
+      let tries = 1;
       // On a machine that is busy a sound test may fail, and a test of random things may miss one time.
-      const verdict = first === "killed" ? first : await again();
+      for (; verdict !== "killed" && tries < TRIES; tries++)
+        verdict = await attempt(soundTests(server.origin));
       if (verdict === "killed") killed++;
       else wrong.push(`${mutant.file}: ${mutant.what}\n    ${verdict}`);
-      const late = verdict === first ? "" : " at the second try";
-      console.log(`${verdict}${late}: ${mutant.file}: ${mutant.what}`);
+      console.log(`${verdict}${tries > 1 ? ` at try ${tries}` : ""}: ${mutant.file}: ${mutant.what}`);
     }
   };
   await Promise.all(Array.from({ length: Math.min(availableParallelism(), 4) }, work));
@@ -133,11 +136,9 @@ function soundTests(origin: string) {
   };
 }
 
-async function judge(
-  mutant: Mutant,
-  sound: (mutant: Mutant) => Promise<Outcome>,
-  origin: string,
-): Promise<Verdict> {
+type Sound = ReturnType<typeof soundTests>;
+
+async function judge(mutant: Mutant, sound: Sound, origin: string): Promise<Verdict> {
   const { file, search, replace, suite = "contract", tests } = mutant;
   const source = sources.get(file) ?? "";
   const count = source.split(search).length - 1;

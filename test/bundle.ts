@@ -9,7 +9,7 @@ const repository = join(dirname(fileURLToPath(import.meta.url)), "..");
 /** A folder of suites. */
 export type Suite = "contract" | "node";
 /** One page for all browsers. */
-export type Target = "node" | "deno" | "page";
+export type Target = "node" | "deno" | "page" | "workerd";
 
 export interface Program {
   target: Target;
@@ -35,11 +35,15 @@ export async function bundle(to: Program): Promise<void> {
     .map((file) => join(path, file));
   const runtime = join(repository, "test", "runtimes", `${name}.ts`);
   const entry = [
-    `import { main } from ${JSON.stringify(runtime)};`,
+    // A Worker is called from outside.
+    name === "workerd"
+      ? `export { default } from ${JSON.stringify(runtime)};`
+      : `import { main } from ${JSON.stringify(runtime)};`,
     ...suites.map((file) => `import ${JSON.stringify(file)};`),
-    "await main();",
+    ...(name === "workerd" ? [] : ["await main();"]),
   ].join("\n");
 
+  const isBundled = name === "page" || name === "workerd";
   /** In the page the package is bundled as an application's bundler would do it; elsewhere it is imported. */
   const packed: Plugin = {
     name: "packed",
@@ -54,14 +58,14 @@ export async function bundle(to: Program): Promise<void> {
         "node:buffer": "buffer/",
         "process/": "process/browser.js",
       };
-      if (name === "page")
+      if (isBundled)
         build.onResolve({ filter: /^(node:(buffer|stream)|process\/)$/ }, ({ path, kind }) =>
           build.resolve(polyfills[path] ?? path, { kind, resolveDir: repository }),
         );
       build.onResolve({ filter: /^wassl($|\/)/ }, ({ path, kind, pluginData }) =>
         pluginData === "packed"
           ? undefined
-          : name === "page"
+          : isBundled
             ? build.resolve(path, { kind, resolveDir: folder, pluginData: "packed" })
             : { path, external: true },
       );
@@ -77,7 +81,8 @@ export async function bundle(to: Program): Promise<void> {
     // In Node.js a program is made once for many texts: see test/mutants.
     define: { GREP: name === "node" ? "process.env.WASSL_GREP" : JSON.stringify(grep) },
     // Workers import it where they find themselves in Node.js.
-    external: ["node:worker_threads"],
+    external: ["node:worker_threads", ...(name === "workerd" ? ["cloudflare:*", "*/openssl.wasm"] : [])],
+    ...(name === "workerd" && { conditions: ["workerd", "worker", "browser"] }),
     // npm ws is CommonJS and requires Node's modules.
     ...(name === "node"
       ? {

@@ -3,7 +3,7 @@
  * Chromium, and a part of it in WebKit, Firefox and Bun, against independent TLS servers and fakes. "matrix" is the part
  * of `npm run matrix` that is for every time, and "drivers" that of `npm run drivers`.
  *
- *     tsx test/run.ts [--runtime node|bun|deno|chromium|webkit|firefox|demo|matrix|drivers]… [--node FILE] [--grep TEXT] [--seed N] [--verbose]
+ *     tsx test/run.ts [--runtime node|bun|deno|workerd|chromium|webkit|firefox|demo|matrix|drivers]… [--node FILE] [--grep TEXT] [--seed N] [--verbose]
  *     tsx test/run.ts --quick [--grep TEXT] [--seed N] [--verbose]
  *
  * The second one is `npm run test:quick`: `src` as it is, without types and not packed, in Node.js; test/contract
@@ -16,9 +16,12 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
 import { setPriority, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
+import type { ReadableStream } from "node:stream/web";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import type { WebSocket } from "ws";
@@ -32,6 +35,7 @@ import { installPackage, installSource } from "./pack.ts";
 import { publicOf } from "./peers/certs.ts";
 import { Peers } from "./peers/index.ts";
 import { keptOrMade, make } from "./peers/made.ts";
+import { freePort, start, waitForPort } from "./peers/program.ts";
 import { killAtEnd } from "./processes.ts";
 import { type Report, Results } from "./report.ts";
 import type { Message } from "./runtimes/common.ts";
@@ -41,7 +45,7 @@ import { setUp, type Tools } from "./setup.ts";
 
 const browsers = ["chromium", "webkit", "firefox"] as const;
 type BrowserName = (typeof browsers)[number];
-const runtimes = ["node", "bun", "deno", ...browsers] as const;
+const runtimes = ["node", "bun", "deno", "workerd", ...browsers] as const;
 type RuntimeName = (typeof runtimes)[number];
 /**
  * Without --runtime. The last three then run those suites that an engine's own streams, sockets and workers have the
@@ -173,7 +177,8 @@ async function main(): Promise<void> {
       if (isBrowser(name)) {
         const page = new Promise<WebSocket>((resolve) => onPage.set(name, resolve));
         await runBrowser(name, await startBrowser(name, tools, server.origin), page, report);
-      } else
+      } else if (name === "workerd") await runWorkerd(server.origin, report);
+      else
         await runChild(name, command(name, suite, { ...tools, bun }, server.origin), tools.chromium, report);
     } catch (error) {
       report(name, "the runtime itself", error);
@@ -229,7 +234,7 @@ const denoPermissions = [
 const denoOffline = ["--no-remote", "--cached-only", "--node-modules-dir=manual"];
 
 function command(
-  name: Exclude<RuntimeName, BrowserName>,
+  name: Exclude<RuntimeName, BrowserName | "workerd">,
   suite: Suite,
   { deno, bun }: { deno: string; bun: string },
   origin: string,
@@ -310,6 +315,30 @@ async function runChild(
   clearTimeout(timer);
   finish(`${how} (${code})`);
   if (code !== 0) report(name, "the exit code", new Error(`${name} exited with ${code}`));
+}
+
+/** A Worker has no output of its own: what it tells is the answer to a request. */
+async function runWorkerd(origin: string, report: Report): Promise<void> {
+  const { receive, finish } = listener("workerd", report);
+  const config = join(folder, "workerd.capnp");
+  cpSync(join(repository, "test", "runtimes", "workerd.capnp"), config);
+  cpSync(join(folder, "node_modules/wassl/dist/binding/openssl.wasm"), join(folder, "openssl.wasm"));
+  const port = await freePort();
+  const program = createRequire(import.meta.url).resolve("workerd/bin/workerd");
+  const child = start(program, ["serve", `--socket-addr=http=127.0.0.1:${port}`, config]);
+  try {
+    await waitForPort(port, child);
+    const response = await fetch(`http://127.0.0.1:${port}/?origin=${encodeURIComponent(origin)}`, {
+      signal: AbortSignal.timeout(runtimeTimeout),
+    });
+    for await (const line of createInterface({ input: Readable.fromWeb(response.body as ReadableStream) }))
+      receive(JSON.parse(line) as Message);
+    finish("the answer ended");
+  } catch (error) {
+    finish(`the answer failed (${(error as Error).message})`);
+  } finally {
+    child.kill();
+  }
 }
 
 /** A test may open another page. */

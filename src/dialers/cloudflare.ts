@@ -4,7 +4,8 @@
  * @module
  */
 
-import { callback, readOption } from "../check.js";
+import { callback, isBytes, readOption } from "../check.js";
+import { TlsError } from "../errors.js";
 import type { Dialer, SocketAddress, Transport } from "../transport.js";
 import { noConnection, readDestination, unlessAborted } from "./destination.js";
 
@@ -65,14 +66,55 @@ export function cloudflareDialer(connect: CloudflareConnectLike): Dialer {
       close();
       throw error;
     });
-    const { readable, writable } = socket as Transport;
     return {
-      readable,
-      writable,
+      ...streamsOf(socket, close),
       localAddress: addressIn(info.localAddress),
       remoteAddress: addressIn(info.remoteAddress),
     };
   };
+}
+
+/**
+ * The two streams of a socket, as a transport has them. In workerd a socket whose `writable` is aborted stays open, what
+ * waits goes on waiting when the socket is closed, and a reader that gives up cannot be let go.
+ */
+function streamsOf(socket: CloudflareSocketLike, close: () => void): Transport {
+  const reader = socket.readable.getReader();
+  const writer = socket.writable.getWriter();
+  let giveUp!: (why: unknown) => void;
+  const givenUp = new Promise<never>((_, reject) => {
+    giveUp = reject;
+  });
+  givenUp.catch(() => {});
+  const readable = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await Promise.race([reader.read(), givenUp]);
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      cancel: (reason) => Promise.race([reader.cancel(reason), givenUp.catch(() => {})]),
+    },
+    { highWaterMark: 0 },
+  );
+  const writable = new WritableStream<Uint8Array>({
+    start({ signal }) {
+      // A sink's own abort() would be called only after a write that is under way, which may never end.
+      signal.addEventListener("abort", () => {
+        giveUp(new TlsError("transport", "The transport was aborted", { cause: signal.reason }));
+        close();
+      });
+    },
+    write(chunk) {
+      if (isBytes(chunk)) return Promise.race([writer.write(chunk), givenUp]);
+      const error = new TlsError("invalid-argument", "A transport takes Uint8Arrays only");
+      giveUp(error);
+      close();
+      throw error;
+    },
+    close: () => Promise.race([writer.close(), givenUp]),
+  });
+  return { readable, writable };
 }
 
 /** Of "192.0.2.1:443" or "[2001:db8::1]:443". */

@@ -37,6 +37,7 @@ export type TlsErrorCode =
   | "discard-limit"
   | "unread-data"
   | "callback"
+  | "too-large"
   | "closed"
   | "freed"
   | "out-of-memory"

@@ -52,3 +52,33 @@ export interface DialedTransport extends Transport {
  * with the reason of that, and nothing is left open.
  */
 export type Dialer = (to: DialOptions) => Promise<DialedTransport>;
+
+/**
+ * What carries datagrams both ways: each whole or not at all, in any order, maybe twice. A chunk is a datagram.
+ *
+ * - `readable` drops what comes while its queue is full, as a network does. It ends when no more will come.
+ * - `writable.write()` settles once the transport has taken the datagram.
+ *
+ * `wassl/transports/datagrams` makes one from WebTransport, a `UDPSocket`, or a socket of `node:dgram`.
+ */
+export interface DatagramTransport {
+  readonly readable: ReadableStream<Uint8Array>;
+  readonly writable: WritableStream<Uint8Array>;
+  /** The longest datagram that it takes, in bytes, if it knows. */
+  readonly maxDatagramSize?: number | undefined;
+}
+
+/** A datagram, and the peer that it came from. */
+export interface ReceivedDatagram {
+  readonly data: Uint8Array;
+  readonly from: SocketAddress;
+}
+
+/** What carries datagrams of many peers: a UDP port, for example. Its `readable` drops what comes while it is full. */
+export interface DatagramEndpoint {
+  readonly readable: ReadableStream<ReceivedDatagram>;
+  /** Settles once the datagram is taken. */
+  send(data: Uint8Array, to: SocketAddress): Promise<void>;
+  /** The longest datagram that it takes, in bytes, if it knows. */
+  readonly maxDatagramSize?: number | undefined;
+}

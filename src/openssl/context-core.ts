@@ -59,8 +59,13 @@ export class SslContextCore extends Handle<"contexts"> {
         `the role must be "client", "server", "dtls-client" or "dtls-server", not "${role}"`,
       );
     library.abi.wassl_ERR_clear_error();
-    return new this(library, library.check(library.abi.wassl_SSL_CTX_new(bits), "no SSL_CTX"));
+    const made = new this(library, library.check(library.abi.wassl_SSL_CTX_new(bits), "no SSL_CTX"));
+    made.isDtls = (bits & WASSL_ROLE_DTLS) !== 0;
+    return made;
   }
+
+  /** Its connections carry datagrams. @internal */
+  isDtls = false;
 
   /** @internal */
   protected set(

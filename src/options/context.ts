@@ -146,13 +146,19 @@ export function prepared<S extends SslContextCore>(
 }
 
 /** The parts of a client's context. */
-export function clientParts(library: Library, options: ReadOptions): ContextParts {
-  const sslContext = SslContextCore.create(library, "client");
+export function clientParts(
+  library: Library,
+  options: ReadOptions,
+  role: "client" | "dtls-client" = "client",
+): ContextParts {
+  const sslContext = SslContextCore.create(library, role);
   return prepared(sslContext, options, (keys) => {
     configureClient(sslContext, options, keys);
     sslContext.setSessionCacheMode(SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     sslContext.keepNewSessions(true);
     const all = settingsOf(options, ["decides", "who", "client"]);
+    // A session is of one of the two protocols.
+    if (sslContext.isDtls) all.push(role);
     const settings = hash(library, all, whichFunction);
     const mark = options.verify ? hash(library, all, anyFunction) : settings;
     const verifies = !options.unsafelyDisableVerification;
@@ -160,8 +166,12 @@ export function clientParts(library: Library, options: ReadOptions): ContextPart
   });
 }
 
-export function newClientContext(library: Library, options: ReadOptions): Context {
-  return new Context(library, "client", options, clientParts(library, options));
+export function newClientContext(
+  library: Library,
+  options: ReadOptions,
+  role: "client" | "dtls-client" = "client",
+): Context {
+  return new Context(library, "client", options, clientParts(library, options, role));
 }
 
 type OfAContext = Exclude<keyof ClientContextOptions | keyof ServerIdentity | "selectContext", "openssl">;
@@ -284,6 +294,9 @@ export function contextFor<C extends Context>(
   return { context, free: () => {} };
 }
 
+/** A flight of DTLS is sent again as a whole, so that it needs room as a whole: with long certificates, in bytes. */
+const FLIGHT = 65_536;
+
 export interface Connection {
   /** A connection before its handshake. */
   readonly ssl: SslCore;
@@ -297,7 +310,8 @@ export interface Connection {
  */
 export function newConnection(context: Context, options: ConnectionOptions, peer?: Peer): Connection {
   const { bioPairSize = 0 } = options;
-  const pair = BioPairCore.create(context.library, bioPairSize, bioPairSize, false);
+  const { isDtls } = context.sslContext;
+  const pair = BioPairCore.create(context.library, isDtls ? FLIGHT : bioPairSize, bioPairSize, isDtls);
   let ssl: SslCore | undefined;
   try {
     ssl = context.sslContext.newSsl(pair);

@@ -4,6 +4,7 @@ import { bytes, callback, flag, group, listOf, oneOf, type Table, text, textOf, 
 import type { EofPolicy, TlsEvent } from "../connection/events.js";
 import { TlsError } from "../errors.js";
 import {
+  DTLS1_2_VERSION,
   SSL_MODE_ENABLE_PARTIAL_WRITE,
   SSL_MODE_RELEASE_BUFFERS,
   SSL_OP_LEGACY_SERVER_CONNECT,
@@ -167,8 +168,9 @@ const MAX_CERTIFICATE_LIST = 102_400;
 
 /** The settings that clients and servers have in common. */
 export function configure(context: SslContextCore, options: ContextOptions): void {
-  context.setMinProtoVersion(versionNumber(options.minVersion ?? "TLSv1.2"));
-  context.setMaxProtoVersion(versionNumber(options.maxVersion ?? "TLSv1.3"));
+  const { isDtls } = context;
+  context.setMinProtoVersion(isDtls ? DTLS1_2_VERSION : versionNumber(options.minVersion ?? "TLSv1.2"));
+  context.setMaxProtoVersion(isDtls ? DTLS1_2_VERSION : versionNumber(options.maxVersion ?? "TLSv1.3"));
   if (options.minVersion === "TLSv1.3" && options.maxVersion === "TLSv1.2") {
     throw new TlsError("invalid-argument", "minVersion is above maxVersion");
   }

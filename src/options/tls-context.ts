@@ -128,9 +128,13 @@ export class TlsContext extends Context {
   }
 
   /** @internal */
-  static ofServer(library: Library, options: ServerRead): TlsContext {
+  static ofServer(
+    library: Library,
+    options: ServerRead,
+    role: "server" | "dtls-server" = "server",
+  ): TlsContext {
     requireCertificates(options);
-    const server = SslContext.create(library, "server");
+    const server = SslContext.create(library, role);
     const markWith = newMarkWith(library, options);
     const parts = serverParts(server, options, markWith);
     return new TlsContext(library, "server", options, parts, server, markWith);

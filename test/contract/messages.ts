@@ -2,6 +2,7 @@
 import { blocking } from "../messages/blocking.ts";
 import { connecting } from "../messages/connect.ts";
 import { connections } from "../messages/connections.ts";
+import { dtls } from "../messages/dtls.ts";
 import { handshakes } from "../messages/handshakes.ts";
 import { loading } from "../messages/loading.ts";
 import { objects } from "../messages/objects.ts";
@@ -16,6 +17,7 @@ tell([
   handshakes,
   connections,
   starttls,
+  dtls,
   transports,
   connecting,
   blocking,

@@ -27,6 +27,7 @@ const allowed: Record<string, readonly string[]> = {
   "options/": [...WORDS, "openssl/", "connection/events.ts", "sessions/"],
   "handshake/": [...WORDS, "openssl/", "connection/", "sessions/", "options/"],
   "blocking/": [...WORDS, "openssl/", "connection/", "options/", "handshake/"],
+  "dtls/": [...WORDS, "openssl/", "connection/", "options/", "handshake/"],
   "stream.ts": [...WORDS, "openssl/", "connection/", "options/", "handshake/"],
   "establish.ts": [...WORDS, "openssl/", "connection/", "options/", "handshake/", "stream.ts"],
   "start-tls.ts": [...WORDS, "options/", "handshake/", "stream.ts", "establish.ts"],

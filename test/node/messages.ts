@@ -6,6 +6,7 @@ import { blocking } from "../messages/blocking.ts";
 import { commands } from "../messages/commands.ts";
 import { connecting } from "../messages/connect.ts";
 import { connections } from "../messages/connections.ts";
+import { dtls } from "../messages/dtls.ts";
 import { handshakes } from "../messages/handshakes.ts";
 import { loading } from "../messages/loading.ts";
 import { objects } from "../messages/objects.ts";
@@ -67,6 +68,7 @@ QUnit.module("messages", () => {
       handshakes,
       connections,
       starttls,
+      dtls,
       transports,
       blocking,
       sessions,

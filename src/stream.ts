@@ -108,8 +108,14 @@ export const DEFAULT_CLOSE_TIMEOUT = 2_000;
  * ```
  */
 export class TlsStream implements Transport, AsyncDisposable {
-  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>> & AsyncIterable<Uint8Array<ArrayBuffer>>;
-  readonly writable: WritableStream<Uint8Array>;
+  get readable(): ReadableStream<Uint8Array<ArrayBuffer>> & AsyncIterable<Uint8Array<ArrayBuffer>> {
+    return this.#streams.readable;
+  }
+
+  get writable(): WritableStream<Uint8Array> {
+    return this.#streams.writable;
+  }
+
   /**
    * How the connection ended. Resolves when the end was proper. Otherwise it rejects with a `TlsError`, whose `outcome`
    * says the same, or with the reason of an abort. It also rejects when the connection was dropped without an end. It is never reported as an unhandled rejection. An action of the
@@ -144,8 +150,6 @@ export class TlsStream implements Transport, AsyncDisposable {
       bothEnded: () => this.#bothEnded(),
       aborted: (reason) => this.abort(reason),
     });
-    this.readable = this.#streams.readable;
-    this.writable = this.#streams.writable;
   }
 
   /** What the handshake settled; after {@link TlsStream.verifyClientPostHandshake} what that has settled. */

@@ -22,8 +22,8 @@ export interface StreamsOwner {
 }
 
 export class DataStreams {
-  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>> & AsyncIterable<Uint8Array<ArrayBuffer>>;
-  readonly writable: WritableStream<Uint8Array>;
+  #readable: ReturnType<typeof byteStream> | undefined;
+  #writable: WritableStream<Uint8Array> | undefined;
 
   readonly #pump: Pump;
   readonly #owner: StreamsOwner;
@@ -45,11 +45,28 @@ export class DataStreams {
   #closeWrite: Promise<void> | undefined;
   /** close_notify has left, not only been written. */
   #writeOver = false;
+  /** How both streams ended, for one that is asked for afterwards. */
+  #end: { readonly reason: unknown; readonly clean: boolean } | undefined;
 
   constructor(pump: Pump, owner: StreamsOwner) {
     this.#pump = pump;
     this.#owner = owner;
-    this.readable = byteStream({
+  }
+
+  /** Made when it is first asked for: a stream takes more memory than all else that a connection has here. */
+  get readable(): ReturnType<typeof byteStream> {
+    this.#readable ??= this.#makeReadable();
+    return this.#readable;
+  }
+
+  /** The same. */
+  get writable(): WritableStream<Uint8Array> {
+    this.#writable ??= this.#makeWritable();
+    return this.#writable;
+  }
+
+  #makeReadable(): ReturnType<typeof byteStream> {
+    const readable = byteStream({
       start: (controller) => {
         this.#readController = controller;
       },
@@ -63,7 +80,15 @@ export class DataStreams {
         this.#tellIfBothEnded();
       },
     });
-    this.writable = new WritableStream(
+    if (this.#end?.clean) this.#readController.close();
+    else if (this.#end) this.#readController.error(this.#end.reason);
+    return readable;
+  }
+
+  #makeWritable(): WritableStream<Uint8Array> {
+    const pump = this.#pump;
+    const owner = this.#owner;
+    const writable = new WritableStream(
       {
         start: (controller) => {
           this.#writeController = controller;
@@ -96,13 +121,15 @@ export class DataStreams {
         },
       },
     );
+    if (this.#end) this.#writeController.error(this.#end.reason);
+    return writable;
   }
 
   // ---- reading
 
   /** A reader waits, or will come back. */
   get hasReader(): boolean {
-    return this.readable.locked && !this.#readOver;
+    return this.#readable?.locked === true && !this.#readOver;
   }
 
   /**
@@ -207,12 +234,11 @@ export class DataStreams {
 
   /** Ends both streams: with an error, but for `readable` where it came to the clean end of the data. */
   end(reason: unknown, clean: boolean): void {
-    if (clean) this.#closeReadable();
-    else if (!this.#readOver) {
-      this.#readOver = true;
-      this.#readController.error(reason);
-    }
-    this.#writeController.error(reason);
+    this.#end ??= { reason, clean };
+    if (this.#readable && clean) this.#closeReadable();
+    else if (this.#readable && !this.#readOver) this.#readController.error(reason);
+    this.#readOver = true;
+    if (this.#writable) this.#writeController.error(reason);
     this.#forgetQueue();
     this.#pulled();
   }

@@ -1,6 +1,7 @@
 /** The open connection against real servers: bulk, half-close, every way to end, and no more memory than needed. */
 import QUnit from "qunit";
 import { OpenSsl, startTls, TlsError, type TlsStream, TlsTruncationError } from "wassl";
+import { pair } from "../../fakes/pair.ts";
 import { oneByte, randomChunks } from "../../fakes/wrappers.ts";
 import {
   eventsOf,
@@ -18,7 +19,7 @@ import {
   write,
   writeAndClose,
 } from "../../helpers/basics.ts";
-import { connected } from "../../helpers/both-ends.ts";
+import { connected, over } from "../../helpers/both-ends.ts";
 import { connectTls } from "../../helpers/connect.ts";
 import { env } from "../../helpers/env.ts";
 import { random, randomBytes } from "../../helpers/random.ts";
@@ -182,6 +183,48 @@ QUnit.module("streams: half-close", () => {
     await writing;
     const events = await eventsOf(server, /^end/);
     assert.true(events.includes(`read ${bytes.byteLength} ${await sha256(bytes)}`), events.join());
+  });
+});
+
+QUnit.module("streams: asked for only after the end", () => {
+  QUnit.test("they are as they would be if they had been asked for before", async (assert) => {
+    const [client, server] = await over(pair());
+    const ends = await Promise.all([client.shutdown(), server.shutdown()]);
+    assert.deepEqual(
+      ends.map(({ info }) => info.how),
+      ["complete", "complete"],
+    );
+    for (const { readable, writable } of [client, server]) {
+      assert.deepEqual(await within(readable.getReader().read(), 3_000), { done: true, value: undefined });
+      const error = await rejection(within(writable.getWriter().write(utf8("late")), 3_000));
+      assert.strictEqual((error as TlsError).code, "closed");
+    }
+  });
+
+  QUnit.test("after an abort both give its reason, and are the same streams each time", async (assert) => {
+    const [[early], [late]] = [await over(pair()), await over(pair())];
+    const reason = new Error("enough");
+    const before = [early.readable, early.writable];
+    for (const stream of [early, late]) {
+      stream.abort(reason);
+      const { readable, writable } = stream;
+      assert.true(stream.readable === readable && stream.writable === writable);
+      assert.strictEqual(await rejection(within(readable.getReader().read(), 3_000)), reason);
+      const writer = writable.getWriter();
+      assert.strictEqual(await rejection(within(writer.write(utf8("late")), 3_000)), reason);
+      assert.strictEqual(await rejection(within(writer.closed, 3_000)), reason);
+    }
+    assert.true(before[0] === early.readable && before[1] === early.writable);
+  });
+
+  QUnit.test("closeWrite() before the writable was asked for closes it", async (assert) => {
+    const [client, server] = await over(pair());
+    await client.closeWrite();
+    assert.strictEqual((await readAll(server.readable)).length, 0);
+    const error = await rejection(within(client.writable.getWriter().write(utf8("late")), 3_000));
+    assert.strictEqual((error as TlsError).code, "closed");
+    await write(server.writable, utf8("still"));
+    assert.strictEqual(text(await readAtLeast(client.readable, 5)), "still");
   });
 });
 

@@ -5,7 +5,7 @@ import { sharedLibrary } from "../openssl/shared.js";
 import { newClientContext, newConnection, ofAContext } from "../options/context.js";
 import type { Peer } from "../options/identity.js";
 import type { DatagramTransport } from "../transport.js";
-import { begin } from "./establish.js";
+import { type Begun, begin, type Ends } from "./establish.js";
 import { DTLS_CLIENT, type DtlsClientOptions, datagramSize } from "./options.js";
 import type { DtlsSession } from "./session.js";
 
@@ -47,7 +47,16 @@ export async function startDtls(
     const connection = newConnection(context, own.trace ? { trace: true } : {}, peer);
     const writer = transport.writable.getWriter();
     const reader = transport.readable.getReader();
-    const begun = begin({
+    const beginOrRelease = (ends: Ends): Begun => {
+      try {
+        return begin(ends);
+      } catch (error) {
+        writer.releaseLock();
+        reader.releaseLock();
+        throw error;
+      }
+    };
+    const begun = beginOrRelease({
       context,
       connection,
       peerName: `"${hostname}"`,

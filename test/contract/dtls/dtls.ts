@@ -324,7 +324,13 @@ QUnit.module("dtls", () => {
         startDtls({ ...transport(), maxDatagramSize: 100 }, trust()),
         /carries datagrams of 100 bytes, and DTLS needs 208/,
       );
-      await assert.rejects(wrong({ retransmission: { initial: 50, maximum: 10 } }), /longest timeout/);
+      const untouched = transport();
+      const backwards = { initial: 50, maximum: 10 };
+      await assert.rejects(
+        startDtls(untouched, { ...trust(), retransmission: backwards }),
+        /longest timeout/,
+      );
+      assert.false(untouched.readable.locked || untouched.writable.locked, "the transport is untouched");
       assert.throws(() => listenDtls(network().server, { earlyData: 1 } as never), /earlyData is no option/);
     },
   );

@@ -17,7 +17,7 @@ import { random } from "../../helpers/random.ts";
 const identity = () => ({ cert: env.certs.chains.ecdsa, key: env.certs.keys.ecdsa });
 const trust = () => ({ hostname: "localhost", caCerts: env.certs.caPem, sessionStore: false as const });
 /** So that a test of loss need not wait for seconds. */
-const retransmission = { initial: 30, maximum: 200 };
+const retransmission = { initial: 30, maximum: 1_000 };
 
 /** What `promise` comes to, or an error that says what did not come. */
 function within<T>(promise: Promise<T>, what: string, milliseconds: number): Promise<T> {
@@ -184,6 +184,7 @@ QUnit.module("dtls", () => {
         sent.add(message);
         await client.send(utf8(message));
       }
+      for (let i = 0; server.statistics.received === 0 && i < 500; i++) await sleep(10);
       await server.close();
       let count = 0;
       for await (const message of server.readable as unknown as AsyncIterable<Uint8Array>) {

@@ -73,9 +73,42 @@ EXPORT int wassl_try_peek(SSL *ssl, void *p, int n)
     return answer(ssl, SSL_peek(ssl, p, n));
 }
 
+/* What a record of TLS 1.3 adds (header 5, type 1, tag 16), and one for a KeyUpdate that goes ahead of it. */
+#define RECORD_OVERHEAD 22
+#define KEY_UPDATE 27
+
+/*
+ * Where a client may be asked for its certificate behind the handshake (RFC 8446 §4.6.2), OpenSSL writes messages of a
+ * handshake when it reads, and fails ("bad length") if a record of data has left in part. So there a record is begun
+ * once the pair has room for all of it. Returns how much of `n` bytes that is; 0 = not before the pair is drained.
+ */
+static int whole_record(SSL *ssl, int n)
+{
+    const SSL_CONNECTION *sc = SSL_CONNECTION_FROM_SSL(ssl);
+    BIO *out = SSL_get_wbio(ssl);
+    int most = n < SSL3_RT_MAX_PLAIN_LENGTH ? n : SSL3_RT_MAX_PLAIN_LENGTH, room;
+
+    if (sc->post_handshake_auth == SSL_PHA_NONE || !SSL_CONNECTION_IS_TLS13(sc) || sc->rlayer.wpend_tot != 0)
+        return n;
+    room = (int)BIO_ctrl_get_write_guarantee(out) - RECORD_OVERHEAD - KEY_UPDATE;
+    if (most <= room)
+        return most;
+    if (BIO_wpending(out) > 0)
+        return 0;
+    return room > 0 ? room : n; /* A pair that holds no record at all: it goes in parts. */
+}
+
 EXPORT int wassl_try_write(SSL *ssl, const void *p, int n)
 {
+    int ret;
+
     wassl_ERR_clear_error();
+    /* SSL_write would first do this, too, and then not look at the room again. */
+    if (SSL_in_init(ssl) && SSL_CONNECTION_FROM_SSL(ssl)->post_handshake_auth != SSL_PHA_NONE
+        && (ret = SSL_do_handshake(ssl)) <= 0)
+        return answer(ssl, ret);
+    if (n > 0 && (n = whole_record(ssl, n)) == 0)
+        return -SSL_ERROR_WANT_WRITE;
     return answer(ssl, SSL_write(ssl, p, n));
 }
 

@@ -9,6 +9,7 @@ import {
   type TlsAlertError,
   TlsCertificateError,
   TlsContext,
+  type TlsInfo,
   type TlsStream,
   type X509,
 } from "wassl";
@@ -26,7 +27,7 @@ import {
   within,
   write,
 } from "../../helpers/basics.ts";
-import { client, clientCert, connected, server } from "../../helpers/both-ends.ts";
+import { client, clientCert, connected, over, server } from "../../helpers/both-ends.ts";
 import { cryptoKey, P256 } from "../../helpers/crypto-keys.ts";
 import { afterTest, env } from "../../helpers/env.ts";
 import { random, randomBytes } from "../../helpers/random.ts";
@@ -447,6 +448,38 @@ QUnit.module("post-handshake authentication: sessions", () => {
       );
     },
   );
+});
+
+QUnit.module("post-handshake authentication: in the middle of data", () => {
+  for (const bioPairSize of [undefined, 512, 2_000])
+    for (const capacity of [5_000, 60_000])
+      QUnit.test(`a pair of ${bioPairSize ?? "any size"}, ${capacity} bytes on the way`, async (assert) => {
+        const size = bioPairSize === undefined ? {} : { bioPairSize };
+        const [ours, theirs] = await over(
+          pair({ capacity }),
+          { ...offers(), ...size },
+          { ...later(), ...size },
+        );
+        const reads = [readAll(ours.readable), readAll(theirs.readable)] as const;
+        const bytes = randomBytes(1_500_000, env.seed);
+        const asking: Promise<TlsInfo>[] = [];
+        const send = async (stream: TlsStream, asks: boolean) => {
+          const writer = stream.writable.getWriter();
+          // Always one of them is on its way when a question or an answer comes.
+          for (let at = 0; at < bytes.length; at += 500_000) {
+            const written = writer.write(bytes.subarray(at, at + 500_000));
+            if (asks) asking.push(stream.verifyClientPostHandshake());
+            await written;
+            if (asks) await asking.at(-1);
+          }
+          return writer;
+        };
+        for (const writer of await Promise.all([send(ours, false), send(theirs, true)])) await writer.close();
+        const [atClient, atServer] = await Promise.all(reads);
+        assert.deepEqual(atClient, bytes);
+        assert.deepEqual(atServer, bytes);
+        for (const { verified } of await Promise.all(asking)) assert.true(verified);
+      });
 });
 
 QUnit.module("post-handshake authentication: in any order", () => {

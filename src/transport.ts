@@ -82,3 +82,19 @@ export interface DatagramEndpoint {
   /** The longest datagram that it takes, in bytes, if it knows. */
   readonly maxDatagramSize?: number | undefined;
 }
+
+/**
+ * What reads a transport and writes to it, as the reader and the writer of its streams would, without streams.
+ * @internal
+ */
+export interface Ends {
+  readonly reader: Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel" | "releaseLock">;
+  readonly writer: Pick<WritableStreamDefaultWriter<Uint8Array>, "write" | "close" | "abort" | "releaseLock">;
+}
+
+/**
+ * Transports that can do without their streams, as long as these were not asked for: then it gives undefined. By the
+ * object itself, because one that was made of another, with a stream of its own, must not be passed by.
+ * @internal
+ */
+export const WITHOUT_STREAMS = new WeakMap<object, () => Ends | undefined>();

@@ -1,7 +1,7 @@
 import { TlsError } from "../errors.js";
 import { requireBytes } from "../openssl/library.js";
 import { within } from "../timers.js";
-import type { Transport } from "../transport.js";
+import { type Ends, type Transport, WITHOUT_STREAMS } from "../transport.js";
 
 /** How long the writing side may take to abort before the reading side is cancelled, in milliseconds. */
 const ABORT_PATIENCE = 100;
@@ -21,24 +21,14 @@ export interface Wire {
 /** A {@link Transport} whose streams both belong to the connection, until they are released or closed. */
 export class TransportWire implements Wire {
   readonly transport: Transport;
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  #reader: Ends["reader"];
+  #writer: Ends["writer"];
 
   constructor(transport: Transport) {
-    const { readable, writable } = transport ?? {};
-    if (typeof readable?.getReader !== "function" || typeof writable?.getWriter !== "function") {
-      throw new TlsError("invalid-argument", "a transport must have a readable and a writable stream");
-    }
-    if (readable.locked || writable.locked) {
-      throw new TlsError("invalid-argument", "a stream of the transport is locked: other code uses it");
-    }
     this.transport = transport;
-    this.#reader = readable.getReader();
-    this.#writer = writable.getWriter();
-    // Their failures arrive with the calls that meet them.
-    this.#reader.closed.catch(() => {});
-    this.#writer.closed.catch(() => {});
-    this.#writer.ready.catch(() => {});
+    const ends = WITHOUT_STREAMS.get(transport)?.() ?? endsOfStreams(transport);
+    this.#reader = ends.reader;
+    this.#writer = ends.writer;
   }
 
   async receive(): Promise<Uint8Array | null> {
@@ -65,6 +55,8 @@ export class TransportWire implements Wire {
   release(): void {
     this.#reader.releaseLock();
     this.#writer.releaseLock();
+    // What is called late must not reach the transport's next user.
+    this.#reader = this.#writer = RELEASED;
   }
 
   async close(): Promise<void> {
@@ -89,4 +81,31 @@ export class TransportWire implements Wire {
     const cancel = () => void this.#reader.cancel(reason).catch(() => {});
     within(ABORT_PATIENCE, aborted, () => undefined).then(cancel, cancel);
   }
+}
+
+const refuse = () => Promise.reject(new TypeError("the transport was released"));
+const RELEASED: Ends["reader"] & Ends["writer"] = {
+  read: refuse,
+  cancel: refuse,
+  write: refuse,
+  close: refuse,
+  abort: refuse,
+  releaseLock() {},
+};
+
+function endsOfStreams(transport: Transport): Ends {
+  const { readable, writable } = transport ?? {};
+  if (typeof readable?.getReader !== "function" || typeof writable?.getWriter !== "function") {
+    throw new TlsError("invalid-argument", "a transport must have a readable and a writable stream");
+  }
+  if (readable.locked || writable.locked) {
+    throw new TlsError("invalid-argument", "a stream of the transport is locked: other code uses it");
+  }
+  const reader = readable.getReader();
+  const writer = writable.getWriter();
+  // Their failures arrive with the calls that meet them.
+  reader.closed.catch(() => {});
+  writer.closed.catch(() => {});
+  writer.ready.catch(() => {});
+  return { reader, writer };
 }

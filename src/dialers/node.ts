@@ -56,11 +56,11 @@ export function nodeDialer(): Dialer {
         reject(noConnection(to, error));
       });
     });
-    return {
-      ...nodeTransport(socket),
+    // The same object: a copy would ask for its streams, and do without its wire.
+    return Object.assign(nodeTransport(socket), {
       localAddress: address(socket.localAddress, socket.localPort),
       remoteAddress: address(socket.remoteAddress, socket.remotePort),
-    };
+    });
   };
 }
 

@@ -12,11 +12,13 @@ export interface InboxHooks {
  * `controller.error()` empties it.
  */
 export class Inbox {
-  readonly readable: ReadableStream<Uint8Array>;
+  #readable: ReadableStream<Uint8Array> | undefined;
   /** How many bytes wait. */
   size = 0;
   readonly #hooks: InboxHooks;
-  #controller!: ReadableStreamDefaultController<Uint8Array>;
+  /** The stream's, or what stands in for it. */
+  #controller: Controller;
+  readonly #direct: DirectReader;
   /** What waits begins at `#next`. To shift a long list moves all of it each time. */
   #chunks: (Uint8Array | undefined)[] = [];
   #next = 0;
@@ -27,21 +29,39 @@ export class Inbox {
 
   constructor(hooks: InboxHooks) {
     this.#hooks = hooks;
-    this.readable = new ReadableStream<Uint8Array>(
+    const pull = () => {
+      if (!this.waiting) this.#pull();
+    };
+    this.#direct = new DirectReader(pull, (reason) => this.#cancel(reason));
+    this.#controller = this.#direct;
+  }
+
+  get readable(): ReadableStream<Uint8Array> {
+    this.#readable ??= new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
           this.#controller = controller;
+          this.#direct.goOnWith(controller);
         },
         pull: () => this.#pull(),
-        cancel: (reason) => {
-          this.#told = true;
-          this.#forget();
-          return hooks.cancel(reason);
-        },
+        cancel: (reason) => this.#cancel(reason),
       },
       // The stream pulls only when a reader waits for a chunk.
       { highWaterMark: 0 },
     );
+    this.#direct.lock(this.#readable);
+    return this.#readable;
+  }
+
+  /** A reader that needs no stream; undefined once the stream was asked for. */
+  takeReader(): DirectReader | undefined {
+    return this.#readable || this.#direct.held ? undefined : this.#direct.hold();
+  }
+
+  #cancel(reason: unknown): void | Promise<void> {
+    this.#told = true;
+    this.#forget();
+    return this.#hooks.cancel(reason);
   }
 
   /** More may come: no end and no failure was put behind what is here, and the reader has not cancelled. */
@@ -131,5 +151,115 @@ export class Inbox {
   #forget(): void {
     this.#chunks = [];
     this.#next = this.size = 0;
+  }
+}
+
+type Controller = Pick<
+  ReadableStreamDefaultController<Uint8Array>,
+  "desiredSize" | "enqueue" | "close" | "error"
+>;
+
+/**
+ * The reader of a stream that nobody has asked for, and what stands in for that stream's controller. If the stream is
+ * asked for all the same, it is locked, and this reads from it.
+ */
+class DirectReader {
+  held = false;
+  readonly #pull: () => void;
+  readonly #cancel: (reason: unknown) => void | Promise<void>;
+  /** What came for a reader that has left. */
+  readonly #queue: Uint8Array[] = [];
+  #over: { failure?: unknown } | undefined;
+  #pending:
+    | { resolve(result: ReadableStreamReadResult<Uint8Array>): void; reject(reason: unknown): void }
+    | undefined;
+  #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
+
+  constructor(pull: () => void, cancel: (reason: unknown) => void | Promise<void>) {
+    this.#pull = pull;
+    this.#cancel = cancel;
+  }
+
+  // ---- the controller
+
+  get desiredSize(): number {
+    return -this.#queue.length;
+  }
+
+  enqueue(chunk: Uint8Array): void {
+    if (this.#pending) this.#take().resolve({ done: false, value: chunk });
+    else this.#queue.push(chunk);
+  }
+
+  close(): void {
+    this.#over = {};
+    if (this.#pending) this.#take().resolve({ done: true, value: undefined });
+  }
+
+  error(failure: unknown): void {
+    this.#over = { failure };
+    this.#queue.length = 0;
+    if (this.#pending) this.#take().reject(failure);
+  }
+
+  #take() {
+    const pending = this.#pending!;
+    this.#pending = undefined;
+    return pending;
+  }
+
+  /** What is told to a stream's controller from here on. */
+  goOnWith(controller: Controller): void {
+    for (const chunk of this.#queue.splice(0)) controller.enqueue(chunk);
+    if (!this.#over) return;
+    if ("failure" in this.#over) controller.error(this.#over.failure);
+    else controller.close();
+  }
+
+  lock(stream: ReadableStream<Uint8Array>): void {
+    if (!this.held || this.#reader) return;
+    this.#reader = stream.getReader();
+    this.#reader.closed.catch(() => {});
+    if (!this.#pending) return;
+    const { resolve, reject } = this.#take();
+    this.#reader.read().then(resolve, reject);
+  }
+
+  // ---- the reader
+
+  hold(): this {
+    this.held = true;
+    return this;
+  }
+
+  read(): Promise<ReadableStreamReadResult<Uint8Array>> {
+    if (this.#reader) return this.#reader.read();
+    const value = this.#queue.shift();
+    if (value) return Promise.resolve({ done: false, value });
+    if (this.#over) {
+      return "failure" in this.#over
+        ? Promise.reject(this.#over.failure)
+        : Promise.resolve({ done: true, value: undefined });
+    }
+    return new Promise((resolve, reject) => {
+      this.#pending = { resolve, reject };
+      this.#pull();
+    });
+  }
+
+  async cancel(reason?: unknown): Promise<void> {
+    if (this.#reader) return this.#reader.cancel(reason);
+    if (this.#over && "failure" in this.#over) throw this.#over.failure;
+    if (this.#over) return;
+    this.#queue.length = 0;
+    this.close();
+    await this.#cancel(reason);
+  }
+
+  releaseLock(): void {
+    this.held = false;
+    this.#reader?.releaseLock();
+    this.#reader = undefined;
+    if (this.#pending) this.#take().reject(new TypeError("the reader was released"));
   }
 }

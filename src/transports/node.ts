@@ -24,8 +24,9 @@
 import { isBytes } from "../check.js";
 import { TlsError, type TlsErrorCode } from "../errors.js";
 import { after } from "../timers.js";
-import type { Transport } from "../transport.js";
+import { type Transport, WITHOUT_STREAMS } from "../transport.js";
 import { Inbox } from "./inbox.js";
+import { Outlet } from "./outlet.js";
 
 /** How long a socket that this side has closed still takes what the peer sends, in milliseconds. */
 const LINGER = 2_000;
@@ -88,7 +89,6 @@ export interface DuplexLike {
  * ```
  */
 export function nodeTransport(duplex: DuplexLike): Transport {
-  let writing: WritableStreamDefaultController;
   let failure: TlsError | undefined;
   /** Only the writing side has failed. */
   let writeFailure: TlsError | undefined;
@@ -132,7 +132,7 @@ export function nodeTransport(duplex: DuplexLike): Transport {
       failure = new TlsError(code, message, { cause });
     }
     inbox.fail(writeFailure ?? failure);
-    writing.error(failure);
+    outlet.error(failure);
     giveUpWrite?.(failure);
     duplex.destroy();
     wake();
@@ -179,17 +179,9 @@ export function nodeTransport(duplex: DuplexLike): Transport {
     },
   });
 
-  const writable = new WritableStream<Uint8Array>({
-    start(controller) {
-      writing = controller;
-      const { signal } = controller;
-      // A sink's own abort() is called only after a write that is under way, which may never end. In a microtask,
-      // because the stream must not be errored while it aborts.
-      signal.addEventListener("abort", () =>
-        queueMicrotask(() => drop("transport", "The transport was aborted", signal.reason)),
-      );
-    },
-    write(chunk) {
+  const outlet = new Outlet({
+    aborted: (reason) => drop("transport", "The transport was aborted", reason),
+    async write(chunk) {
       if (!isBytes(chunk)) throw fail("invalid-argument", "A transport takes Uint8Arrays only");
       return new Promise<void>((resolve, reject) => {
         giveUpWrite = reject;
@@ -238,13 +230,24 @@ export function nodeTransport(duplex: DuplexLike): Transport {
     fail("invalid-argument", `The duplex gives text (setEncoding("${duplex.readableEncoding}")), not bytes`);
   else if (duplex.readableEnded) end();
 
-  return {
-    readable: inbox.readable,
-    writable,
+  const transport = {
+    get readable() {
+      return inbox.readable;
+    },
+    get writable() {
+      return outlet.writable;
+    },
     closeWrite() {
       if (!duplex.writableEnded) duplex.end();
     },
   };
+  WITHOUT_STREAMS.set(transport, () => {
+    const reader = outlet.isFree ? inbox.takeReader() : undefined;
+    if (!reader) return undefined;
+    outlet.held = true;
+    return { reader, writer: outlet };
+  });
+  return transport;
 }
 
 /**

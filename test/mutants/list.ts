@@ -811,8 +811,8 @@ export const mutants: Mutant[] = [
   {
     file: "src/connection/wire.ts",
     what: "a locked stream is refused",
-    search: "    if (readable.locked || writable.locked) {",
-    replace: "    if (false) {",
+    search: "  if (readable.locked || writable.locked) {",
+    replace: "  if (false) {",
     tests: "/guards.*other code uses/",
   },
   {

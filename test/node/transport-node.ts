@@ -3,10 +3,12 @@ import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { Duplex, PassThrough } from "node:stream";
 import QUnit from "qunit";
+import { startTls } from "wassl";
 import { nodeTransport } from "wassl/transports/node";
 import {
   PENDING,
   readAll,
+  readAtLeast,
   rejection,
   sleep,
   text,
@@ -16,7 +18,8 @@ import {
   write,
   writeAndClose,
 } from "../helpers/basics.ts";
-import { afterTest } from "../helpers/env.ts";
+import { over } from "../helpers/both-ends.ts";
+import { afterTest, env } from "../helpers/env.ts";
 
 /** Both ends of a TCP connection. */
 async function tcp(allowHalfOpen = true): Promise<[Socket, Socket]> {
@@ -229,3 +232,52 @@ async function next(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<st
   if (result === PENDING) return "nothing";
   return result.done ? "the end" : text(result.value);
 }
+
+/** TLS takes a transport's bytes without its streams. Whoever asks for these meanwhile sees them in use. */
+QUnit.module("transports: node, without streams", () => {
+  const both = async () => {
+    const [client, peer] = await tcp();
+    return [nodeTransport(client), nodeTransport(peer)] as const;
+  };
+
+  for (const when of ["before", "while", "after"]) {
+    QUnit.test(`streams that are asked for ${when} TLS has the transport`, async (assert) => {
+      const transports = await both();
+      const ask = () => transports.map(({ readable, writable }) => [readable.locked, writable.locked]);
+      if (when === "before") assert.deepEqual(ask().flat(), [false, false, false, false]);
+      const [client, server] = await over(transports);
+      if (when === "while") assert.deepEqual(ask().flat(), [true, true, true, true]);
+      const bytes = new Uint8Array(300_000).fill(7);
+      const reading = readAtLeast(server.readable, bytes.length);
+      await write(client.writable, bytes);
+      assert.strictEqual((await reading).length, bytes.length);
+      const ends = await Promise.all([client.shutdown(), server.shutdown()]);
+      assert.deepEqual(
+        ends.map(({ transport }) => transport),
+        [...transports],
+      );
+      assert.deepEqual(ask().flat(), [false, false, false, false]);
+      const [near, far] = transports;
+      await write(near.writable, utf8("plain"));
+      assert.strictEqual(text(await readAtLeast(far.readable, 5)), "plain");
+      // And TLS once more, over streams that are there now.
+      const [again, other] = await over(transports);
+      await write(other.writable, utf8("again"));
+      assert.strictEqual(text(await readAtLeast(again.readable, 5)), "again");
+      await again.close();
+    });
+  }
+
+  QUnit.test("a stream that is in use is refused, and TLS leaves it alone", async (assert) => {
+    const [near] = await both();
+    const reader = near.readable.getReader();
+    const error = await tlsError(startTls(near, { hostname: "localhost", caCerts: env.certs.caPem }));
+    assert.strictEqual(error.code, "invalid-argument");
+    reader.releaseLock();
+    const [one] = await both();
+    const first = startTls(one, { hostname: "localhost", caCerts: env.certs.caPem });
+    first.catch(() => {});
+    const second = await tlsError(startTls(one, { hostname: "localhost", caCerts: env.certs.caPem }));
+    assert.strictEqual(second.code, "invalid-argument");
+  });
+});

@@ -39,7 +39,7 @@ import { freePort, start, waitForPort } from "./peers/program.ts";
 import { killAtEnd } from "./processes.ts";
 import { type Report, Results } from "./report.ts";
 import type { Message } from "./runtimes/common.ts";
-import { limits } from "./runtimes/limits.ts";
+import { absent, limits } from "./runtimes/limits.ts";
 import { startServer } from "./server.ts";
 import { setUp, type Tools } from "./setup.ts";
 
@@ -59,6 +59,9 @@ const suitesOf = (name: RuntimeName): Suite[] => (name === "node" ? ["contract",
 const isBrowser = (name: RuntimeName): name is BrowserName => browsers.includes(name as BrowserName);
 const targetOf = (name: RuntimeName): Target =>
   isBrowser(name) ? "page" : name === "bun" ? "node" : (name as Target);
+
+/** A filter of QUnit's, or nothing. */
+const withoutAbsent = (name: string) => (absent[name] ? `!/${Object.keys(absent[name]).join("|")}/i` : "");
 
 const repository = join(dirname(fileURLToPath(import.meta.url)), "..");
 const runtimeTimeout = 600_000;
@@ -122,6 +125,10 @@ async function main(): Promise<void> {
   console.log(`seed ${seed}`);
   const peers = new Peers({ tools, certs, folder });
   const wanted = runtimes.filter((name) => asked.includes(name) && !missing.has(name));
+  if (!options.grep)
+    for (const name of wanted)
+      for (const [what, why] of Object.entries(absent[name] ?? {}))
+        results.leaveOut(`[${name}] all with "${what}" in their names`, why);
   for (const [name, why] of missing) if (asked.includes(name)) results.leaveOut(name, why);
   const config = made.chains.then((chains) => ({
     ...{
@@ -147,7 +154,7 @@ async function main(): Promise<void> {
   await Promise.all(
     [...targets.values()].map(({ name, suite }) =>
       bundle({
-        ...{ target: targetOf(name), suite, folder, grep: options.grep },
+        ...{ target: targetOf(name), suite, folder, grep: options.grep || withoutAbsent(name) },
         ...(isBrowser(name) && { outdir: web }),
       }),
     ),

@@ -56,6 +56,12 @@ const elsewhere: [text: string, why: string][] = [
   ],
   ["Digest method not supported", "test/contract/node/crypto.ts: it has no code, in Node.js neither"],
   [
+    "the transport was released",
+    "as a stream whose lock was given back; the pump asks nothing any more then",
+  ],
+  ["the reader was released", "as a stream whose lock was given back; the pump asks nothing any more then"],
+  ["the writer is closing or closed", "as a WritableStream that is closed twice; the pump closes once"],
+  [
     "the connection to Redis was closed",
     "RedisSessionStore.close() waits for what is under way, so nobody is told",
   ],

@@ -153,7 +153,8 @@ export interface ClientIdentity extends Identity, Verification {
   /**
    * Offers the server to ask for this side's certificate behind the handshake (TLS 1.3's post-handshake authentication,
    * RFC 8446 §4.6.2), which some servers do once they know what is wanted of them. It is answered with the certificate
-   * of these options, or with none, while something is read. HTTP/2 forbids it (RFC 8740). Default false.
+   * of these options, or with none, while something is read. HTTP/2 forbids it (RFC 8740). With a `bioPairSize` below
+   * 64 bytes a question in the middle of data fails the connection. Default false.
    */
   postHandshakeAuth?: boolean;
   /**

@@ -31,23 +31,21 @@ const withPrefix = (of: Record<string, string>): Record<string, string> =>
   );
 
 /**
- * `node:net`, `node:tls`, `node:dns` and `node:crypto`, with and without "node:", for a bundler that has polyfills for the rest. For esbuild this
- * is `alias`; for Vite and Rollup, {@link nodeAliases} is a plugin.
+ * `node:net`, `node:tls`, `node:dns` and `node:crypto`, with and without "node:", for a bundler that has polyfills for
+ * the rest. For esbuild this is `alias`; for Vite and Rollup, {@link nodeAliases} is a plugin. The guide "Postgres from a
+ * page" has webpack too.
  */
 export const aliases: Readonly<Record<string, string>> = withPrefix(ours);
 
-/**
- * The same, and npm's packages for streams, events and buffers. `process/` is what `readable-stream` asks for.
- */
-export const aliasesWithPolyfills: Readonly<Record<string, string>> = {
-  ...withPrefix({ ...ours, ...packages }),
-  "process/": "wassl/node/process",
-};
+/** The same, and npm's packages for streams, events and buffers. */
+export const aliasesWithPolyfills: Readonly<Record<string, string>> = withPrefix({ ...ours, ...packages });
 
 /** The part of a plugin of Vite or Rollup that is used. */
 export interface AliasPlugin {
   name: string;
   enforce: "pre";
+  /** Vite asks for this: its dev server bundles dependencies without the plugins. */
+  config(): { resolve: { alias: { find: RegExp; replacement: string }[] } };
   resolveId(
     this: { resolve(id: string, from?: string, options?: object): Promise<unknown> },
     id: string,
@@ -70,9 +68,20 @@ export function nodeAliases(of: Readonly<Record<string, string>> = aliases): Ali
   return {
     name: "wassl:node",
     enforce: "pre",
+    config: () => ({
+      resolve: {
+        alias: Object.entries(of).map(([name, replacement]) => ({ find: exactly(name), replacement })),
+      },
+    }),
     async resolveId(id, from, options) {
-      const to = Object.hasOwn(of, id) ? of[id] : undefined;
-      return to === undefined ? null : await this.resolve(to, from, { ...options, skipSelf: true });
+      // With a slash behind it, packages ask for npm's module and not for that of Node.js.
+      const name = id.replace(/\/$/, "");
+      const to = Object.hasOwn(of, name) ? of[name] : undefined;
+      return to === undefined || to === id
+        ? null
+        : await this.resolve(to, from, { ...options, skipSelf: true });
     },
   };
 }
+
+const exactly = (name: string) => new RegExp(`^${name}/?$`);

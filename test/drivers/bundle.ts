@@ -95,6 +95,8 @@ async function inPage(folder: string, drivers: string): Promise<Plugin> {
   const alias: Record<string, string> = {
     ...defineEnv({ nodeCompat: true }).env.alias,
     ...aliasesWithPolyfills,
+    // With a slash behind it, readable-stream asks for npm's.
+    "process/": aliasesWithPolyfills.process!,
   };
   for (const [name, file] of [
     ["buffer", "buffer.ts"],

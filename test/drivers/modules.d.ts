@@ -16,4 +16,5 @@ declare module "pg";
 declare module "postgres";
 declare module "redis";
 declare module "undici";
+declare module "unenv";
 declare module "worker-mailer";

@@ -17,7 +17,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { setPriority, tmpdir } from "node:os";
+import { getPriority, setPriority, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
@@ -303,7 +303,8 @@ async function runChild(
   });
   killAtEnd(child);
   // Chromium takes longest, and goes first.
-  if (child.pid) setPriority(child.pid, 5);
+  // Never up: a run that was started with less priority has no right to more.
+  if (child.pid && getPriority() < 5) setPriority(child.pid, 5);
   const { receive, finish } = listener(name, report);
   let how = "the process exited";
   const timer = setTimeout(() => {

@@ -160,6 +160,10 @@ function* allHandshakes(): Generator<Scenario> {
   yield* handshakes("RSA", { server: { cert: env.certs.chains.rsa, key: env.certs.keys.rsa } });
   yield* handshakes("groups", { client: { groups: "X25519:secp256r1" }, server: { groups: "secp256r1" } });
   yield* handshakes("mutual", () => ({ client: clientCert(), server: asks() }));
+  yield* handshakes("several identities", () => ({
+    client: { identities: [shows("untrusted"), clientCert()] },
+    server: asks(),
+  }));
   yield* handshakes("PKCS #12", () => ({
     client: { pkcs12: base64(env.certs.clientP12), passphrase: "secret" },
     server: asks(),

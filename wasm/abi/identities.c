@@ -81,21 +81,22 @@ static int can_sign(SSL *ssl, SSL_CONNECTION *sc, const identity *with)
 /*
  * The first that can sign and is what the server asks for; else the first that can sign, as a client with one identity
  * shows that one whatever authorities are named: a server may accept more than it names. Else there is none, and the
- * client says so. Answers like SSL_CTX_set_cert_cb(3): a failure would be one of OpenSSL, and none is possible here.
+ * client says so. Answers like SSL_CTX_set_cert_cb(3): 0 = no memory, with which another might have been chosen.
  */
 static int choose_identity(SSL *ssl, void *arg)
 {
     SSL_CONNECTION *sc = SSL_CONNECTION_FROM_SSL(ssl);
     const identity *list = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), identities_index), *i;
+    unsigned failures = wassl_failed_allocations;
 
     for (i = list; i != NULL; i = i->next)
         if (is_of_kind(sc, i->key) && is_of_authority(ssl, i) && can_sign(ssl, sc, i))
-            return 1;
+            return wassl_failed_allocations == failures;
     for (i = list; i != NULL; i = i->next)
         if (can_sign(ssl, sc, i))
-            return 1;
+            return wassl_failed_allocations == failures;
     SSL_certs_clear(ssl);
-    return 1;
+    return wassl_failed_allocations == failures;
 }
 
 EXPORT int wassl_SSL_CTX_keep_identity(SSL_CTX *ctx)

@@ -1,4 +1,4 @@
-/** Bundles `page.ts` and what it imports from npm for a page. `openssl.wasm` goes beside the bundle. */
+/** Bundles `page.ts` and what it imports from packages, for a page. `openssl.wasm` goes beside the bundle. */
 import { copyFile } from "node:fs/promises";
 import { build } from "esbuild";
 import { defineEnv } from "unenv";

@@ -1039,7 +1039,8 @@ export const mutants: Mutant[] = [
   {
     file: "wasm/abi/identities.c",
     what: "a client that has nothing else shows what a server did not name",
-    search: "        if (can_sign(ssl, sc, i))\n            return 1;\n    SSL_certs_clear(ssl);",
+    search:
+      "        if (can_sign(ssl, sc, i))\n            return wassl_failed_allocations == failures;\n    SSL_certs_clear(ssl);",
     replace: "        ;\n    SSL_certs_clear(ssl);",
     tests: "identities of a client",
   },

@@ -20,6 +20,10 @@ const { values: options } = parseArgs({
     verbose: { type: "boolean", default: false },
   },
 });
+const wanted = (options.engine ?? engines) as readonly Engine[];
+const chosen = options.only ?? Object.keys(clients);
+for (const name of chosen) if (!Object.hasOwn(clients, name)) throw new Error(`no client ${name}`);
+for (const name of wanted) if (!engines.includes(name)) throw new Error(`no engine ${name}`);
 const folder = mkdtempSync(join(tmpdir(), "wassl-drivers-"));
 // The daemons that run as another user have their homes there.
 chmodSync(folder, 0o755);
@@ -28,12 +32,9 @@ await installPackage(folder);
 const tools = setUp();
 const world = { tools, certs: makeCerts(tools.openssl, join(folder, "certs")), folder };
 
-const wanted = (options.engine ?? engines) as readonly Engine[];
 const outcomes: Outcome[] = [];
 await tryClients(
-  Object.keys(clients)
-    .filter((client) => options.only?.includes(client) ?? true)
-    .map((client) => [client, wanted]),
+  chosen.map((client) => [client, wanted]),
   { world, folder },
   (outcome) => {
     outcomes.push(outcome);
@@ -45,13 +46,17 @@ await tryClients(
 );
 
 console.log(`\n| client | server | ${wanted.join(" | ")} |\n| --- | --- |${" --- |".repeat(wanted.length)}`);
-for (const [client, server] of Object.entries(clients)) {
-  const of = outcomes.filter((each) => each.client === client);
-  if (of.length === 0) continue;
-  const cell = (engine: Engine) =>
-    of.find((each) => each.engine === engine)?.failure === undefined ? "passed" : "**failed**";
-  console.log(`| ${client} | ${server} | ${wanted.map(cell).join(" | ")} |`);
+/** What has no outcome has not passed. */
+const cell = (client: string, engine: Engine): string => {
+  const outcome = outcomes.find((each) => each.client === client && each.engine === engine);
+  if (!outcome) return "**missing**";
+  return outcome.failure === undefined ? "passed" : "**failed**";
+};
+for (const client of chosen) {
+  const cells = wanted.map((engine) => cell(client, engine));
+  console.log(`| ${client} | ${clients[client]} | ${cells.join(" | ")} |`);
 }
 const failed = outcomes.filter(({ failure }) => failure !== undefined).length;
-console.log(`\n${outcomes.length - failed} passed, ${failed} failed`);
-process.exit(failed === 0 && outcomes.length > 0 ? 0 : 1);
+const missing = chosen.length * wanted.length - outcomes.length;
+console.log(`\n${outcomes.length - failed} passed, ${failed} failed, ${missing} missing`);
+process.exit(failed + missing === 0 ? 0 : 1);

@@ -258,6 +258,8 @@ export class Association {
     this.#suspects = [];
     if (maxDatagramSize > HANDSHAKE_DATAGRAM) setMtu(library, ssl, maxDatagramSize);
     this.#maxMessageSize = Math.min(getDataMtu(library, ssl), LONGEST_MESSAGE);
+    // The handshake has bounds of its own.
+    this.#lastHeard = performance.now();
     listeners.tell({ type: "handshake-done" });
     this.#opened();
   }

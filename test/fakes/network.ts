@@ -3,6 +3,8 @@ import type { DatagramEndpoint, DatagramTransport, ReceivedDatagram } from "wass
 
 export interface Weather {
   random?: () => number;
+  /** How long each datagram is on the way, in milliseconds. */
+  delay?: number;
   /** The chance of each, 0 to 1, for a datagram. */
   loss?: number;
   twice?: number;
@@ -44,13 +46,23 @@ function sink<T>(): Sink<T> {
 }
 
 export function network(weather: Weather = {}): Network {
-  const { random = () => 1, loss = 0, twice = 0, late = 0, flip = 0, cut = 0, forge = 0 } = weather;
+  const {
+    random = () => 1,
+    delay = 0,
+    loss = 0,
+    twice = 0,
+    late = 0,
+    flip = 0,
+    cut = 0,
+    forge = 0,
+  } = weather;
   const seen = { toServer: 0, toClients: 0, longest: 0, bytesToClients: 0 };
   const toServer = sink<ReceivedDatagram>();
   const clients = new Map<number, Sink<Uint8Array>>();
   const held: (() => void)[] = [];
 
-  function carry(data: Uint8Array, give: (data: Uint8Array) => void): void {
+  function carry(data: Uint8Array, arrive: (data: Uint8Array) => void): void {
+    const give = delay === 0 ? arrive : (data: Uint8Array) => void setTimeout(arrive, delay, data);
     seen.longest = Math.max(seen.longest, data.length);
     const copy = data.slice();
     const later = held.splice(0);

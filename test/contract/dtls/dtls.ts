@@ -247,6 +247,13 @@ QUnit.module("dtls", () => {
     assert.strictEqual((await within(all.client.closed, "told", 5_000)).how, "peer");
     await all.listening.return!();
 
+    // The handshake's own time does not count, nor does that of its messages.
+    const slow = await both({ idleTimeout: 400, retransmission: {} }, { retransmission: {} }, { delay: 120 });
+    const open = performance.now();
+    assert.strictEqual((await within(slow.client.closed, "idle later", 5_000)).how, "idle");
+    assert.true(performance.now() - open >= 390, `${performance.now() - open} ms`);
+    await endAll(slow);
+
     const stop = new AbortController();
     const another = await both({ signal: stop.signal });
     stop.abort(new Error("enough"));

@@ -1,6 +1,6 @@
 import { readOptions, type Table } from "./check.js";
 import { COMMON, type CommonOptions, establish } from "./establish.js";
-import { RESUMPTION_OPTIONS, type ResumptionOptions, resumptionOf } from "./handshake/resumption.js";
+import { RESUMPTION_OPTIONS, Resumption, type ResumptionOptions } from "./handshake/resumption.js";
 import { CLIENT_CONTEXT, contextFor, newClientContext, OF_A_CONTEXT, ofAContext } from "./options/context.js";
 import { CLIENT_IDENTITY, type ClientIdentity, type Peer } from "./options/identity.js";
 import type { TlsStream } from "./stream.js";
@@ -42,7 +42,7 @@ const SERVER = { ...OF_A_CONTEXT, onEarlyData: true };
 export async function startTls(transport: Transport, options: ClientOptions): Promise<TlsStream> {
   // Read at once: later changes of the caller's object do not count.
   const own = readOptions(options, CLIENT, "startTls", { acceptTls: SERVER });
-  const { hostname, serverName } = own;
+  const { hostname, serverName, sessionPartition = "" } = own;
   const peer: Peer = { hostname, ...(serverName !== undefined && { serverName }) };
   return await establish(transport, own, (library) => {
     const { context, free } = contextFor(library, "client", own.context, ofAContext(own), newClientContext);
@@ -50,7 +50,18 @@ export async function startTls(transport: Transport, options: ClientOptions): Pr
       context,
       free,
       peer,
-      resume: resumptionOf(context, peer, own),
+      resume: (ssl, listeners) =>
+        new Resumption({
+          library,
+          ssl,
+          key: () => context.sessionKey(peer, sessionPartition),
+          mark: context.sessionMark,
+          verifies: context.verifies,
+          asks: context.verification.verify !== undefined,
+          alpnProtocols: context.alpnProtocols,
+          options: own,
+          onError: (error) => listeners.tell({ type: "session-store-error", error }),
+        }),
     };
   });
 }

@@ -1,6 +1,6 @@
 import { readOptions } from "../check.js";
 import { transportError } from "../connection/failure.js";
-import { resumptionOf } from "../handshake/resumption.js";
+import { Resumption } from "../handshake/resumption.js";
 import { sharedLibrary } from "../openssl/shared.js";
 import { newClientContext, newConnection, ofAContext } from "../options/context.js";
 import type { Peer } from "../options/identity.js";
@@ -36,7 +36,7 @@ export async function startDtls(
   options: DtlsClientOptions,
 ): Promise<DtlsSession> {
   const own = readOptions(options, DTLS_CLIENT, "startDtls");
-  const { hostname, serverName } = own;
+  const { hostname, serverName, sessionPartition = "" } = own;
   const peer: Peer = { hostname, ...(serverName !== undefined && { serverName }) };
   const maxDatagramSize = datagramSize(own.maxDatagramSize, transport.maxDatagramSize);
   own.signal?.throwIfAborted();
@@ -70,7 +70,18 @@ export async function startDtls(
           throw transportError("sending", error);
         }
       },
-      resume: resumptionOf(context, peer, own),
+      resume: (ssl, listeners) =>
+        new Resumption({
+          library,
+          ssl,
+          key: () => context.sessionKey(peer, sessionPartition),
+          mark: context.sessionMark,
+          verifies: context.verifies,
+          asks: context.verification.verify !== undefined,
+          alpnProtocols: context.alpnProtocols,
+          options: own,
+          onError: (error) => listeners.tell({ type: "session-store-error", error }),
+        }),
     });
     const { association, messages } = begun;
     const carry = async () => {

@@ -1,13 +1,10 @@
 /** A client's sessions: the one that is offered, and those that come of it. The store decides what is kept where. */
 
 import { bytes, callback, either, is, isBytes, like, type Table, text } from "../check.js";
-import type { Listeners } from "../connection/listeners.js";
 import { TlsError } from "../errors.js";
 import type { Library } from "../openssl/library.js";
 import { SslSession } from "../openssl/session.js";
 import type { SslCore } from "../openssl/ssl-core.js";
-import type { Context } from "../options/context.js";
-import type { Peer } from "../options/identity.js";
 import { MemorySessionStore } from "../sessions/memory.js";
 import type { Awaitable, SessionStore } from "../sessions/store.js";
 import { within } from "../timers.js";
@@ -277,20 +274,4 @@ function expiry(session: SslSession): number {
   // If the server does not say, by OpenSSL's own measure. In TLS 1.3 the server always says, and 0 means not at all.
   const unsaid = hint === 0 && session.version === "1.2";
   return (session.getTime() + Math.min(unsaid ? session.getTimeout() : hint, LONGEST)) * 1000;
-}
-
-/** Makes what a connection of `context` to `peer` resumes, once there is the connection. */
-export function resumptionOf(context: Context, peer: Peer, options: ResumptionOptions) {
-  return (ssl: SslCore, listeners: Listeners): Resumption =>
-    new Resumption({
-      library: context.library,
-      ssl,
-      key: () => context.sessionKey(peer, options.sessionPartition ?? ""),
-      mark: context.sessionMark,
-      verifies: context.verifies,
-      asks: context.verification.verify !== undefined,
-      alpnProtocols: context.alpnProtocols,
-      options,
-      onError: (error) => listeners.tell({ type: "session-store-error", error }),
-    });
 }

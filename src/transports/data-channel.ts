@@ -14,7 +14,7 @@
 
 import { byteCount, duration, isBytes, messageOf, readOptions, type Table, tagOf } from "../check.js";
 import { TlsError } from "../errors.js";
-import { sleep, within } from "../timers.js";
+import { after, sleep, within } from "../timers.js";
 import type { Transport } from "../transport.js";
 import { Inbox } from "./inbox.js";
 
@@ -54,10 +54,16 @@ const OPTIONS: Table<DataChannelOptions> = {
 const MAX_MESSAGE = 16 * 1024;
 /** How often it is looked how much is buffered, should no event tell; in milliseconds. */
 const GLANCE = 50;
+/**
+ * In milliseconds: how long the first write to a channel that was open from the beginning waits, unless a message comes
+ * first. Chromium says "open" to the side that was called before its own parts are connected, and now and then loses
+ * what is sent meanwhile, or counts it as buffered forever.
+ */
+const SETTLING = 100;
 
 /**
  * Makes a transport from a channel that is open or still connecting; in the second case its writes wait until it is
- * open. Call it before the first message can have arrived. The channel belongs to the transport from then on.
+ * open, in the first one for 100 ms or the first message, because Chromium loses what is sent at once. Call it before the first message can have arrived. The channel belongs to the transport from then on.
  *
  * @throws {TlsError} of code `"invalid-argument"`, if the channel is not ordered or not reliable.
  *
@@ -86,6 +92,12 @@ export function dataChannelTransport(channel: DataChannelLike, options: DataChan
   const event = () => new Promise<void>((resolve) => waiting.push(resolve));
   const wake = () => {
     for (const resolve of waiting.splice(0)) resolve();
+  };
+
+  let settling = channel.readyState === "open";
+  const settled = () => {
+    settling = false;
+    wake();
   };
 
   /** Errors the sides that are still open, the reading side behind what has arrived, and gives the channel up. */
@@ -129,7 +141,8 @@ export function dataChannelTransport(channel: DataChannelLike, options: DataChan
           drop(new TlsError("transport", "The channel was aborted", { cause: signal.reason })),
         ),
       );
-      while (channel.readyState === "connecting" && !failure) await event();
+      if (settling) after(SETTLING, settled);
+      while ((settling || channel.readyState === "connecting") && !failure) await event();
     },
     async write(chunk) {
       if (!isBytes(chunk)) throw drop(new TlsError("invalid-argument", "A transport takes Uint8Arrays only"));
@@ -165,6 +178,7 @@ export function dataChannelTransport(channel: DataChannelLike, options: DataChan
       return;
     }
     inbox.push(new Uint8Array(data as ArrayBuffer));
+    if (settling) settled();
     if (inbox.size > maxUnread)
       fail(new TlsError("transport", `the peer sent over ${maxUnread} bytes that were not read`));
   });

@@ -10,6 +10,8 @@
  * alone, or of all suites what has that text in its name ("module: test", or as a run reports it). With `--grep`, both
  * take the certificates of an earlier run, if there are any.
  *
+ * A test that failed in a run of everything is run again, alone, if at most one other failed. The closing lines tell.
+ *
  * The last line is `N passed, N failed`; the exit code says the same. Nothing waits without a bound, and whatever was
  * started is stopped.
  */
@@ -83,6 +85,7 @@ const asked = options.quick ? ["node"] : (options.runtime ?? byDefault);
 const isSampled = (name: string) => !whole && SAMPLED.includes(name);
 
 const results = new Results(options.verbose);
+let seed: number;
 const folder = mkdtempSync(join(tmpdir(), "wassl-test-"));
 process.once("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
 async function main(): Promise<void> {
@@ -121,7 +124,8 @@ async function main(): Promise<void> {
     options.quick || options.grep
       ? await keptOrMade(tools.openssl, folder, given)
       : make(tools.openssl, folder, given ?? Math.floor(Math.random() * 2 ** 31));
-  const { certs, seed } = made;
+  const { certs } = made;
+  seed = made.seed;
   console.log(`seed ${seed}`);
   const peers = new Peers({ tools, certs, folder });
   const wanted = runtimes.filter((name) => asked.includes(name) && !missing.has(name));
@@ -418,10 +422,31 @@ async function runDemo(): Promise<void> {
   clearTimeout(timer);
 }
 
+/** The same seed; of the demo, the matrix and the drivers all of it, since they know no names. */
+async function passesAlone(runtime: string, name: string): Promise<boolean> {
+  if (!byDefault.includes(runtime)) return false;
+  console.log(`again [${runtime}] ${name}`);
+  const grep = runtimes.includes(runtime as RuntimeName) ? ["--grep", name] : [];
+  const program = [
+    ...process.execArgv,
+    process.argv[1]!,
+    "--runtime",
+    runtime,
+    "--seed",
+    String(seed),
+    ...grep,
+  ];
+  const child = spawn(process.execPath, program, { cwd: repository, stdio: "inherit" });
+  killAtEnd(child);
+  const [code] = await once(child, "exit");
+  return code === 0;
+}
+
 // Should the event loop run dry in the middle, all is not well.
 process.exitCode = 1;
 try {
   await main();
+  if (!whole && !options.quick && !options.grep) await results.again(passesAlone);
 } catch (error) {
   results.report("runner", "the run itself", error);
 }
